@@ -1,0 +1,75 @@
+"""Everything a command needs, built on first use: Odoo, the virtual environment, PostgreSQL, configuration files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from . import odoo_source, paths, postgres, venv
+from .odoo_source import OdooSource
+from .postgres import Postgres
+
+
+@dataclass
+class Project:
+    """The checkout at work."""
+
+    database_url: str | None = None
+    extra_environment: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def odoo(self) -> OdooSource:
+        """The Odoo 19 in use."""
+        paths.prepare()
+        return odoo_source.find()
+
+    @cached_property
+    def python(self) -> Path:
+        """Python of the virtual environment."""
+        python = venv.ensure(self.odoo)
+        (paths.cache() / "ready").touch()
+        return python
+
+    @cached_property
+    def server(self) -> Postgres:
+        """A PostgreSQL that answers."""
+        return postgres.connect(self.python, self.database_url)
+
+    def environment(self) -> dict[str, str]:
+        """Environment of every process that runs Odoo or the tests."""
+        values = venv.environment(self.python)
+        values["PATH"] = f"{self.server.binaries}:{values['PATH']}"
+        return {**values, **self.server.variables, **self.extra_environment}
+
+    def odoo_command(self, config: Path, *arguments: str) -> list[str]:
+        """Command line of Odoo."""
+        return [str(self.python), "-m", "odoo", "-c", str(config), *arguments]
+
+    def write_config(self, path: Path, **options: str | int | bool) -> Path:
+        """Write an Odoo configuration file, readable by its owner only.
+
+        :param options: of section [options]; `channels` goes to [queue_job].
+        """
+        channels = options.pop("channels", None)
+        values = {
+            "addons_path": ",".join(map(str, (paths.ROOT, *self.odoo.addons))),
+            "data_dir": paths.STATE / "data",
+            "db_host": self.server.variables.get("PGHOST", "False"),
+            "db_port": self.server.variables.get("PGPORT", "False"),
+            "db_user": self.server.variables.get("PGUSER", "False"),
+            "db_password": self.server.variables.get("PGPASSWORD", "False"),
+            "http_interface": "127.0.0.1",
+            "list_db": False,
+            "server_wide_modules": "base,rpc,web,queue_job",
+            "without_demo": True,
+            **options,
+        }
+        lines = ["[options]", *(f"{name} = {value}" for name, value in values.items())]
+        if channels:
+            lines += ["", "[queue_job]", f"channels = {channels}"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.chmod(0o600)
+        path.write_text("\n".join(lines) + "\n")
+        return path
