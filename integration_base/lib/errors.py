@@ -1,0 +1,169 @@
+"""Errors named after the recovery they need: raise the one that says what the engine shall do.
+
+===================== ==================================================== =====================================
+raise                 meaning                                              the engine does
+===================== ==================================================== =====================================
+RetryableError        network, timeout, 5xx                                retry later with backoff, then dead
+RateLimitedError      429 or cost throttle                                 the flow waits, no attempt is used
+NotReadyError         the other side, or what we depend on, is not ready   the operation waits, no attempt used
+AuthError             credentials refused or expired                       the backend pauses, its owner is told
+ConfigurationError    a setting is missing or wrong                        dead letter
+MappingError          values without a mapping                             dead letter, released by the mapping
+InvalidPayloadError   the other side's data breaks the contract            dead letter with the path of each field
+AmbiguousMatchError   several Odoo records could be meant                  dead letter with the candidates
+ConflictError         both sides changed                                   dead letter with both values
+RequestRefused        the other side refuses our request (4xx)             dead letter
+SkipRecord            not for us                                           skipped, with the reason
+anything else         a bug                                                dead letter with traceback
+===================== ==================================================== =====================================
+
+The text of an error is read by a clerk: say what happened, to which record, and what to do next.
+"""
+
+from dataclasses import dataclass
+
+
+class IntegrationError(Exception):
+    """Base of all errors the engine knows.
+
+    :param message: text for the person who reviews the failure.
+    :param detail: technical text for whoever looks deeper (never shown first).
+    """
+
+    #: Stored on the operation; groups failures in the sync log.
+    error_class = "error"
+
+    def __init__(self, message: str, *, detail: str | None = None):
+        super().__init__(message)
+        self.message = message
+        self.detail = detail
+
+
+class RetryableError(IntegrationError):
+    """A technical failure that may pass by itself.
+
+    :param outcome: ``not_sent`` when the request certainly did not reach the other side,
+        ``unknown`` when it may have been carried out.
+    :param retry_after: seconds the other side asked us to wait, if it did.
+    """
+
+    error_class = "retryable"
+
+    def __init__(self, message, *, outcome="unknown", retry_after=None, detail=None):
+        super().__init__(message, detail=detail)
+        self.outcome = outcome
+        self.retry_after = retry_after
+
+
+class RateLimitedError(IntegrationError):
+    """The other side asks us to slow down.
+
+    :param retry_after: seconds until the next call may succeed.
+    """
+
+    error_class = "rate_limited"
+
+    def __init__(self, message, *, retry_after: float = 1.0, detail=None):
+        super().__init__(message, detail=detail)
+        self.retry_after = retry_after
+
+
+class NotReadyError(IntegrationError):
+    """Something this operation needs is still being made (here or there).
+
+    :param retry_after: seconds until it is worth looking again.
+    """
+
+    error_class = "not_ready"
+
+    def __init__(self, message, *, retry_after: float = 30.0, detail=None):
+        super().__init__(message, detail=detail)
+        self.retry_after = retry_after
+
+
+class AuthError(IntegrationError):
+    """The credentials were refused or have expired."""
+
+    error_class = "auth"
+
+
+class ConfigurationError(IntegrationError):
+    """A setting is missing or contradicts another one."""
+
+    error_class = "configuration"
+
+
+@dataclass(frozen=True)
+class MissingValue:
+    """A value of the external system that has no counterpart in Odoo yet.
+
+    :param kind: mapping kind, e.g. ``tax`` (see ``integration.mapping``).
+    :param value: the external value, the key of the mapping row.
+    :param label: the same for people, e.g. ``VAT 19 % (included)``.
+    """
+
+    kind: str
+    value: str
+    label: str = ""
+
+
+class MappingError(ConfigurationError):
+    """Values of the external system have no counterpart in Odoo.
+
+    The engine collects them as rows to fill in; saving the last one releases the operation.
+
+    :param missing: every missing value of the record, not only the first.
+    """
+
+    error_class = "mapping"
+
+    def __init__(self, message, *, missing: list[MissingValue], detail=None):
+        super().__init__(message, detail=detail)
+        self.missing = missing
+
+
+class InvalidPayloadError(IntegrationError):
+    """The data received breaks the contract.
+
+    :param problems: ``(path, message)`` of every bad field, e.g. ``("lineItems.0.quantity", "...")``.
+    """
+
+    error_class = "invalid_payload"
+
+    def __init__(self, message, *, problems: list[tuple[str, str]] | None = None, detail=None):
+        super().__init__(message, detail=detail)
+        self.problems = problems or []
+
+
+class AmbiguousMatchError(IntegrationError):
+    """Several Odoo records could be the counterpart; a person has to choose."""
+
+    error_class = "ambiguous"
+
+
+class ConflictError(IntegrationError):
+    """Odoo and the external system changed the same thing in different ways."""
+
+    error_class = "conflict"
+
+
+class RequestRefused(IntegrationError):
+    """The other side answered that our request is wrong (HTTP 4xx)."""
+
+    error_class = "refused"
+
+    def __init__(self, message, *, status: int | None = None, detail=None):
+        super().__init__(message, detail=detail)
+        self.status = status
+
+
+class SkipRecord(IntegrationError):
+    """This record is not for us; the reason is shown in the sync log."""
+
+    error_class = "skip"
+
+
+class WebhookRefused(IntegrationError):
+    """A notification is not authentic; it is answered with 401 and creates no operation."""
+
+    error_class = "webhook_refused"

@@ -1,0 +1,820 @@
+"""The one way out: an HTTP client that asks once, in bounded time, and records what was said.
+
+It never retries, never sleeps and never follows a redirect: whether a request may be repeated is
+the engine's decision, which is why a failure says whether the request can have been carried out
+(``outcome``). Whatever is not an accepted answer is an error named after its recovery.
+"""
+
+import http.client
+import io
+import ipaddress
+import logging
+import os
+import re
+import socket
+import ssl
+import time
+import zlib
+from collections.abc import Callable, Collection, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from .backoff import parse_http_date, parse_retry_after
+from .errors import (
+    AuthError,
+    ConfigurationError,
+    IntegrationError,
+    InvalidPayloadError,
+    RateLimitedError,
+    RequestRefused,
+    RetryableError,
+)
+from .json_strict import MAX_DEPTH, dumps_strict, loads_strict
+from .redact import Redactor
+
+_logger = logging.getLogger(__name__)
+
+#: Seconds to connect, between two pieces of the answer, and for everything together.
+DEFAULT_TIMEOUT = (5.0, 30.0, 60.0)
+DEFAULT_MAX_RESPONSE_BYTES = 20 * 1024 * 1024
+DEFAULT_USER_AGENT = "odoo-integration/19.0"
+#: Most characters kept of each body in the record of an exchange.
+MAX_RECORDED = 64 * 1024
+#: An error's page is only read to be shown.
+_MAX_ERROR_BYTES = 1024 * 1024
+_CHUNK = 64 * 1024
+#: Longest wait without a Retry-After header after "too many requests", in seconds.
+_DEFAULT_RATE_LIMIT_WAIT = 5.0
+_METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+_RETRY_STATUS = frozenset({408, 425})
+#: Server errors that say "we do not know how", which waiting does not change.
+_PERMANENT_5XX = frozenset({501, 505})
+
+NOT_SENT = "not_sent"
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class ExchangeRecord:
+    """One request and its answer, redacted and cut to what is kept of it.
+
+    :param status: None when no answer came.
+    :param error: what went wrong, in the words of the error raised, else an empty text.
+    :param started_at: naive UTC.
+    :param label: what the request was for, given by the caller.
+    """
+
+    method: str
+    url: str
+    request_headers: dict[str, str]
+    request_body: str
+    status: int | None
+    response_headers: dict[str, str]
+    response_body: str
+    duration_ms: int
+    error: str
+    started_at: datetime
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Response:
+    """An answer, completely read."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+    elapsed_ms: int
+    url: str = ""
+    label: str = ""
+    redactor: Redactor = field(default_factory=Redactor, repr=False, compare=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is 2xx."""
+        return 200 <= self.status < 300
+
+    @property
+    def content_type(self) -> str:
+        """The media type in lower case, without parameters."""
+        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+    @property
+    def text(self) -> str:
+        """The body as text; bytes that are none are replaced."""
+        return self.body.decode("utf-8", "replace").removeprefix("\ufeff")
+
+    def json(self, *, decimals: bool = False, max_depth: int = MAX_DEPTH) -> Any:
+        """The body as JSON (an object or a list), see :func:`.json_strict.loads_strict`.
+
+        :param decimals: numbers with a fraction become ``Decimal`` instead of ``float``.
+        :raises RetryableError: for a web page or nothing where data was expected: that is a proxy,
+            a maintenance page or a login, and passes.
+        :raises InvalidPayloadError: for broken or unacceptable JSON.
+        """
+        who = _host(self.url) or "The service"
+        if not self.body.strip():
+            raise RetryableError(
+                f"{who} answered HTTP {self.status} with nothing where data was expected"
+                f"{_about(self.label)}. It is asked again later.",
+            )
+        if self._is_page():
+            raise RetryableError(
+                f"{who} answered HTTP {self.status} with a web page "
+                f"({self.content_type or 'no content type'}) instead of data{_about(self.label)}. "
+                f"It begins: {self.excerpt(120)}. Such pages come from maintenance, a login or a "
+                f"firewall in between; it is asked again later.",
+                detail=self.excerpt(2000),
+            )
+        return loads_strict(
+            self.body,
+            what=f"The answer of {who}{_about(self.label)}",
+            max_depth=max_depth,
+            max_bytes=max(len(self.body), 1),
+            decimals=decimals,
+        )
+
+    def _is_page(self) -> bool:
+        if self.content_type in ("text/html", "application/xhtml+xml"):
+            # Some services label their JSON as a page.
+            return self.body.lstrip()[:1] not in (b"{", b"[")
+        return _looks_like_page(self.body)
+
+    def excerpt(self, length: int = 300) -> str:
+        """The first words of the body for people: redacted, without tags and line breaks."""
+        text = self.redactor.body(self.body, self.headers.get("Content-Type"))
+        if _looks_like_page(self.body):
+            text = re.sub(r"(?is)<(script|style)\b.*?(?:</\1\s*>|\Z)|<[^>]*>", " ", text)
+        text = " ".join(text[: 40 * length].split())
+        return text if len(text) <= length else text[: length - 1].rstrip() + "\u2026"
+
+
+class HttpClient:
+    """Requests to one service, with one account's credentials.
+
+    :param base_url: ``https://`` address; paths are appended to it. ``http://`` only with
+        ``allow_insecure`` and only to this machine.
+    :param auth: called for each request, returns the headers that carry the credentials. They are
+        never recorded, and their values are removed wherever else they appear.
+    :param timeout: seconds to connect, between two pieces of the answer, and for the whole request.
+        Looking up the name is bounded by the system's resolver only.
+    :param max_response_bytes: most bytes of an answer, after decompression.
+    :param allow_insecure: for sandboxes and simulators.
+    :param on_exchange: called with an :class:`ExchangeRecord` after every request, also failed ones.
+    :param classify: called with each :class:`Response` before the default table; it may raise an
+        error of :mod:`.errors`, return True to accept the answer whatever its status, or None.
+    :param ca_bundle: file or folder of certificates to trust instead of the usual ones.
+    :raises ConfigurationError: for an address that cannot be used.
+
+    A client keeps connections open; it is not shared between threads.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        auth: Callable[[], Mapping[str, str]] | None = None,
+        timeout: tuple[float, float, float] = DEFAULT_TIMEOUT,
+        max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
+        allow_insecure: bool = False,
+        user_agent: str = DEFAULT_USER_AGENT,
+        on_exchange: Callable[[ExchangeRecord], None] | None = None,
+        redactor: Redactor | None = None,
+        classify: Callable[[Response], bool | None] | None = None,
+        ca_bundle: str | None = None,
+    ):
+        if len(timeout) != 3 or not all(seconds and seconds > 0 for seconds in timeout):
+            raise ValueError("timeout is three positive numbers: connect, read, total")
+        self.base_url = _checked_base_url(base_url, allow_insecure)
+        self.host = _host(self.base_url)
+        self._auth = auth
+        self._connect, self._read, self._total = (float(seconds) for seconds in timeout)
+        self._max_bytes = max_response_bytes
+        self._user_agent = user_agent
+        self._on_exchange = on_exchange
+        self._redactor = redactor or Redactor()
+        self._classify = classify
+        self._ca_bundle = ca_bundle
+        self._session = self._new_session()
+
+    def __enter__(self) -> "HttpClient":
+        return self
+
+    def __exit__(self, *_exc_info) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: Any = None,
+        data: bytes | str | Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        label: str | None = None,
+        expected: Collection[int] = (),
+    ) -> Response:
+        """Send one request and read the answer.
+
+        :param path: appended to the base URL; an absolute URL is taken when it is below the same
+            origin (links to a next page).
+        :param json: sent as JSON, see :func:`.json_strict.dumps_strict`.
+        :param data: sent as it is, a mapping as a form. Not together with ``json``.
+        :param label: what the request is for, in words, for errors and the record.
+        :param expected: statuses besides 2xx that the caller handles itself, e.g. ``(404,)``.
+        :raises RetryableError: no or no complete answer, HTTP 408, 425, 5xx. Its ``outcome`` is
+            ``not_sent`` when nothing left this machine, else ``unknown``.
+        :raises RateLimitedError: HTTP 429.
+        :raises AuthError: HTTP 401, 403.
+        :raises RequestRefused: every other 3xx and 4xx, 501, 505.
+        :raises InvalidPayloadError: the answer is too large, or compressed in an unknown way.
+        :raises ConfigurationError: a request that cannot be sent as configured.
+        """
+        call = self._prepare(method, path, params, json, data, headers, label)
+        return self._send(call, expected)
+
+    def get(self, path: str, **options) -> Response:
+        """:meth:`request` with GET."""
+        return self.request("GET", path, **options)
+
+    def post(self, path: str, **options) -> Response:
+        """:meth:`request` with POST."""
+        return self.request("POST", path, **options)
+
+    # === PREPARING === #
+
+    def _prepare(self, method, path, params, json, data, headers, label) -> "_Call":
+        method = method.upper()
+        if method not in _METHODS:
+            raise ValueError(f"{method} is no HTTP method this client sends")
+        if json is not None and data is not None:
+            raise ValueError("a request has either json or data")
+        credentials = dict(self._auth() or {}) if self._auth else {}
+        sent = CaseInsensitiveDict(
+            {
+                "User-Agent": self._user_agent,
+                "Accept": "application/json, */*;q=0.5",
+                # A small compressed answer can be a huge one; see _decompressed.
+                "Accept-Encoding": "identity",
+            }
+        )
+        sent.update(headers or {})
+        if json is not None:
+            data = dumps_strict(json).encode()
+            sent.setdefault("Content-Type", "application/json")
+        elif isinstance(data, str):
+            data = data.encode()
+        sent.update(credentials)
+        # The scheme ("Bearer") is no secret, what follows it is also used alone.
+        values = [part for value in credentials.values() for part in (value, *value.split()[1:])]
+        redactor = self._redactor.with_secrets(value for value in values if len(value) >= 6)
+        url = self._url(path)
+        prepared = None
+        try:
+            prepared = self._session.prepare_request(
+                requests.Request(method, url, headers=sent, params=params, data=data)
+            )
+            # What http.client would do when half of the request is out.
+            "".join(map(str, prepared.headers.values())).encode("latin-1")
+        except (requests.RequestException, ValueError):
+            # Their texts contain the header or the URL, so they are not shown.
+            pass
+        if prepared is None:
+            raise ConfigurationError(
+                f"The request to {self.host}{_about(label)} cannot be built: its address or a header "
+                f"has characters that are not allowed there. Enter the credentials of the backend "
+                f"again, without line breaks or special characters."
+            )
+        return _Call(
+            prepared, label or "", redactor, frozenset(name.lower() for name in credentials)
+        )
+
+    def _url(self, path: str) -> str:
+        if not re.match(r"(?i)[a-z][a-z0-9+.-]*:|//", path):
+            return f"{self.base_url}/{path.lstrip('/')}" if path else self.base_url
+        if _origin(path) == _origin(self.base_url):
+            return path
+        raise InvalidPayloadError(
+            f"{self.host} pointed to an address of another server "
+            f"({self._redactor.text(_host(path) or 'unknown')}). It was not called, because the "
+            f"credentials of {self.host} must not go there. Tell your integrator.",
+        )
+
+    def _new_session(self) -> requests.Session:
+        session = requests.Session()
+        # Neither proxies nor .netrc passwords nor certificates from the environment.
+        session.trust_env = False
+        session.verify = self._ca_bundle or True
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        session.headers.clear()
+        session.adapters.clear()
+        adapter = _Adapter(_tls_context(self._ca_bundle))
+        session.mount(f"{urlsplit(self.base_url).scheme}://", adapter)
+        return session
+
+    # === SENDING === #
+
+    def _send(self, call: "_Call", expected: Collection[int]) -> Response:
+        started_at = datetime.now(UTC).replace(tzinfo=None)
+        progress = _Progress(time.monotonic(), self._total, self._read)
+        token = _PROGRESS.set(progress)
+        answer, problem, response = _Answer(), None, None
+        try:
+            self._exchange(call, progress, answer)
+        except _FAILURES as failure:
+            problem = self._failure(call, progress, failure)
+        except InvalidPayloadError as failure:
+            problem = failure
+        finally:
+            _PROGRESS.reset(token)
+        if problem is None:
+            response = Response(
+                answer.status, answer.headers, bytes(answer.body), progress.elapsed_ms,
+                call.prepared.url, call.label, call.redactor,
+            )  # fmt: skip
+            try:
+                self._judge(response, expected)
+            except IntegrationError as refusal:
+                problem = refusal
+            except Exception as bug:
+                self._record(call, answer, progress, started_at, type(bug).__name__)
+                raise
+        self._record(call, answer, progress, started_at, problem.message if problem else "")
+        if problem is not None:
+            raise problem
+        return response
+
+    def _exchange(self, call: "_Call", progress: "_Progress", answer: "_Answer") -> None:
+        received = self._session.send(
+            call.prepared,
+            stream=True,
+            allow_redirects=False,
+            timeout=(min(self._connect, self._total), min(self._read, self._total)),
+            verify=self._session.verify,
+            proxies={},
+        )
+        try:
+            answer.status, answer.headers = received.status_code, received.headers
+            limit = self._max_bytes
+            if not 200 <= received.status_code < 300:
+                limit = min(limit, _MAX_ERROR_BYTES)
+            self._read_body(call, received, answer, limit)
+        except BaseException:
+            # A connection with a rest of an answer on it must not serve the next request.
+            received.raw.close()
+            raise
+        # Not received.close(), which closes the connection that the next request can use.
+        received.raw.release_conn()
+
+    def _read_body(self, call, received, answer: "_Answer", limit: int) -> None:
+        is_error = not 200 <= received.status_code < 300
+        encoding = received.headers.get("Content-Encoding", "").strip().lower()
+        announced = received.headers.get("Content-Length", "").strip()
+        unpack = _decompressor(encoding)
+        if unpack is None:
+            if is_error:
+                received.raw.close()
+                return
+            raise InvalidPayloadError(
+                f"{self.host} answered{_about(call.label)} in the compression "
+                f"{call.redactor.text(encoding[:40])}, which was not asked for and cannot be read. "
+                f"Tell the other side's support."
+            )
+        raw_size = 0
+        while True:
+            chunk = received.raw.read(_CHUNK, decode_content=False)
+            raw_size += len(chunk)
+            answer.body += unpack(chunk, limit + 1 - len(answer.body))
+            if len(answer.body) > limit:
+                del answer.body[limit:]
+                received.raw.close()
+                if is_error:
+                    return
+                raise InvalidPayloadError(
+                    f"{self.host} answered{_about(call.label)} with more than {limit:,} bytes. "
+                    f"Reading was stopped. Ask for less at once (fewer records per page)."
+                )
+            if not chunk:
+                break
+        # Neither urllib3 1.26 nor http.client minds an answer that ends too early.
+        body_expected = call.prepared.method != "HEAD" and received.status_code not in (204, 304)
+        if body_expected and announced.isdigit() and raw_size < int(announced):
+            raise _Truncated(f"{raw_size} of {announced} bytes")
+
+    def _failure(self, call: "_Call", progress: "_Progress", failure: Exception) -> RetryableError:
+        outcome = UNKNOWN if progress.sent else NOT_SENT
+        kind, reason = _explain(failure, progress)
+        if outcome == NOT_SENT:
+            follow = "Nothing was sent; it is tried again."
+        elif call.prepared.method in ("GET", "HEAD", "OPTIONS"):
+            follow = "It is tried again."
+        else:
+            follow = (
+                "The request may have been carried out; that is found out before it is sent again."
+            )
+        return RetryableError(
+            f"{self.host} {reason}{_about(call.label)}. {follow}",
+            outcome=outcome,
+            detail=call.redactor.text(f"{kind}: {failure}"),
+        )
+
+    # === JUDGING === #
+
+    def _judge(self, response: Response, expected: Collection[int]) -> None:
+        if self._classify and self._classify(response):
+            return
+        if response.ok or response.status in expected:
+            return
+        raise self._refusal(response)
+
+    def _refusal(self, response: Response) -> IntegrationError:
+        status, detail = response.status, response.excerpt(2000)
+        said = f" It says: {response.excerpt(300)}" if response.body.strip() else ""
+        begin = f"{self.host} answered HTTP {status}{_about(response.label)}"
+        wait = self._retry_after(response)
+        if status == 429:
+            return RateLimitedError(
+                f"{begin}: too many requests at once. It goes on by itself.",
+                retry_after=_DEFAULT_RATE_LIMIT_WAIT if wait is None else wait,
+                detail=detail,
+            )
+        if status in _RETRY_STATUS or (status >= 500 and status not in _PERMANENT_5XX):
+            return RetryableError(
+                f"{begin}: the service has a problem. It is tried again.{said}",
+                retry_after=wait,
+                detail=detail,
+            )
+        if status in (401, 403):
+            what = "the credentials were refused" if status == 401 else "access was refused"
+            return AuthError(
+                f"{begin}: {what}. Check the credentials and their permissions on the backend.{said}",
+                detail=detail,
+            )
+        if 300 <= status < 400:
+            target = response.redactor.url(response.headers.get("Location", "nowhere"))
+            return RequestRefused(
+                f"{begin} and sends us to {target[:200]}. Redirects are not followed, because they "
+                f"would hand the credentials to another address. Check the address of the backend.",
+                status=status,
+                detail=detail,
+            )
+        return RequestRefused(
+            f"{begin}: the request was refused.{said}", status=status, detail=detail
+        )
+
+    def _retry_after(self, response: Response) -> float | None:
+        # Their clock where they show it, so that a wrong clock on either side does no harm.
+        now = parse_http_date(response.headers.get("Date")) or datetime.now(UTC)
+        return parse_retry_after(response.headers.get("Retry-After"), now)
+
+    # === RECORDING === #
+
+    def _record(self, call, answer, progress, started_at, error: str) -> None:
+        if not self._on_exchange:
+            return
+        try:
+            self._on_exchange(self._exchange_record(call, answer, progress, started_at, error))
+        except Exception as failure:
+            # The answer to a request that may have cost money is worth more than its record.
+            _logger.error("an exchange could not be recorded: %s", type(failure).__name__)
+
+    def _exchange_record(self, call, answer, progress, started_at, error) -> ExchangeRecord:
+        redactor, prepared = call.redactor, call.prepared
+        return ExchangeRecord(
+            method=prepared.method,
+            url=_cut(redactor.url(prepared.url)),
+            request_headers={
+                name: "***" if name.lower() in call.secret_headers else value
+                for name, value in redactor.headers(prepared.headers).items()
+            },
+            request_body=_cut(redactor.body(prepared.body, prepared.headers.get("Content-Type"))),
+            status=answer.status,
+            response_headers=redactor.headers(answer.headers),
+            response_body=_cut(
+                redactor.body(bytes(answer.body), answer.headers.get("Content-Type"))
+            ),
+            duration_ms=progress.elapsed_ms,
+            error=_cut(redactor.text(error)),
+            started_at=started_at,
+            label=_cut(redactor.text(call.label)),
+        )
+
+
+# === ONE REQUEST ON ITS WAY === #
+
+
+@dataclass(frozen=True)
+class _Call:
+    prepared: requests.PreparedRequest
+    label: str
+    redactor: Redactor
+    secret_headers: frozenset[str]
+
+
+@dataclass
+class _Answer:
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytearray = field(default_factory=bytearray)
+
+
+@dataclass
+class _Progress:
+    started: float
+    total: float
+    read: float
+    sent: bool = False
+    overdue: bool = False
+    _stopped: float | None = None
+
+    def next_timeout(self) -> float:
+        """Seconds the next wait on the socket may take."""
+        left = self.started + self.total - time.monotonic()
+        if left <= 0:
+            self.overdue = True
+            raise TimeoutError("total time is over")
+        return min(left, self.read)
+
+    @property
+    def elapsed_ms(self) -> int:
+        if self._stopped is None:
+            self._stopped = time.monotonic()
+        return round((self._stopped - self.started) * 1000)
+
+
+_PROGRESS: ContextVar[_Progress | None] = ContextVar("progress", default=None)
+
+
+class _Truncated(Exception):
+    """The connection ended before the announced length."""
+
+
+_FAILURES = (
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    http.client.HTTPException,
+    OSError,
+    zlib.error,
+    _Truncated,
+)
+
+
+# === TRANSPORT: a total deadline, and the truth about whether anything was sent === #
+
+
+class _DeadlineStream(io.RawIOBase):
+    """The bytes of a socket; each wait gets only what is left of the request's time.
+
+    The timeouts of ``requests`` start again with every byte, so a server that sends one byte now
+    and then holds a worker for ever. Covers the headers too.
+    """
+
+    def __init__(self, sock: socket.socket, stream: io.RawIOBase, progress: _Progress):
+        super().__init__()
+        self._sock, self._stream, self._progress = sock, stream, progress
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int | None:
+        self._sock.settimeout(self._progress.next_timeout())
+        return self._stream.readinto(buffer)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
+class _DeadlineResponse(http.client.HTTPResponse):
+    def __init__(self, sock, *args, **kwargs):
+        super().__init__(sock, *args, **kwargs)
+        progress = _PROGRESS.get()
+        if progress is not None:
+            self.fp = io.BufferedReader(_DeadlineStream(sock, self.fp.detach(), progress))
+
+
+class _Tracked:
+    """Notes the moment from which on the other side may have seen something of the request."""
+
+    response_class = _DeadlineResponse
+
+    def send(self, data) -> None:
+        if self.sock is None:
+            self.connect()
+        progress = _PROGRESS.get()
+        if progress is not None:
+            self.sock.settimeout(progress.next_timeout())
+            progress.sent = True
+        super().send(data)
+
+
+class _Connection(_Tracked, HTTPConnection):
+    pass
+
+
+class _TlsConnection(_Tracked, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+class _Adapter(HTTPAdapter):
+    def __init__(self, tls: ssl.SSLContext):
+        self._tls = tls
+        super().__init__(pool_connections=2, pool_maxsize=2, max_retries=0)
+
+    def init_poolmanager(self, *args, **kwargs):
+        super().init_poolmanager(*args, ssl_context=self._tls, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+
+
+def _tls_context(ca_bundle: str | None) -> ssl.SSLContext:
+    folder = bool(ca_bundle) and os.path.isdir(ca_bundle)
+    context = None
+    try:
+        context = ssl.create_default_context(
+            cafile=None if folder else ca_bundle or None, capath=ca_bundle if folder else None
+        )
+    except OSError:
+        pass
+    if context is None:
+        raise ConfigurationError(
+            f"The certificates to trust cannot be read from {ca_bundle}. Give a file or folder of "
+            f"certificates in PEM format, or leave it empty to trust the usual authorities."
+        )
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _decompressor(encoding: str) -> Callable[[bytes, int], bytes] | None:
+    """A function (bytes, most bytes to return) -> bytes; None for an unknown encoding."""
+    if encoding in ("", "identity"):
+        return lambda chunk, _most: chunk
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        return None
+    state = zlib.decompressobj(zlib.MAX_WBITS | 32 if encoding != "deflate" else zlib.MAX_WBITS)
+    first = True
+
+    def unpack(chunk: bytes, most: int) -> bytes:
+        nonlocal state, first
+        if not chunk:
+            if not first and not state.eof:
+                raise _Truncated("the compressed answer ends in the middle")
+            return b""
+        try:
+            result = state.decompress(chunk, most)
+        except zlib.error:
+            if encoding != "deflate" or not first:
+                raise
+            # Some servers mean the bare format by "deflate".
+            state = zlib.decompressobj(-zlib.MAX_WBITS)
+            result = state.decompress(chunk, most)
+        first = False
+        while state.unconsumed_tail and len(result) < most:
+            result += state.decompress(state.unconsumed_tail, most - len(result))
+        return result
+
+    return unpack
+
+
+# === WORDS === #
+
+
+def _explain(failure: Exception, progress: _Progress) -> tuple[str, str]:
+    """Name of the real cause, and the same as a clause that follows the host's name."""
+    causes = list(_causes(failure))
+    kinds = {type(cause).__name__ for cause in causes}
+    name = type(causes[-1]).__name__
+    if progress.overdue:
+        return name, f"did not finish its answer within {progress.total:g} seconds"
+    if (
+        any(isinstance(cause, socket.gaierror) for cause in causes)
+        or "NameResolutionError" in kinds
+    ):
+        return name, "cannot be found (its name has no address)"
+    if not progress.sent and (
+        "SSLError" in kinds or any(isinstance(c, ssl.SSLError) for c in causes)
+    ):
+        if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+            return name, "could not prove its identity (its certificate is not valid for us)"
+        return name, "and we cannot agree on a secure connection"
+    if isinstance(failure, _Truncated) or kinds & {"IncompleteRead", "InvalidChunkLength"}:
+        return name, "broke off in the middle of its answer"
+    if any(isinstance(c, (TimeoutError, requests.Timeout)) for c in causes) or any(
+        "Timeout" in kind for kind in kinds
+    ):
+        if not progress.sent:
+            return name, "could not be reached in time"
+        return name, "did not answer in time"
+    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        return name, "refuses connections"
+    if any(isinstance(cause, zlib.error) for cause in causes):
+        return name, "sent an answer that cannot be decompressed"
+    if not progress.sent:
+        return name, "could not be reached"
+    return name, "closed the connection without a complete answer"
+
+
+def _causes(failure: BaseException):
+    seen: set[int] = set()
+    queue = [failure]
+    while queue:
+        current = queue.pop(0)
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        inner = [current.__cause__, current.__context__, getattr(current, "reason", None)]
+        queue += [cause for cause in (*inner, *current.args) if isinstance(cause, BaseException)]
+
+
+def _about(label: str | None) -> str:
+    return f" ({label})" if label else ""
+
+
+def _cut(text: str) -> str:
+    if len(text) <= MAX_RECORDED:
+        return text
+    return f"{text[:MAX_RECORDED]}\n[cut: {len(text):,} characters in all]"
+
+
+def _looks_like_page(body: bytes) -> bool:
+    start = body[:400].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    return start.startswith((b"<!doctype html", b"<html", b"<head", b"<body"))
+
+
+# === ADDRESSES === #
+
+
+def _checked_base_url(base_url: str, allow_insecure: bool) -> str:
+    url = (base_url or "").strip().rstrip("/")
+    parts = host = None
+    try:
+        parts = urlsplit(url)
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        pass
+    if not parts or not host or parts.scheme not in ("http", "https"):
+        raise ConfigurationError(
+            "The address of the backend is not complete: it must look like https://shop.example."
+        )
+    if parts.username is not None or parts.query or parts.fragment or re.search(r"[\s\\]", url):
+        raise ConfigurationError(
+            f"The address of the backend must not contain a user, a password, ? or # "
+            f"(it leads to {host}). Enter credentials in their own fields."
+        )
+    if parts.scheme == "http" and not (allow_insecure and _is_loopback(host)):
+        raise ConfigurationError(
+            f"The address of the backend is not secure: use https:// for {host}. Plain http:// is "
+            f"only possible for a sandbox on this machine."
+        )
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _origin(url: str) -> tuple[str, str, int | None] | None:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+        if parts.username is not None or "\\" in url:
+            return None
+        return parts.scheme, (parts.hostname or "").lower(), port
+    except ValueError:
+        return None
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""

@@ -1,0 +1,118 @@
+"""What the engine and the hooks of a connector hand to each other."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from .errors import IntegrationError, MissingValue, SkipRecord
+
+
+@dataclass(frozen=True)
+class Change:
+    """One external record that changed, as learnt from a listing or a notification.
+
+    :param external_id: the id the resource's ``_fetch`` understands.
+    :param updated_at: when the external system changed it (naive UTC), if it says so.
+    :param label: what people call the record, e.g. ``#1001``.
+    """
+
+    external_id: str
+    updated_at: datetime | None = None
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class ChangePage:
+    """One page of a listing of changed records.
+
+    :param changes: the records of this page.
+    :param next_page: opaque JSON value to ask for the next page with, None on the last one.
+    :param ordered: whether the whole listing is sorted by ``updated_at``, oldest first. Then
+        the flow's cursor may move after each page; else only when the listing is complete.
+    """
+
+    changes: list[Change]
+    next_page: Any = None
+    ordered: bool = True
+
+
+@dataclass(frozen=True)
+class Notification:
+    """What a webhook says, as far as we believe it: a pointer, not data.
+
+    :param resource: the resource concerned, or None for a topic nobody handles.
+    :param change: the record concerned.
+    """
+
+    resource: str | None
+    change: Change | None = None
+
+
+@dataclass(frozen=True)
+class WebhookHeaders:
+    """The envelope of a webhook, read without trusting the body.
+
+    :param topic: the service's name of the event, e.g. ``orders/create``.
+    :param event_id: identical for all deliveries of one event; the inbox is unique by it.
+    :param triggered_at: when the event happened (naive UTC), if signed or sent.
+    """
+
+    topic: str
+    event_id: str
+    triggered_at: datetime | None = None
+
+
+@dataclass
+class Item:
+    """One operation on its way through fetch, validate, map, apply and bind.
+
+    The hooks fill it step by step. ``fail`` and ``skip`` take this record out of the batch
+    without hurting its neighbours; use them before anything was written for the record.
+    """
+
+    operation_id: int
+    external_id: str
+    label: str = ""
+    #: what ``_fetch`` returned for the record
+    payload: Any = None
+    #: what ``_validate`` made of it
+    data: Any = None
+    #: digest of ``data``: equal digests end the operation before any write
+    digest: str = ""
+    #: when the external system last changed the record (naive UTC)
+    updated_at: datetime | None = None
+    #: when the engine asked for ``payload`` (naive UTC, our clock)
+    fetched_at: datetime | None = None
+    #: write even if the digest is the known one
+    forced: bool = False
+    #: whether ``data`` differs from what was last written
+    changed: bool = True
+    #: the bound or matched Odoo record, else None
+    record: Any = None
+    #: whether ``record`` comes from a binding (so this is an update)
+    bound: bool = False
+    #: what ``_map`` prepared for ``_apply``
+    values: dict = field(default_factory=dict)
+    #: optional values seen for the mapping screen (unknown, but not needed to go on)
+    seen: list[MissingValue] = field(default_factory=list)
+    #: notes for the person, shown on the operation when it is done
+    notes: list[str] = field(default_factory=list)
+    error: IntegrationError | None = None
+
+    def fail(self, error: IntegrationError) -> None:
+        """Take the record out of the batch; ``error`` is handled as if it had been raised."""
+        self.error = error
+
+    def skip(self, reason: str) -> None:
+        """Take the record out of the batch as not for us, with the reason."""
+        self.error = SkipRecord(reason)
+
+    def restart(self) -> None:
+        """Forget what a rolled back try left behind; payload, data and digest stay."""
+        self.record, self.bound, self.changed, self.values = None, False, True, {}
+        self.seen, self.notes, self.error = [], [], None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the record is still on its way."""
+        return self.error is None

@@ -1,0 +1,17 @@
+from . import (
+    integration_connector,
+    integration_resource,
+    integration_engine,
+    integration_backend,
+    integration_credential,
+    integration_flow,
+    integration_binding,
+    integration_bound_mixin,
+    integration_mapping,
+    integration_field_mapping,
+    integration_webhook_event,
+    integration_sync_log,
+    integration_sync_attempt,
+    integration_exchange,
+    integration_alert,
+)

@@ -1,0 +1,390 @@
+import logging
+import secrets
+
+from markupsafe import Markup
+
+from odoo import api, fields, models
+from odoo.exceptions import UserError, ValidationError
+from odoo.tools.urls import urljoin
+
+from ..lib.errors import AuthError, ConfigurationError, IntegrationError
+from ..lib.http import HttpClient
+from ..lib.redact import Redactor
+from .integration_engine import record_exchange
+
+_logger = logging.getLogger(__name__)
+
+
+class IntegrationBackend(models.Model):
+    """One configured account of an external service: one shop, one gateway account."""
+
+    _name = "integration.backend"
+    _description = "Integration Backend"
+    _inherit = ["mail.thread", "mail.activity.mixin"]
+    _order = "sequence, name"
+    _check_company_auto = True
+
+    name = fields.Char(required=True, tracking=True)
+    sequence = fields.Integer(default=10)
+    active = fields.Boolean(default=True)
+    connector = fields.Selection(
+        selection=lambda self: self.env["integration.connector"]._connector_codes(),
+        required=True,
+    )
+    company_id = fields.Many2one(
+        "res.company", required=True, default=lambda self: self.env.company, index=True
+    )
+    user_id = fields.Many2one(
+        "res.users",
+        string="Owner",
+        default=lambda self: self.env.user,
+        tracking=True,
+        help="Is told when the connection needs a person.",
+    )
+    environment = fields.Selection(
+        [("sandbox", "Sandbox"), ("production", "Production")],
+        required=True,
+        default="sandbox",
+        tracking=True,
+        help="A sandbox may talk to a test service on this machine without encryption; "
+        "a production backend never does.",
+    )
+    base_url = fields.Char(
+        string="Address", tracking=True, help="Where the service answers, e.g. https://..."
+    )
+    state = fields.Selection(
+        [("draft", "Not connected"), ("active", "Connected"), ("paused", "Paused")],
+        required=True,
+        default="draft",
+        copy=False,
+        tracking=True,
+    )
+    pause_reason = fields.Text(readonly=True, copy=False)
+    webhook_token = fields.Char(
+        required=True,
+        readonly=True,
+        copy=False,
+        default=lambda self: secrets.token_urlsafe(32),
+        groups="integration_base.group_integration_manager",
+    )
+    webhook_url = fields.Char(
+        compute="_compute_webhook_url", groups="integration_base.group_integration_manager"
+    )
+    credential_ids = fields.One2many(
+        "integration.credential",
+        "backend_id",
+        groups="integration_base.group_integration_manager",
+    )
+    flow_ids = fields.One2many("integration.flow", "backend_id")
+    mapping_ids = fields.One2many("integration.mapping", "backend_id")
+    waiting_count = fields.Integer(compute="_compute_operation_counts")
+    failed_count = fields.Integer(compute="_compute_operation_counts")
+    unmapped_count = fields.Integer(compute="_compute_unmapped_count")
+    event_count = fields.Integer(compute="_compute_event_count")
+    binding_count = fields.Integer(compute="_compute_binding_count")
+
+    _webhook_token_unique = models.Constraint(
+        "UNIQUE(webhook_token)", "The webhook address has to be unique."
+    )
+
+    # === COMPUTE METHODS === #
+
+    @api.depends("webhook_token")
+    def _compute_webhook_url(self):
+        for backend in self:
+            backend.webhook_url = backend._webhook_url()
+
+    def _compute_operation_counts(self):
+        rows = self.env["integration.sync.log"]._read_group(
+            [("backend_id", "in", self.ids), ("state", "in", ("pending", "running", "dead"))],
+            ["backend_id", "state"],
+            ["__count"],
+        )
+        counts = {(backend.id, state): count for backend, state, count in rows}
+        for backend in self:
+            backend.failed_count = counts.get((backend.id, "dead"), 0)
+            backend.waiting_count = counts.get((backend.id, "pending"), 0) + counts.get(
+                (backend.id, "running"), 0
+            )
+
+    def _count_by_backend(self, model, domain=()):
+        rows = self.env[model]._read_group(
+            [("backend_id", "in", self.ids), *domain], ["backend_id"], ["__count"]
+        )
+        return {backend.id: count for backend, count in rows}
+
+    def _compute_unmapped_count(self):
+        counts = self._count_by_backend("integration.mapping", [("resource_ref", "=", False)])
+        for backend in self:
+            backend.unmapped_count = counts.get(backend.id, 0)
+
+    def _compute_event_count(self):
+        counts = self._count_by_backend("integration.webhook.event")
+        for backend in self:
+            backend.event_count = counts.get(backend.id, 0)
+
+    def _compute_binding_count(self):
+        counts = self._count_by_backend("integration.binding")
+        for backend in self:
+            backend.binding_count = counts.get(backend.id, 0)
+
+    # === CRUD METHODS === #
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        backends = super().create(vals_list)
+        for backend in backends:
+            backend._create_missing_parts()
+        return backends
+
+    def write(self, vals):
+        if "connector" in vals and any(b.connector != vals["connector"] for b in self):
+            raise UserError(
+                self.env._(
+                    "The connector of a backend cannot be changed: its bindings and mappings "
+                    "belong to the old service. Create another backend."
+                )
+            )
+        return super().write(vals)
+
+    @api.constrains("base_url", "environment")
+    def _check_base_url(self):
+        for backend in self.filtered("base_url"):
+            try:
+                HttpClient(
+                    backend.base_url,
+                    auth=dict,
+                    allow_insecure=backend.environment == "sandbox",
+                )
+            except IntegrationError as error:
+                raise ValidationError(error.message) from error
+
+    def _create_missing_parts(self):
+        """Give the backend one flow per resource and one row per credential of its connector."""
+        self.ensure_one()
+        connector = self._connector()
+        present = {(flow.resource, flow.direction) for flow in self.flow_ids}
+        flows = []
+        for code in connector._resource_codes():
+            resource = self._resource(code)
+            if (code, resource._resource_direction) not in present:
+                flows.append(
+                    {
+                        "backend_id": self.id,
+                        "resource": code,
+                        "direction": resource._resource_direction,
+                        "batch_size": resource._resource_batch_size,
+                        "interval_minutes": resource._resource_interval_minutes,
+                    }
+                )
+        self.env["integration.flow"].create(flows)
+        # sudo: whoever may create a backend gets the empty rows to type its secrets into
+        credentials = self.sudo().credential_ids
+        self.env["integration.credential"].sudo().create(
+            [
+                {"backend_id": self.id, "code": spec.code, "sequence": position}
+                for position, spec in enumerate(connector._connector_credentials)
+                if spec.code not in credentials.mapped("code")
+            ]
+        )
+
+    # === BUSINESS METHODS - BEHAVIOUR === #
+
+    def _connector(self):
+        """Return the connector (AbstractModel) of this backend."""
+        self.ensure_one()
+        return self.env[f"integration.connector.{self.connector}"]
+
+    def _resource(self, code):
+        """Return the resource (AbstractModel) ``code`` of this backend's connector."""
+        self.ensure_one()
+        return self.env[f"integration.{self.connector}.{code}"]
+
+    def _webhook_url(self):
+        """Return the public address the service sends this backend's notifications to."""
+        self.ensure_one()
+        # sudo: the address is a secret, but the connector has to tell it to the service
+        return urljoin(self.get_base_url(), f"/integration/webhook/{self.sudo().webhook_token}")
+
+    # === BUSINESS METHODS - CREDENTIALS === #
+
+    def _credentials(self, code):
+        """Return every active value of a credential, newest first (for secrets in rotation).
+
+        :raises ConfigurationError: when there is none.
+        """
+        self.ensure_one()
+        # sudo: hooks run for users who may not read secrets; the value goes to the service only
+        rows = self.sudo().credential_ids.filtered(lambda row: row.code == code)
+        values = rows._decrypt()
+        if not values:
+            raise ConfigurationError(
+                self.env._(
+                    "%(backend)s has no %(credential)s. Type it into the Credentials page of the "
+                    "backend and press Test Connection.",
+                    backend=self.display_name,
+                    credential=rows[:1].name or code,
+                )
+            )
+        return values
+
+    def _credential(self, code):
+        """Return the newest value of a credential (text).
+
+        :raises ConfigurationError: when there is none.
+        """
+        return self._credentials(code)[0]
+
+    def _token(self, code):
+        """Return a stored access token that is valid for at least a minute more, or None."""
+        self.ensure_one()
+        # sudo: see _credentials
+        return self.sudo().credential_ids.filtered(lambda row: row.code == code)._valid_token()
+
+    def _store_token(self, code, value, expires_at=None):
+        """Keep a token the service has issued, in a transaction of its own.
+
+        It must survive a rollback of the work that asked for it: the service may have
+        invalidated the previous one.
+
+        :param str value: the token; None or an empty text forgets it.
+        :param datetime expires_at: naive UTC, None for never.
+        """
+        self.ensure_one()
+        with self.env.registry.cursor() as cr:
+            env = api.Environment(cr, self.env.uid, {})
+            env["integration.credential"].sudo()._put_token(self.id, code, value, expires_at)
+        self.sudo().credential_ids.invalidate_recordset()
+        self.sudo().invalidate_recordset(["credential_ids"])
+
+    # === BUSINESS METHODS - TALKING === #
+
+    def _client(self, **options):
+        """Return an HTTP client for this backend; its exchanges are recorded.
+
+        :param options: passed to :class:`~..lib.http.HttpClient`, e.g. ``timeout``.
+        :raises ConfigurationError: when the address is missing or not allowed.
+        """
+        self.ensure_one()
+        connector = self._connector()
+        options.setdefault("auth", lambda: connector._auth_headers(self))
+        return HttpClient(
+            connector._base_url(self),
+            allow_insecure=self.environment == "sandbox",
+            classify=lambda response: connector._classify_response(self, response),
+            on_exchange=lambda exchange: record_exchange(self, exchange),
+            redactor=Redactor(),
+            **options,
+        )
+
+    def _ensure_callable(self):
+        """Refuse to call the service from a neutralized copy of the database.
+
+        :raises ConfigurationError: in such a copy.
+        """
+        # sudo: system parameters are for administrators, this one guards every user
+        if self.env["ir.config_parameter"].sudo().get_param("database.is_neutralized"):
+            raise ConfigurationError(
+                self.env._("This database is a neutralized copy: it calls no external service.")
+            )
+
+    # === BUSINESS METHODS - STATE === #
+
+    def _pause(self, reason):
+        """Stop calling the service; operations keep waiting. Tells the owner once."""
+        for backend in self.filtered(lambda b: b.state != "paused"):
+            backend.write({"state": "paused", "pause_reason": reason})
+            backend.message_post(body=Markup("<b>%s</b><br/>%s") % (self.env._("Paused"), reason))
+            backend._remind_owner(self.env._("Connection paused"), reason)
+
+    def _remind_owner(self, summary, note, owner=None):
+        """Give the owner one open to-do; a second one with the same summary is not added."""
+        self.ensure_one()
+        owner = owner or self.user_id or self.env.ref("base.user_admin")
+        if not self.activity_ids.filtered(lambda a: a.summary == summary):
+            self.activity_schedule(
+                "mail.mail_activity_data_todo", summary=summary, note=note, user_id=owner.id
+            )
+
+    # === ACTIONS === #
+
+    def action_test_connection(self):
+        """Call the service; on success the backend is connected and its waiting work starts.
+
+        :raises UserError: with the reason and the way out.
+        """
+        self.ensure_one()
+        self.check_access("write")
+        connector = self._connector()
+        try:
+            self._ensure_callable()
+            try:
+                message = connector._test_connection(self)
+            except AuthError:
+                if not connector._renew_auth(self):
+                    raise
+                message = connector._test_connection(self)
+            connector._connected(self)
+        except IntegrationError as error:
+            raise UserError(error.message) from error
+        self.write({"state": "active", "pause_reason": False})
+        self.activity_ids.filtered(
+            lambda activity: activity.summary == self.env._("Connection paused")
+        ).action_feedback(feedback=message)
+        self.flow_ids._wake_after_commit()
+        return {
+            "type": "ir.actions.client",
+            "tag": "display_notification",
+            "params": {
+                "type": "success",
+                "title": self.env._("Connected"),
+                "message": message,
+                "next": {"type": "ir.actions.client", "tag": "soft_reload"},
+            },
+        }
+
+    def action_pause(self):
+        """Stop calling the service until somebody resumes; nothing is lost meanwhile."""
+        self.check_access("write")
+        self.write({"state": "paused", "pause_reason": self.env._("Paused by hand.")})
+
+    def action_resume(self):
+        """Go on after a pause; the connection is tested first."""
+        return self.action_test_connection()
+
+    def action_new_webhook_address(self):
+        """Replace the webhook address; the old one stops working at once."""
+        self.check_access("write")
+        for backend in self:
+            backend.webhook_token = secrets.token_urlsafe(32)
+            if backend.state == "active":
+                backend.action_test_connection()
+
+    def _action_open(self, xmlid, name):
+        action = self.env["ir.actions.act_window"]._for_xml_id(f"integration_base.{xmlid}")
+        action["domain"] = [("backend_id", "=", self.id)]
+        action["context"] = {"default_backend_id": self.id}
+        action["display_name"] = name
+        return action
+
+    def action_open_operations(self):
+        action = self._action_open("integration_sync_log_action", self.env._("Sync Log"))
+        action["context"]["search_default_filter_open"] = 1
+        return action
+
+    def action_open_failed(self):
+        action = self._action_open("integration_sync_log_action", self.env._("Failed"))
+        action["context"]["search_default_filter_failed"] = 1
+        return action
+
+    def action_open_events(self):
+        return self._action_open("integration_webhook_event_action", self.env._("Webhook Events"))
+
+    def action_open_bindings(self):
+        return self._action_open("integration_binding_action", self.env._("Bindings"))
+
+    def action_open_mappings(self):
+        action = self._action_open("integration_mapping_action", self.env._("Value Mappings"))
+        if self.unmapped_count:
+            action["context"]["search_default_filter_unmapped"] = 1
+        return action

@@ -1,0 +1,136 @@
+from odoo import api, fields, models
+
+
+class IntegrationBinding(models.Model):
+    """The link between one external record and one Odoo record in one backend."""
+
+    _name = "integration.binding"
+    _description = "Integration Binding"
+    _order = "id desc"
+    _rec_names_search = ["external_label", "external_id"]
+
+    backend_id = fields.Many2one("integration.backend", required=True, ondelete="cascade")
+    company_id = fields.Many2one(related="backend_id.company_id", store=True, index=True)
+    resource = fields.Char(required=True)
+    external_id = fields.Char(required=True)
+    external_label = fields.Char()
+    res_model = fields.Char(string="Model", required=True)
+    res_id = fields.Many2oneReference(
+        string="Record ID", model_field="res_model", required=True
+    )
+    record_ref = fields.Reference(
+        selection="_selection_record_ref", compute="_compute_record_ref", string="Odoo Record"
+    )
+    import_digest = fields.Char(
+        readonly=True, help="Of what was last read; equal means nothing has to be done."
+    )
+    external_updated_at = fields.Datetime(readonly=True)
+    fetched_at = fields.Datetime(readonly=True)
+
+    _external_unique = models.Constraint(
+        "UNIQUE(backend_id, resource, external_id)",
+        "This external record is already linked to an Odoo record.",
+    )
+    _record_unique = models.Constraint(
+        "UNIQUE(backend_id, resource, res_model, res_id)",
+        "This Odoo record is already linked to a record of this backend.",
+    )
+    _record_index = models.Index("(res_model, res_id)")
+
+    @api.model
+    def _selection_record_ref(self):
+        # sudo: only technical names and labels of models are read
+        return [(m.model, m.name) for m in self.env["ir.model"].sudo().search([])]
+
+    @api.depends("res_model", "res_id")
+    def _compute_record_ref(self):
+        for binding in self:
+            record = None
+            if binding.res_model in self.env and binding.res_id:
+                record = self.env[binding.res_model].browse(binding.res_id).exists()
+            binding.record_ref = f"{binding.res_model},{binding.res_id}" if record else False
+
+    @api.depends("external_label", "external_id")
+    def _compute_display_name(self):
+        for binding in self:
+            binding.display_name = binding.external_label or binding.external_id
+
+    # === BUSINESS METHODS === #
+
+    @api.model
+    def _search_external(self, backend, resource, external_ids):
+        """Return the bindings of ``external_ids`` (list of text) in one query."""
+        return self.search_fetch(
+            [
+                ("backend_id", "=", backend.id),
+                ("resource", "=", resource),
+                ("external_id", "in", list(external_ids)),
+            ],
+            ["external_id", "res_model", "res_id", "import_digest", "external_updated_at"],
+        )
+
+    @api.model
+    def _find(self, backend, resource, external_ids):
+        """Return ``{external_id: Odoo record}`` of the bound ones that still exist."""
+        bindings = self._search_external(backend, resource, external_ids)
+        found = {}
+        for res_model, group in bindings.grouped("res_model").items():
+            existing = self.env[res_model].browse(group.mapped("res_id")).exists()
+            by_id = {record.id: record for record in existing}
+            found.update(
+                (binding.external_id, by_id[binding.res_id])
+                for binding in group
+                if binding.res_id in by_id
+            )
+        return found
+
+    @api.model
+    def _bind(self, backend, resource, records, labels=None):
+        """Link external records to Odoo records that have no link yet.
+
+        :param dict records: ``{external_id: Odoo record}``.
+        :param dict labels: ``{external_id: text}`` shown to people.
+        :returns: the new bindings.
+        :raises psycopg2.errors.UniqueViolation: when another transaction was first; the engine
+            then runs the batch again and finds its link.
+        """
+        labels = labels or {}
+        return self.create(
+            [
+                {
+                    "backend_id": backend.id,
+                    "resource": resource,
+                    "external_id": external_id,
+                    "external_label": labels.get(external_id) or external_id,
+                    "res_model": record._name,
+                    "res_id": record.id,
+                }
+                for external_id, record in records.items()
+            ]
+        )
+
+    # === ACTIONS === #
+
+    def action_open_record(self):
+        """Open the Odoo record."""
+        self.ensure_one()
+        return {
+            "type": "ir.actions.act_window",
+            "res_model": self.res_model,
+            "res_id": self.res_id,
+            "view_mode": "form",
+        }
+
+    def action_open_operations(self):
+        """Open what the sync log has on this external record."""
+        self.ensure_one()
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "integration_base.integration_sync_log_action"
+        )
+        action["domain"] = [
+            ("backend_id", "=", self.backend_id.id),
+            ("resource", "=", self.resource),
+            ("external_id", "=", self.external_id),
+        ]
+        action["context"] = {}
+        return action

@@ -1,0 +1,169 @@
+from dataclasses import dataclass
+
+from odoo import api, models
+
+from ..lib.errors import ConfigurationError, WebhookRefused
+
+
+@dataclass(frozen=True)
+class CredentialSpec:
+    """One secret or identifier that a connector needs from the user.
+
+    :param code: technical name, unique in the connector, e.g. ``client_secret``.
+    :param label: what the form shows (English source; translated by the connector).
+    :param help: where the user finds it.
+    :param required: whether the backend cannot connect without it.
+    """
+
+    code: str
+    label: str
+    help: str = ""
+    required: bool = True
+
+
+class IntegrationConnector(models.AbstractModel):
+    """Behaviour of one external service. Inherit it as ``integration.connector.<code>``.
+
+    Connectors are stateless: the backend (one configured account) is always the first argument.
+    A minimal connector sets the attributes and writes :meth:`_auth_headers` and
+    :meth:`_test_connection`; the resources ``integration.<code>.<resource>`` do the rest.
+    """
+
+    _name = "integration.connector"
+    _description = "Integration Connector"
+
+    #: Name of the service for people.
+    _connector_name = ""
+    #: Credentials the backend form asks for.
+    _connector_credentials: tuple[CredentialSpec, ...] = ()
+    #: topic of a webhook -> resource code, for :meth:`_webhook_topics`.
+    _connector_topics: dict[str, str] = {}
+
+    # === DISCOVERY === #
+
+    @api.model
+    def _connector_codes(self):
+        """Return ``[(code, name)]`` of every installed connector, for the backend's selection."""
+        prefix = "integration.connector."
+        return sorted(
+            (name.removeprefix(prefix), self.env[name]._connector_name)
+            for name in self.env.registry
+            if name.startswith(prefix)
+        )
+
+    @api.model
+    def _connector_code(self):
+        """Return the code of this connector, the last part of its model name."""
+        return self._name.removeprefix("integration.connector.")
+
+    @api.model
+    def _resource_codes(self):
+        """Return the sorted codes of this connector's resources, found by their model names."""
+        prefix = f"integration.{self._connector_code()}."
+        return sorted(
+            name.removeprefix(prefix)
+            for name, model in self.env.registry.items()
+            if name.startswith(prefix) and issubclass(model, self._resource_base())
+        )
+
+    @api.model
+    def _resource_base(self):
+        return self.env.registry["integration.resource"]
+
+    # === HOOKS - OUTGOING === #
+
+    def _base_url(self, backend):
+        """Return the root of the service's API for ``backend``, without a trailing slash.
+
+        Default: the address typed into the backend.
+
+        :raises ConfigurationError: when no address is known.
+        """
+        if not backend.base_url:
+            raise ConfigurationError(
+                self.env._("%s has no address. Fill in Address on its form.", backend.display_name)
+            )
+        return backend.base_url.rstrip("/")
+
+    def _auth_headers(self, backend):
+        """Return the headers (dict of text) that authenticate a request of ``backend``.
+
+        Called once per request. Get secrets from ``backend._credential(code)``.
+
+        :raises AuthError: when no valid credentials can be had.
+        """
+        return {}
+
+    def _renew_auth(self, backend):
+        """Get new credentials after the service refused the present ones.
+
+        :returns: True when it is worth trying again, False when a person has to act.
+        """
+        return False
+
+    def _classify_response(self, backend, response):
+        """Raise an error of ``lib/errors.py`` for answers that need a service-specific reading.
+
+        :param response: ``lib.http.Response`` of any status. Returning None leaves the usual
+            table in force (429 -> RateLimitedError, 5xx -> RetryableError, 401 -> AuthError ...).
+        """
+
+    def _test_connection(self, backend):
+        """Call the service and say who answered.
+
+        :returns: a sentence for the user, e.g. ``Connected to "Demo shop" (EUR).``
+        :raises IntegrationError: with the reason and the way out.
+        """
+        raise ConfigurationError(
+            self.env._("The connector %s cannot test its connection.", self._connector_name)
+        )
+
+    def _connected(self, backend):
+        """Complete the set-up after a successful test, e.g. subscribe to webhooks.
+
+        Called once :meth:`_test_connection` succeeded; must be safe to repeat.
+        """
+
+    # === HOOKS - MAPPING === #
+
+    def _default_mapping(self, backend, kind, values):
+        """Return Odoo records for values nobody has mapped, where there is no doubt.
+
+        Default: active currencies and countries by their ISO code.
+
+        :param str kind: see ``integration.mapping``.
+        :param dict values: ``{external_value: label}``.
+        :returns: ``{external_value: Odoo record}`` of those that are certain; a doubtful value is
+            left out, so that a person chooses.
+        """
+        field = {"currency": ("res.currency", "name"), "country": ("res.country", "code")}.get(kind)
+        if not field:
+            return {}
+        model, name = field
+        records = self.env[model].search([(name, "in", list(values))])
+        return {record[name]: record for record in records}
+
+    # === HOOKS - INCOMING === #
+
+    def _verify_webhook(self, backend, headers, body):
+        """Check that a notification is authentic. The default refuses everything (fail closed).
+
+        :param headers: mapping of request headers, case-insensitive.
+        :param bytes body: the raw body.
+        :raises WebhookRefused: when it is not authentic.
+        """
+        raise WebhookRefused("This connector takes no notifications.")
+
+    def _read_webhook_headers(self, backend, headers, body):
+        """Return the :class:`~..lib.records.WebhookHeaders` of an authentic notification.
+
+        ``event_id`` has to be equal for every delivery of one event. Never raises for a bad body.
+        """
+        raise WebhookRefused("This connector takes no notifications.")
+
+    def _parse_webhook(self, backend, topic, body):
+        """Return the :class:`~..lib.records.Notification` that an authentic webhook stands for.
+
+        :raises InvalidPayloadError: when the body cannot be read.
+        """
+        raise WebhookRefused("This connector takes no notifications.")

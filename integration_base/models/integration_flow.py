@@ -1,0 +1,230 @@
+from datetime import timedelta
+
+from odoo import api, fields, models
+from odoo.exceptions import UserError, ValidationError
+
+from .integration_engine import MAX_SLOTS
+
+
+class IntegrationFlow(models.Model):
+    """One resource of a backend in one direction: what is switched on, scheduled and measured."""
+
+    _name = "integration.flow"
+    _description = "Integration Flow"
+    _order = "backend_id, resource, direction"
+
+    name = fields.Char(compute="_compute_name")
+    backend_id = fields.Many2one(
+        "integration.backend", required=True, ondelete="cascade", index=True
+    )
+    company_id = fields.Many2one(related="backend_id.company_id", store=True, index=True)
+    resource = fields.Char(required=True, readonly=True)
+    direction = fields.Selection(
+        [("in", "Into Odoo"), ("out", "Out of Odoo")], required=True, readonly=True
+    )
+    enabled = fields.Boolean(
+        default=True, help="Off: notifications are still stored, and wait until it is on again."
+    )
+    user_id = fields.Many2one(
+        "res.users", string="Responsible", help="Reviews failures; empty: the backend's owner."
+    )
+    interval_minutes = fields.Integer(
+        string="Every (minutes)",
+        help="How often the service is asked what changed. 0: only notifications and buttons.",
+    )
+    batch_size = fields.Integer(
+        default=50, help="Records fetched and written together. More than 50 orders do not pay."
+    )
+    slots = fields.Integer(
+        string="Parallel Drains",
+        default=1,
+        help="One drain with large batches is the fastest for records that touch the same stock.",
+    )
+    max_attempts = fields.Integer(
+        default=8, help="Technical failures in a row before a person is asked."
+    )
+    overlap_seconds = fields.Integer(
+        default=300,
+        help="How far each listing reaches back before the last one, for changes that the "
+        "service's search showed late. Records already known are not fetched again.",
+    )
+    cursor_at = fields.Datetime(
+        string="Read up to",
+        help="Everything the service changed until then is in the sync log. Set it back to read "
+        "again: what did not change costs nothing. Empty: from the very beginning.",
+    )
+    cursor_page = fields.Json(readonly=True)
+    next_run_at = fields.Datetime(readonly=True, index=True)
+    blocked_until = fields.Datetime(
+        readonly=True, help="The service asked for a break; waiting work starts then."
+    )
+    last_success_at = fields.Datetime(readonly=True)
+    waiting_count = fields.Integer(compute="_compute_counts")
+    failed_count = fields.Integer(compute="_compute_counts")
+
+    _resource_unique = models.Constraint(
+        "UNIQUE(backend_id, resource, direction)", "A backend has each flow once."
+    )
+    _limits = models.Constraint(
+        f"CHECK(batch_size BETWEEN 1 AND 500 AND slots BETWEEN 1 AND {MAX_SLOTS} "
+        "AND max_attempts > 0 AND interval_minutes >= 0 AND overlap_seconds >= 0)",
+        "Batch size (1 to 500), parallel drains (1 to 8), attempts, interval or overlap is out of "
+        "its limits.",
+    )
+
+    # === COMPUTE METHODS === #
+
+    @api.depends("backend_id", "resource", "direction")
+    def _compute_name(self):
+        directions = dict(self._fields["direction"]._description_selection(self.env))
+        for flow in self:
+            title = flow.resource
+            if flow.backend_id and flow.resource in flow.backend_id._connector()._resource_codes():
+                title = flow._resource()._resource_name
+            flow.name = f"{title} ({directions.get(flow.direction, '')})"
+
+    @api.depends("backend_id.name", "name")
+    def _compute_display_name(self):
+        for flow in self:
+            flow.display_name = f"{flow.backend_id.name}: {flow.name}"
+
+    def _compute_counts(self):
+        rows = self.env["integration.sync.log"]._read_group(
+            [("flow_id", "in", self.ids), ("state", "in", ("pending", "running", "dead"))],
+            ["flow_id", "state"],
+            ["__count"],
+        )
+        counts = {(flow.id, state): count for flow, state, count in rows}
+        for flow in self:
+            flow.failed_count = counts.get((flow.id, "dead"), 0)
+            flow.waiting_count = counts.get((flow.id, "pending"), 0) + counts.get(
+                (flow.id, "running"), 0
+            )
+
+    # === CRUD METHODS === #
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        flows = super().create(vals_list)
+        flows._schedule()
+        return flows
+
+    def write(self, vals):
+        result = super().write(vals)
+        if {"interval_minutes", "enabled"} & vals.keys():
+            self._schedule()
+        if {"enabled", "slots", "batch_size"} & vals.keys():
+            self._wake_after_commit()
+        return result
+
+    @api.constrains("user_id", "company_id")
+    def _check_user_company(self):
+        for flow in self.filtered("user_id"):
+            if flow.company_id not in flow.user_id.company_ids:
+                raise ValidationError(
+                    self.env._(
+                        "%(user)s may not work in %(company)s.",
+                        user=flow.user_id.name,
+                        company=flow.company_id.name,
+                    )
+                )
+
+    # === BUSINESS METHODS === #
+
+    def _resource(self):
+        """Return the behaviour (AbstractModel ``integration.<connector>.<resource>``)."""
+        self.ensure_one()
+        return self.backend_id._resource(self.resource)
+
+    def _schedule(self):
+        """Plan the next listing of changes."""
+        now = fields.Datetime.now()
+        for flow in self:
+            scheduled = flow.enabled and flow.interval_minutes and flow.direction == "in"
+            flow.next_run_at = now if scheduled else False
+
+    def _owner(self):
+        """Return the user who is told about failures."""
+        self.ensure_one()
+        return self.user_id or self.backend_id.user_id or self.env.ref("base.user_admin")
+
+    def _failure_summary(self):
+        return self.env._("Failed: %s", self.name)
+
+    def _failure_message(self, count):
+        return self.env._(
+            "%(count)s operations of %(flow)s failed. Each says what to do next.",
+            count=count,
+            flow=self.display_name,
+        )
+
+    def _wake_after_commit(self):
+        """Start a drain of these flows once the present transaction is committed."""
+        if self.ids:
+            self.env["integration.engine"]._wake_after_commit(self.ids)
+
+    def _read_since(self):
+        """Return from when on the next listing has to read (naive UTC), None for everything."""
+        self.ensure_one()
+        if not self.cursor_at:
+            return None
+        return self.cursor_at - timedelta(seconds=self.overlap_seconds)
+
+    # === JOBS === #
+
+    def _job_drain(self):
+        """Process the due operations of this flow."""
+        self.ensure_one()
+        return self.env["integration.engine"]._drain(self.id)
+
+    @api.model
+    def _job_heartbeat(self):
+        """Keep the engine alive; this one job repeats for ever."""
+        self.env["integration.engine"]._heartbeat()
+
+    @api.model
+    def _cron_keep_alive(self):
+        """Safety net behind the heartbeat, which repairs everything within seconds."""
+        self.env["integration.engine"]._keep_alive()
+
+    # === ACTIONS === #
+
+    def action_read_changes(self):
+        """Ask the service now what changed since the last reading."""
+        self._check_ready()
+        Operation = self.env["integration.sync.log"]
+        for flow in self:
+            operation = Operation._append_listing(flow, "manual")
+            operation._run_in_foreground()
+        self._wake_after_commit()
+        return {"type": "ir.actions.client", "tag": "soft_reload"}
+
+    def action_open_failed(self):
+        self.ensure_one()
+        action = self.backend_id.action_open_failed()
+        action["domain"] = [("flow_id", "=", self.id)]
+        return action
+
+    def action_open_operations(self):
+        self.ensure_one()
+        action = self.backend_id.action_open_operations()
+        action["domain"] = [("flow_id", "=", self.id)]
+        return action
+
+    def _check_ready(self):
+        """Refuse what cannot work now, with the reason.
+
+        :raises UserError: when the flow is off or its backend is not connected.
+        """
+        for flow in self:
+            if flow.backend_id.state != "active":
+                raise UserError(
+                    self.env._(
+                        "%s is not connected. Open it and press Test Connection.",
+                        flow.backend_id.name,
+                    )
+                )
+            if not flow.enabled:
+                raise UserError(
+                    self.env._("%s is switched off. Switch the flow on first.", flow.display_name)
+                )

@@ -1,0 +1,245 @@
+from odoo import api, fields, models
+from odoo.exceptions import ValidationError
+from odoo.tools import SQL
+
+from ..lib.errors import MissingValue
+
+
+class IntegrationMapping(models.Model):
+    """What a value of the external system is in Odoo: a tax, a currency, a shipping method ...
+
+    Values nobody has mapped yet are collected here with their count. Mapping the last one that an
+    operation waits for releases it.
+    """
+
+    _name = "integration.mapping"
+    _description = "Value Mapping"
+    _order = "backend_id, kind, external_label, external_value"
+    _rec_names_search = ["external_label", "external_value"]
+
+    backend_id = fields.Many2one(
+        "integration.backend", required=True, ondelete="cascade", index=True
+    )
+    company_id = fields.Many2one(related="backend_id.company_id", store=True, index=True)
+    kind = fields.Selection(
+        [
+            ("tax", "Tax"),
+            ("currency", "Currency"),
+            ("country", "Country"),
+            ("payment_method", "Payment Method"),
+            ("shipping_method", "Shipping Method"),
+            ("location", "Location"),
+            ("unit", "Unit of Measure"),
+        ],
+        required=True,
+    )
+    external_value = fields.Char(
+        required=True, help="Exactly as the service writes it; the key of this row."
+    )
+    external_label = fields.Char(help="The same value for people.")
+    model_id = fields.Many2one("ir.model", compute="_compute_model_id")
+    resource_ref = fields.Reference(
+        selection="_selection_resource_ref",
+        string="In Odoo",
+        help="Saving it releases every operation that waited for it.",
+    )
+    source = fields.Selection(
+        [("manual", "Chosen"), ("automatic", "Recognised"), ("import", "CSV")],
+        default="manual",
+        required=True,
+        readonly=True,
+    )
+    seen_count = fields.Integer(
+        string="Seen", readonly=True, help="How often it came without a counterpart in Odoo."
+    )
+    last_seen_at = fields.Datetime(readonly=True)
+    waiting_count = fields.Integer(compute="_compute_waiting_count")
+
+    _value_unique = models.Constraint(
+        "UNIQUE(backend_id, kind, external_value)", "This value is already in the list."
+    )
+
+    @api.model
+    def _kind_models(self):
+        """Return ``{kind: model name}``; connectors that add a kind extend it."""
+        return {
+            "tax": "account.tax",
+            "currency": "res.currency",
+            "country": "res.country",
+            "payment_method": "account.journal",
+            "shipping_method": "delivery.carrier",
+            "location": "stock.location",
+            "unit": "uom.uom",
+        }
+
+    @api.model
+    def _selection_resource_ref(self):
+        names = sorted(set(self._kind_models().values()))
+        return [(name, self.env[name]._description) for name in names if name in self.env]
+
+    # === COMPUTE METHODS === #
+
+    @api.depends("kind")
+    def _compute_model_id(self):
+        for mapping in self:
+            name = self._kind_models().get(mapping.kind)
+            # sudo: only the technical record of the model is looked up
+            mapping.model_id = self.env["ir.model"].sudo()._get(name) if name else False
+
+    @api.depends("external_label", "external_value")
+    def _compute_display_name(self):
+        for mapping in self:
+            mapping.display_name = mapping.external_label or mapping.external_value
+
+    def _compute_waiting_count(self):
+        for mapping in self:
+            mapping.waiting_count = self.env["integration.sync.log"].search_count(
+                [("mapping_ids", "=", mapping.id), ("state", "=", "dead")]
+            )
+
+    # === CRUD METHODS === #
+
+    @api.constrains("kind", "resource_ref")
+    def _check_resource_ref(self):
+        for mapping in self.filtered("resource_ref"):
+            expected = self._kind_models().get(mapping.kind)
+            if mapping.resource_ref._name != expected:
+                raise ValidationError(
+                    self.env._(
+                        "%(value)s has to be mapped to a %(expected)s, not to a %(model)s.",
+                        value=mapping.display_name,
+                        expected=self.env[expected]._description,
+                        model=mapping.resource_ref._description,
+                    )
+                )
+            company = mapping.resource_ref._fields.get("company_id") and (
+                mapping.resource_ref.company_id
+            )
+            if company and company != mapping.company_id:
+                raise ValidationError(
+                    self.env._(
+                        "%(record)s belongs to %(other)s, but %(backend)s to %(company)s.",
+                        record=mapping.resource_ref.display_name,
+                        other=company.name,
+                        backend=mapping.backend_id.name,
+                        company=mapping.company_id.name,
+                    )
+                )
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        mappings = super().create(vals_list)
+        mappings.filtered("resource_ref")._release()
+        return mappings
+
+    def write(self, vals):
+        result = super().write(vals)
+        if vals.get("resource_ref"):
+            if "source" not in vals:
+                super().write({"source": "manual"})
+            self._release()
+        return result
+
+    # === BUSINESS METHODS === #
+
+    @api.model
+    def _values(self, backend, kind, wanted=None):
+        """Return the mapped values of a kind, recognising new ones where that is safe.
+
+        :param dict wanted: ``{external_value: label}`` needed now; those without a row are offered
+            to the connector's ``_default_mapping`` and what it is sure of is stored.
+        :returns: ``{external_value: Odoo record}``.
+        """
+        rows = self.search_fetch(
+            [("backend_id", "=", backend.id), ("kind", "=", kind)],
+            ["external_value", "resource_ref"],
+        )
+        values = {row.external_value: row.resource_ref for row in rows if row.resource_ref}
+        unknown = {value: label for value, label in (wanted or {}).items() if value not in values}
+        if unknown:
+            known_rows = {row.external_value: row for row in rows}
+            defaults = backend._connector()._default_mapping(backend, kind, unknown)
+            for value, record in defaults.items():
+                reference = f"{record._name},{record.id}"
+                vals = {"resource_ref": reference, "source": "automatic"}
+                if value in known_rows:
+                    known_rows[value].write(vals)
+                else:
+                    self.create(
+                        {
+                            **vals,
+                            "backend_id": backend.id,
+                            "kind": kind,
+                            "external_value": value,
+                            "external_label": unknown[value],
+                        }
+                    )
+                values[value] = record
+        return values
+
+    @api.model
+    def _collect(self, backend, values):
+        """Count values without a mapping; creates the rows to fill in.
+
+        :param list[MissingValue] values: the same value may come several times.
+        :returns: the rows.
+        """
+        counts = {}
+        for value in values:
+            known: MissingValue = counts.setdefault((value.kind, value.value), [0, value])
+            known[0] += 1
+        self.flush_model()
+        rows = SQL(", ").join(
+            SQL(
+                "(%s, %s, %s, %s, %s, 'manual', %s, clock_timestamp() AT TIME ZONE 'UTC',"
+                " clock_timestamp() AT TIME ZONE 'UTC', %s)",
+                backend.id,
+                backend.company_id.id,
+                value.kind,
+                value.value,
+                value.label or value.value,
+                count,
+                self.env.uid,
+            )
+            for count, value in counts.values()
+        )
+        # two drains may meet the same new value at once
+        self.env.cr.execute(
+            SQL(
+                """
+                INSERT INTO integration_mapping AS m (backend_id, company_id, kind, external_value,
+                       external_label, source, seen_count, last_seen_at, create_date, create_uid)
+                VALUES %s
+                    ON CONFLICT (backend_id, kind, external_value) DO UPDATE
+                   SET seen_count = COALESCE(m.seen_count, 0) + EXCLUDED.seen_count,
+                       last_seen_at = EXCLUDED.last_seen_at
+             RETURNING id
+                """,
+                rows,
+            )
+        )
+        mappings = self.browse(row[0] for row in self.env.cr.fetchall())
+        mappings.invalidate_recordset()
+        return mappings
+
+    def _release(self):
+        """Make the operations due that waited for these values and now have all of them."""
+        # sudo: whoever may map a value may also let the work that waits for it go on
+        waiting = (
+            self.env["integration.sync.log"]
+            .sudo()
+            .search([("mapping_ids", "in", self.ids), ("state", "=", "dead")])
+        )
+        waiting.filtered(lambda op: not op.missing_mapping_ids)._requeue()
+
+    # === ACTIONS === #
+
+    def action_open_waiting(self):
+        """Open the operations that wait for this value."""
+        self.ensure_one()
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "integration_base.integration_sync_log_action"
+        )
+        action["domain"] = [("mapping_ids", "=", self.id), ("state", "=", "dead")]
+        action["context"] = {}
+        return action

@@ -1,0 +1,20 @@
+from odoo import fields, models
+
+
+class IntegrationSyncAttempt(models.Model):
+    """One failed try of an operation."""
+
+    _name = "integration.sync.attempt"
+    _description = "Failed Attempt"
+    _order = "id desc"
+    _log_access = False
+
+    operation_id = fields.Many2one(
+        "integration.sync.log", required=True, readonly=True, ondelete="cascade", index=True
+    )
+    company_id = fields.Many2one("res.company", required=True, readonly=True, index=True)
+    at = fields.Datetime(required=True, readonly=True)
+    duration_ms = fields.Integer(string="Duration (ms)", readonly=True)
+    error_class = fields.Char(readonly=True)
+    message = fields.Text(readonly=True)
+    batch_ref = fields.Char(readonly=True)

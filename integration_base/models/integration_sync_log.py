@@ -1,0 +1,351 @@
+import json
+
+from odoo import api, fields, models
+from odoo.exceptions import UserError
+from odoo.tools import SQL
+
+from ..lib.records import Change
+
+#: Key of the operation that lists what changed; no external id can be equal to it.
+LISTING_KEY = "*listing*"
+
+
+class IntegrationSyncLog(models.Model):
+    """One operation: a piece of work on one record in one flow, with everything that became of it.
+
+    Rows are appended in the transaction that causes the work and claimed by drains
+    (``integration.engine``). A record's waiting operations are merged when they are claimed.
+    """
+
+    _name = "integration.sync.log"
+    _description = "Integration Operation"
+    _order = "id desc"
+    _rec_name = "label"
+    _rec_names_search = ["label", "external_id"]
+
+    flow_id = fields.Many2one(
+        "integration.flow", required=True, readonly=True, ondelete="cascade"
+    )
+    backend_id = fields.Many2one(
+        "integration.backend", required=True, readonly=True, ondelete="cascade"
+    )
+    company_id = fields.Many2one("res.company", required=True, readonly=True, index=True)
+    resource = fields.Char(required=True, readonly=True)
+    direction = fields.Selection(related="flow_id.direction")
+    kind = fields.Selection(
+        [("record", "Record"), ("listing", "Reading of changes")],
+        required=True,
+        readonly=True,
+        default="record",
+    )
+    key = fields.Char(required=True, readonly=True)
+    external_id = fields.Char(readonly=True)
+    label = fields.Char(string="Record", readonly=True)
+    external_updated_at = fields.Datetime(readonly=True)
+    trigger = fields.Selection(
+        [
+            ("webhook", "Notification"),
+            ("schedule", "Schedule"),
+            ("manual", "Button"),
+        ],
+        required=True,
+        readonly=True,
+    )
+    webhook_event_id = fields.Many2one(
+        "integration.webhook.event", readonly=True, ondelete="set null", index="btree_not_null"
+    )
+    priority = fields.Integer(default=10, readonly=True)
+    state = fields.Selection(
+        [
+            ("pending", "Waiting"),
+            ("running", "Running"),
+            ("done", "Done"),
+            ("skipped", "Skipped"),
+            ("merged", "Merged"),
+            ("dead", "Failed"),
+            ("ignored", "Set Aside"),
+        ],
+        required=True,
+        default="pending",
+        readonly=True,
+    )
+    force = fields.Boolean(
+        readonly=True, help="Write even if the record did not change since it was last read."
+    )
+    attempts = fields.Integer(readonly=True)
+    crashes = fields.Integer(
+        readonly=True, help="How often the process working on it died; it is tried alone then."
+    )
+    next_attempt_at = fields.Datetime(required=True, default=fields.Datetime.now, readonly=True)
+    claim_token = fields.Char(readonly=True)
+    claimed_until = fields.Datetime(readonly=True)
+    slot = fields.Integer(readonly=True)
+    batch_ref = fields.Char(readonly=True, index="btree_not_null")
+    started_at = fields.Datetime(readonly=True)
+    finished_at = fields.Datetime(readonly=True)
+    error_class = fields.Char(readonly=True)
+    message = fields.Text(readonly=True)
+    detail = fields.Text(readonly=True, groups="integration_base.group_integration_operator")
+    fingerprint = fields.Char(readonly=True, index="btree_not_null")
+    payload = fields.Text(readonly=True, groups="integration_base.group_integration_operator")
+    merged_into_id = fields.Many2one("integration.sync.log", readonly=True, ondelete="set null")
+    res_model = fields.Char(readonly=True)
+    res_id = fields.Many2oneReference(model_field="res_model", readonly=True)
+    mapping_ids = fields.Many2many(
+        "integration.mapping", string="Missing Mappings", readonly=True
+    )
+    missing_mapping_ids = fields.Many2many(
+        "integration.mapping", compute="_compute_missing_mapping_ids", string="To Map"
+    )
+    attempt_ids = fields.One2many("integration.sync.attempt", "operation_id", readonly=True)
+    exchange_ids = fields.Many2many(
+        "integration.exchange",
+        compute="_compute_exchange_ids",
+        groups="integration_base.group_integration_operator",
+    )
+    reviewed_by_id = fields.Many2one("res.users", readonly=True)
+    review_note = fields.Text(readonly=True)
+
+    _due_index = models.Index("(flow_id, next_attempt_at) WHERE state = 'pending'")
+    _key_index = models.Index("(flow_id, key, id)")
+    _open_index = models.Index(
+        "(backend_id, state) WHERE state IN ('pending', 'running', 'dead')"
+    )
+    _running_unique = models.UniqueIndex("(flow_id, key) WHERE state = 'running'")
+
+    # === COMPUTE METHODS === #
+
+    @api.depends("label", "external_id", "kind")
+    def _compute_display_name(self):
+        for operation in self:
+            if operation.kind == "listing":
+                operation.display_name = self.env._("Reading of changes")
+            else:
+                operation.display_name = operation.label or operation.external_id
+
+    @api.depends("mapping_ids.resource_ref")
+    def _compute_missing_mapping_ids(self):
+        for operation in self:
+            operation.missing_mapping_ids = operation.mapping_ids.filtered(
+                lambda mapping: not mapping.resource_ref
+            )
+
+    @api.depends("batch_ref", "attempt_ids.batch_ref")
+    def _compute_exchange_ids(self):
+        for operation in self:
+            refs = {operation.batch_ref, *operation.attempt_ids.mapped("batch_ref")} - {False}
+            operation.exchange_ids = self.env["integration.exchange"].search(
+                [("batch_ref", "in", list(refs))]
+            )
+
+    # === APPENDING === #
+
+    @api.model
+    def _append(self, flow, changes, trigger, event_id=None, force=False):
+        """Add one operation per change, in the present transaction and by one plain INSERT.
+
+        Never blocks and never fails because the record has operations already: those are merged
+        when they are claimed. The caller wakes the flow (``flow._wake_after_commit``).
+
+        :param list[Change] changes: the records concerned.
+        :returns: the new operations.
+        """
+        return self._insert(
+            flow,
+            [("record", change.external_id, change) for change in changes],
+            trigger,
+            event_id,
+            force,
+        )
+
+    @api.model
+    def _append_listing(self, flow, trigger):
+        """Add the operation that asks the service what changed; see :meth:`_append`."""
+        return self._insert(flow, [("listing", LISTING_KEY, Change(""))], trigger)
+
+    @api.model
+    def _insert(self, flow, rows, trigger, event_id=None, force=False):
+        if not rows:
+            return self
+        values = SQL(", ").join(
+            SQL(
+                "(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'pending', %s, 0, 0, "
+                "clock_timestamp() AT TIME ZONE 'UTC', clock_timestamp() AT TIME ZONE 'UTC', %s)",
+                flow.id,
+                flow.backend_id.id,
+                flow.company_id.id,
+                flow.resource,
+                kind,
+                key,
+                change.external_id or None,
+                change.label or None,
+                change.updated_at,
+                trigger,
+                event_id,
+                5 if kind == "listing" else 10,
+                force,
+                self.env.uid,
+            )
+            for kind, key, change in rows
+        )
+        self.env.cr.execute(
+            SQL(
+                "INSERT INTO integration_sync_log (flow_id, backend_id, company_id, resource, kind,"
+                ' key, external_id, label, external_updated_at, "trigger", webhook_event_id,'
+                " priority, state, force, attempts, crashes, next_attempt_at, create_date,"
+                " create_uid) VALUES %s RETURNING id",
+                values,
+            )
+        )
+        return self.browse(row[0] for row in self.env.cr.fetchall())
+
+    @api.model
+    def _append_rejected(self, flow, event_id, error):
+        """Add an operation for a notification that cannot be read; a person has to look at it."""
+        operation = self._insert(
+            flow, [("record", f"event-{event_id}", Change(""))], "webhook", event_id
+        )
+        self.env.cr.execute(
+            SQL(
+                "UPDATE integration_sync_log SET state = 'dead', error_class = %s, message = %s,"
+                " finished_at = clock_timestamp() AT TIME ZONE 'UTC' WHERE id = %s",
+                error.error_class,
+                error.message,
+                operation.id,
+            )
+        )
+        return operation
+
+    # === REVIEW === #
+
+    def _requeue(self):
+        """Make failed, skipped or set aside operations due again and wake their flows."""
+        again = self._make_due()
+        again.flow_id._wake_after_commit()
+        self.env["integration.alert"]._refresh_failures(self.flow_id.ids)
+        return again
+
+    def _make_due(self):
+        """Give the operations a fresh set of attempts, due now.
+
+        A notification that could not be read is read again; its operation ends, and what it
+        says becomes operations of its own.
+
+        :returns: the operations that are due now.
+        """
+        again = self.filtered(lambda op: op.state in ("pending", "dead", "ignored", "skipped"))
+        unread = again.filtered(lambda op: op.kind == "record" and not op.external_id)
+        due = again - unread
+        for operation in unread:
+            due |= operation.webhook_event_id._interpret_again(operation)
+        (again - unread).write(
+            {
+                "state": "pending",
+                "attempts": 0,
+                "crashes": 0,
+                "next_attempt_at": fields.Datetime.now(),
+                "force": True,
+                "reviewed_by_id": self.env.uid,
+            }
+        )
+        return due
+
+    def _wait_for_mappings(self, missing):
+        """Keep which mappings the operation needs; if all are there by now it is due again.
+
+        :param list[MissingValue] missing: required values without a mapping.
+        """
+        self.ensure_one()
+        mappings = self.env["integration.mapping"]._collect(self.backend_id, missing)
+        self.mapping_ids = mappings
+        if not self.missing_mapping_ids:
+            self._requeue()
+
+    def _check_review_access(self):
+        # operators hold no write access to the log itself: reviewing is all they may change
+        if not self.env.user.has_group("integration_base.group_integration_operator"):
+            raise UserError(
+                self.env._("Reviewing failures needs the role Integration Operator.")
+            )
+        self.check_access("read")
+
+    # === ACTIONS === #
+
+    def action_retry(self):
+        """Try again now (a single record) or as soon as possible (several)."""
+        self._check_review_access()
+        again = self.filtered(lambda op: op.state in ("dead", "ignored", "skipped", "pending"))
+        if not again:
+            raise UserError(
+                self.env._("Nothing to retry: only failed, skipped or waiting operations can be.")
+            )
+        # sudo: see _check_review_access
+        if len(again) == 1 and again.flow_id.backend_id.state == "active":
+            return again.sudo()._run_in_foreground()
+        again.sudo()._requeue()
+        return {"type": "ir.actions.client", "tag": "soft_reload"}
+
+    def action_set_aside(self):
+        """Ask for the reason and set the operations aside."""
+        self._check_review_access()
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "integration_base.integration_set_aside_action"
+        )
+        action["context"] = {"default_operation_ids": self.ids}
+        return action
+
+    def _set_aside(self, reason):
+        """Take failed operations out of the review, with the reason."""
+        self._check_review_access()
+        failed = self.filtered(lambda op: op.state in ("dead", "pending"))
+        # sudo: see _check_review_access
+        failed.sudo().write(
+            {"state": "ignored", "reviewed_by_id": self.env.uid, "review_note": reason}
+        )
+        self.env["integration.alert"]._refresh_failures(failed.flow_id.ids)
+
+    def _run_in_foreground(self):
+        """Run this operation at once and tell its outcome.
+
+        :returns: a client action that shows the outcome and reloads the form.
+        """
+        self.ensure_one()
+        state, message = self.env["integration.engine"]._run_in_foreground(self)
+        labels = dict(self._fields["state"]._description_selection(self.env))
+        return {
+            "type": "ir.actions.client",
+            "tag": "display_notification",
+            "params": {
+                "type": {"done": "success", "dead": "danger"}.get(state, "warning"),
+                "title": labels.get(state, state),
+                "message": message or self.display_name,
+                "sticky": state == "dead",
+                "next": {"type": "ir.actions.client", "tag": "soft_reload"},
+            },
+        }
+
+    def action_open_record(self):
+        """Open the Odoo record this operation wrote."""
+        self.ensure_one()
+        return {
+            "type": "ir.actions.act_window",
+            "res_model": self.res_model,
+            "res_id": self.res_id,
+            "view_mode": "form",
+        }
+
+    def action_open_mappings(self):
+        """Open the mappings this operation waits for."""
+        self.ensure_one()
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "integration_base.integration_mapping_action"
+        )
+        action["domain"] = [("id", "in", self.mapping_ids.ids)]
+        action["context"] = {}
+        return action
+
+    def _payload_text(self, payload):
+        """Return ``payload`` as readable text for the review (JSON where possible)."""
+        if payload is None or isinstance(payload, str):
+            return payload
+        return json.dumps(payload, indent=2, ensure_ascii=False, default=str)

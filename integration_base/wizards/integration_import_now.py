@@ -1,0 +1,43 @@
+from odoo import api, fields, models
+from odoo.exceptions import UserError
+
+from ..lib.errors import IntegrationError
+from ..lib.records import Change
+
+
+class IntegrationImportNow(models.TransientModel):
+    """Imports one record at once, by the number people know it by."""
+
+    _name = "integration.import.now"
+    _description = "Import One Record"
+
+    flow_id = fields.Many2one(
+        "integration.flow", required=True, domain=[("direction", "=", "in")]
+    )
+    reference = fields.Char(
+        required=True, help="Its number or id in the external system, e.g. #1001."
+    )
+
+    def action_import(self):
+        """Import the record in the foreground and show what became of it."""
+        self.ensure_one()
+        if not self.env.user.has_group("integration_base.group_integration_operator"):
+            raise UserError(self.env._("Importing needs the role Integration Operator."))
+        self.flow_id._check_ready()
+        # sudo: operators start work, they do not write the log
+        flow = self.flow_id.sudo()
+        try:
+            external_id = flow._resource()._resolve_reference(
+                flow.backend_id, self.reference.strip()
+            )
+        except IntegrationError as error:
+            raise UserError(error.message) from error
+        with self.env.registry.cursor() as cr:
+            env = api.Environment(cr, self.env.uid, {}, su=True)
+            operation_id = env["integration.sync.log"]._append(
+                env["integration.flow"].browse(flow.id),
+                [Change(external_id, label=self.reference.strip())],
+                "manual",
+                force=True,
+            ).id
+        return self.env["integration.sync.log"].sudo().browse(operation_id)._run_in_foreground()
