@@ -8,6 +8,8 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from .errors import ConfigurationError
 
 _TOKEN = re.compile(r"v1:([0-9a-f]{8}):(\S+)", re.ASCII)
+# 32 bytes. Python's decoder would also take what it does not understand.
+_KEY = re.compile(r"[A-Za-z0-9_-]{43}=", re.ASCII)
 _HOW_TO = (
     "Set integration_secret_keys in the server's configuration (several keys are separated by "
     "commas, the newest first)."
@@ -31,7 +33,7 @@ def load_keys(text: str | None) -> list[str]:
             f"There is no key to protect the credentials of integrations with. {_HOW_TO}"
         )
     for number, key in enumerate(keys, start=1):
-        if _fernet(key) is None:
+        if not _KEY.fullmatch(key):
             raise ConfigurationError(
                 f"Key number {number} of integration_secret_keys is not valid: it must be 32 bytes "
                 f"in URL-safe base64 (44 characters, the last one is =). {_HOW_TO}"
@@ -106,13 +108,6 @@ class SecretBox:
 
 
 _DAMAGED = "A stored credential is damaged and cannot be read. Enter it anew on the backend."
-
-
-def _fernet(key: str) -> Fernet | None:
-    try:
-        return Fernet(key)
-    except (ValueError, TypeError):
-        return None
 
 
 def _key_id(key: str) -> str:

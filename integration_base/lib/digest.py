@@ -58,7 +58,7 @@ def generalize(message: str) -> str:
 _QUOTED = (
     r"`[^`\n]*`|\u201c[^\u201d\n]*\u201d|\u201e[^\u201c\u201d\n]*[\u201c\u201d]|\u00ab[^\u00bb\n]*\u00bb|\"[^\"\n]*\""
     # An apostrophe inside a word (doesn't) opens no quotation.
-    r"|(?<!\w)'[^'\n]*'(?!\w)|(?<!\w)\u2018[^\u2018\u2019\n]*\u2019(?!\w)"
+    r"|(?<!\w)'(?:[^'\n]|(?<=\w)'(?=\w))*'(?!\w)|(?<!\w)\u2018[^\u2018\u2019\n]*\u2019(?!\w)"
 )
 _GENERALIZE = [
     # As letters, so that the rule for digits below leaves the status alone.

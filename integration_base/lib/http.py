@@ -5,6 +5,7 @@ the engine's decision, which is why a failure says whether the request can have 
 (``outcome``). Whatever is not an accepted answer is an error named after its recovery.
 """
 
+import contextlib
 import http.client
 import io
 import ipaddress
@@ -171,7 +172,7 @@ class HttpClient:
         Looking up the name is bounded by the system's resolver only.
     :param max_response_bytes: most bytes of an answer, after decompression.
     :param allow_insecure: for sandboxes and simulators.
-    :param on_exchange: called with an :class:`ExchangeRecord` after every request, also failed ones.
+    :param on_exchange: called with an :class:`ExchangeRecord` after every request, failed or not.
     :param classify: called with each :class:`Response` before the default table; it may raise an
         error of :mod:`.errors`, return True to accept the answer whatever its status, or None.
     :param ca_bundle: file or folder of certificates to trust instead of the usual ones.
@@ -285,21 +286,21 @@ class HttpClient:
         values = [part for value in credentials.values() for part in (value, *value.split()[1:])]
         redactor = self._redactor.with_secrets(value for value in values if len(value) >= 6)
         url = self._url(path)
-        prepared = None
         try:
             prepared = self._session.prepare_request(
                 requests.Request(method, url, headers=sent, params=params, data=data)
             )
-            # What http.client would do when half of the request is out.
+            # What http.client would find out when half of the request is sent.
             "".join(map(str, prepared.headers.values())).encode("latin-1")
+            valid = True
         except (requests.RequestException, ValueError):
             # Their texts contain the header or the URL, so they are not shown.
-            pass
-        if prepared is None:
+            valid = False
+        if not valid:
             raise ConfigurationError(
-                f"The request to {self.host}{_about(label)} cannot be built: its address or a header "
-                f"has characters that are not allowed there. Enter the credentials of the backend "
-                f"again, without line breaks or special characters."
+                f"The request to {self.host}{_about(label)} cannot be built: its address or a "
+                f"header has characters that are not allowed there. Enter the credentials of the "
+                f"backend again, without line breaks or special characters."
             )
         return _Call(
             prepared, label or "", redactor, frozenset(name.lower() for name in credentials)
@@ -463,7 +464,8 @@ class HttpClient:
         if status in (401, 403):
             what = "the credentials were refused" if status == 401 else "access was refused"
             return AuthError(
-                f"{begin}: {what}. Check the credentials and their permissions on the backend.{said}",
+                f"{begin}: {what}. Check the credentials and their permissions on the "
+                f"backend.{said}",
                 detail=detail,
             )
         if 300 <= status < 400:
@@ -653,12 +655,10 @@ class _Adapter(HTTPAdapter):
 def _tls_context(ca_bundle: str | None) -> ssl.SSLContext:
     folder = bool(ca_bundle) and os.path.isdir(ca_bundle)
     context = None
-    try:
+    with contextlib.suppress(OSError):
         context = ssl.create_default_context(
             cafile=None if folder else ca_bundle or None, capath=ca_bundle if folder else None
         )
-    except OSError:
-        pass
     if context is None:
         raise ConfigurationError(
             f"The certificates to trust cannot be read from {ca_bundle}. Give a file or folder of "

@@ -23,130 +23,39 @@ MAX_URL = 16 * 1024
 _LONGEST_SECRET = 8 * 1024
 _MAX_DEPTH = 100
 
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
 #: A field whose name (letters and digits only, lower case) contains one of these is a secret.
-SECRET_PARTS = [
-    "password",
-    "passwd",
-    "passphrase",
-    "passcode",
-    "secret",
-    "apikey",
-    "privatekey",
-    "accesskey",
-    "signingkey",
-    "encryptionkey",
-    "authorization",
-    "credential",
-    "accesstoken",
-    "refreshtoken",
-    "idtoken",
-    "sessiontoken",
-    "authtoken",
-    "bearertoken",
-    "cardnumber",
-    "clientkey",
-]
+SECRET_PARTS = _words("""
+    password passwd passphrase passcode secret apikey privatekey accesskey signingkey clientkey
+    encryptionkey authorization credential accesstoken refreshtoken idtoken sessiontoken authtoken
+    bearertoken cardnumber
+""")
 #: ... or ends with one of these.
-SECRET_ENDS = ["token", "tokens", "hmac", "signature", "cookie", "cookies", "sessionid"]
+SECRET_ENDS = _words("token tokens hmac signature cookie cookies sessionid")
 #: ... or is one of these.
-SECRET_KEYS = [
-    "auth",
-    "pwd",
-    "pass",
-    "pin",
-    "cvv",
-    "cvc",
-    "cvn",
-    "cvv2",
-    "iban",
-    "accountnumber",
-    "routingnumber",
-    "bic",
-]
+SECRET_KEYS = _words("auth pwd pass pin cvv cvc cvn cvv2 iban accountnumber routingnumber bic")
 #: ... or is one of these in a URL or form. In JSON "key" is the name of a metafield or attribute.
-SECRET_PARAMETERS = ["key", "sig"]
+SECRET_PARAMETERS = _words("key sig")
 #: Personal data: a name alone, or a path of names ("customer.name") counted from its end.
-PERSONAL_KEYS = [
-    "email",
-    "contactemail",
-    "phone",
-    "mobile",
-    "telephone",
-    "fax",
-    "phonenumber",
-    "emailaddress",
-    "firstname",
-    "lastname",
-    "middlename",
-    "fullname",
-    "nickname",
-    "displayname",
-    "address1",
-    "address2",
-    "address3",
-    "addressline",
-    "addressline1",
-    "addressline2",
-    "addressline3",
-    "street",
-    "street1",
-    "street2",
-    "streetaddress",
-    "zip",
-    "zipcode",
-    "postalcode",
-    "postcode",
-    "formattedarea",
-    "latitude",
-    "longitude",
-    "ip",
-    "ipaddress",
-    "browserip",
-    "clientip",
-    "remoteip",
-    "birthday",
-    "birthdate",
-    "dateofbirth",
-    "taxid",
-    "vatnumber",
-    "attentionname",
-    "personname",
-    "contactname",
-    "customer.name",
-    "customer.displayname",
-    "billingaddress.name",
-    "shippingaddress.name",
-    "defaultaddress.name",
-    "recipient.name",
-    "receiver.name",
-    "shipto.name",
-    "shipfrom.name",
-    "shipper.name",
-    "address.name",
-    "addresses.name",
-    "contact.name",
-    "billingdetails.name",
-    "shipping.name",
-    "cardholder.name",
-    "address.formatted",
-    "billingaddress.formatted",
-    "shippingaddress.formatted",
-    "defaultaddress.formatted",
-]
+PERSONAL_KEYS = _words("""
+    email contactemail emailaddress phone mobile telephone fax phonenumber
+    firstname lastname middlename fullname nickname displayname attentionname personname contactname
+    address1 address2 address3 addressline addressline1 addressline2 addressline3 street street1
+    street2 streetaddress zip zipcode postalcode postcode formattedarea latitude longitude
+    ip ipaddress browserip clientip remoteip birthday birthdate dateofbirth taxid vatnumber
+    customer.name billingaddress.name shippingaddress.name defaultaddress.name address.name
+    addresses.name recipient.name receiver.name shipto.name shipfrom.name shipper.name contact.name
+    billingdetails.name shipping.name cardholder.name
+    address.formatted billingaddress.formatted shippingaddress.formatted defaultaddress.formatted
+""")
 #: Header names containing one of these are secret.
-SECRET_HEADERS = [
-    "auth",
-    "token",
-    "secret",
-    "key",
-    "password",
-    "cookie",
-    "signature",
-    "hmac",
-    "session",
-    "credential",
-    "passwd",
-]
+SECRET_HEADERS = _words(
+    "auth token secret key password passwd cookie signature hmac session credential"
+)
 
 # Anchored at the start of a run of characters: a search that starts anew at each of them would take
 # quadratic time on a long run without an @.

@@ -1,0 +1,89 @@
+"""Secrets at rest: readable with the keys, useless without, and errors that give nothing away."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from odoo.addons.integration_base.lib.crypto import SecretBox, generate_key, load_keys
+from odoo.addons.integration_base.lib.errors import ConfigurationError
+
+OLD, NEW = generate_key(), generate_key()
+SECRET = "shpat_canary"
+
+
+@given(st.text())
+def test_round_trip(secret):
+    box = SecretBox([NEW])
+    assert box.decrypt(box.encrypt(secret)) == secret
+
+
+def test_stored_text_hides_the_secret_and_names_its_key():
+    box = SecretBox([NEW])
+    stored = box.encrypt(SECRET)
+    assert SECRET not in stored
+    assert stored.startswith(f"v1:{box.key_id}:")
+    assert stored != box.encrypt(SECRET)
+
+
+def test_rotation_is_resumable_and_lets_the_old_key_go():
+    stored = [SecretBox([OLD]).encrypt(f"{SECRET}{n}") for n in range(4)]
+    both = SecretBox([NEW, OLD])
+    stored[:2] = [both.rotate(text) for text in stored[:2]]
+    assert [both.needs_rotation(text) for text in stored] == [False, False, True, True]
+    assert both.decrypt(stored[3]) == f"{SECRET}3"
+    again = [both.rotate(text) for text in stored]
+    assert again[:2] == stored[:2]
+    assert [SecretBox([NEW]).decrypt(text) for text in again] == [f"{SECRET}{n}" for n in range(4)]
+
+
+def test_missing_key_is_named_by_its_id():
+    old = SecretBox([OLD])
+    with pytest.raises(ConfigurationError, match=old.key_id):
+        SecretBox([NEW]).decrypt(old.encrypt(SECRET))
+
+
+@pytest.mark.parametrize("how", ["decrypt", "rotate"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda stored: "",
+        lambda stored: SECRET,
+        lambda stored: stored[:-3],
+        lambda stored: stored.replace("v1:", "v2:"),
+        lambda stored: stored[:20] + ("A" if stored[20] != "A" else "B") + stored[21:],
+        lambda stored: stored + "é",
+        lambda stored: stored + "\n",
+    ],
+)
+def test_damage_is_one_constant_sentence(damage, how):
+    box = SecretBox([NEW, OLD])
+    broken = damage(SecretBox([OLD]).encrypt(SECRET))
+    with pytest.raises(ConfigurationError) as caught:
+        getattr(box, how)(broken)
+    assert "is damaged" in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("separator", [",", "\n", " , ", "\r\n", ",\n\n"])
+def test_keys_are_separated_by_commas_or_lines(separator):
+    assert load_keys(separator.join([NEW, OLD, NEW])) == [NEW, OLD]
+
+
+@pytest.mark.parametrize("nothing", [None, "", "  ", ",\n"])
+def test_no_key_fails_closed(nothing):
+    with pytest.raises(ConfigurationError, match="integration_secret_keys"):
+        load_keys(nothing)
+    with pytest.raises(ConfigurationError):
+        SecretBox([])
+
+
+@pytest.mark.parametrize("bad", ["canary", NEW[:-2], NEW + "AA", "é" * 44])
+def test_bad_key_is_named_by_position_only(bad):
+    with pytest.raises(ConfigurationError, match="Key number 2") as caught:
+        load_keys(f"{NEW},{bad}")
+    assert bad not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+def test_repr_shows_no_key():
+    assert NEW not in repr(SecretBox([NEW]))
