@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 
-from . import database, paths, schema, testing
-from .console import EnvironmentProblem, say
+from . import database, paths, schema, supervisor, testing
+from .console import EnvironmentProblem, call, say
 from .project import Project
 
 
@@ -37,6 +36,26 @@ def _main(arguments: list[str]) -> int:
         )
         return command
 
+    up = add("up", "start Odoo, its job runner and the shop simulator, and connect them")
+    up.add_argument("--detach", action="store_true", help="go on in the background")
+    up.add_argument(
+        "--port", type=int, default=supervisor.PORT, help="of Odoo (default: %(default)s)"
+    )
+    up.set_defaults(action=_up)
+
+    stop = add("stop", "stop what `up --detach` started")
+    stop.set_defaults(action=lambda project, known, rest: supervisor.stop())
+
+    reset = add("reset", "stop, and delete the databases, files and logs of this checkout")
+    reset.set_defaults(action=lambda project, known, rest: supervisor.reset(project))
+
+    shell = add("shell", "Odoo's shell on the database of `up`")
+    shell.set_defaults(action=_shell)
+
+    logs = add("logs", "show the logs of `up`")
+    logs.add_argument("-f", "--follow", action="store_true", help="and what comes")
+    logs.set_defaults(action=lambda project, known, rest: supervisor.logs(known.follow))
+
     test = add("test", "run the tests; takes paths and every option of pytest")
     test.set_defaults(action=lambda project, known, rest: testing.run_tests(project, rest))
 
@@ -55,13 +74,25 @@ def _main(arguments: list[str]) -> int:
         known, rest = parser.parse_args(["python"]), arguments[1:]
     else:
         known, rest = parser.parse_known_args(arguments)
-    return known.action(Project(known.database_url), known, rest)
+        if rest and known.command not in ("test", "shell"):
+            parser.error(f"{known.command} does not know {' '.join(rest)}")
+    project = Project(known.database_url)
+    try:
+        return known.action(project, known, rest)
+    finally:
+        project.close()
+
+
+def _up(project: Project, known: argparse.Namespace, rest: list[str]) -> int:
+    return (supervisor.detach if known.detach else supervisor.up)(project, known.port)
+
+
+def _shell(project: Project, known: argparse.Namespace, rest: list[str]) -> int:
+    return call(supervisor.shell(project, rest), project.environment())
 
 
 def _python(project: Project, arguments: list[str]) -> int:
-    environment = project.environment()
-    sys.stdout.flush()
-    os.execve(project.python, [str(project.python), *arguments], environment)
+    return call([project.python, *arguments], project.environment())
 
 
 def _schema() -> int:

@@ -99,3 +99,15 @@ def run(
             f"{problem}\n  `{' '.join(command[:4])} ...` ended with {done.returncode}:\n{tail}"
         )
     return output
+
+
+def call(
+    command: Sequence[str | Path], environment: Mapping[str, str], cwd: Path | None = None
+) -> int:
+    """Run a program in this terminal and return its exit code; Ctrl-C reaches it too and it ends itself."""
+    process = subprocess.Popen([str(part) for part in command], env=dict(environment), cwd=cwd)
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue

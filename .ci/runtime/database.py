@@ -51,6 +51,11 @@ def template(project: Project) -> str:
     return name
 
 
+def is_ours(name: str) -> bool:
+    """Whether a database was made by this module."""
+    return name.startswith((BASE, TEMPLATE))
+
+
 @contextmanager
 def _building() -> Iterator[None]:
     """Two commands at once in one checkout build one after the other."""

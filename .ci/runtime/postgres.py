@@ -7,6 +7,7 @@ that account can reach.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import shutil
@@ -101,8 +102,9 @@ def connect(python: Path, database_url: str | None = None) -> Postgres:
     variables = _from_url(database_url) if database_url else {}
     if not variables:
         variables = {name: os.environ[name] for name in PG_VARIABLES if os.environ.get(name)}
-    if not variables.keys() & {"PGHOST", "PGSERVICE"}:
-        return Cluster(install).start()
+    cluster = Cluster(install)
+    if not variables.keys() & {"PGHOST", "PGSERVICE"} or variables == cluster.variables:
+        return cluster.start()
     server = Postgres(install, variables, embedded=False)
     where = variables.get("PGHOST") or variables["PGSERVICE"]
     try:
@@ -152,7 +154,8 @@ def _from_url(url: str) -> dict[str, str]:
 class Cluster:
     """The embedded server of this checkout."""
 
-    def __init__(self, install: Path):
+    def __init__(self, install: Path | None = None):
+        """:param install: the wheel's programs; stopping and removing works without them."""
         self.install = install
         key = paths.fingerprint(str(paths.ROOT))
         if os.geteuid() == 0:
@@ -175,6 +178,7 @@ class Cluster:
         # A socket's path has at most 107 bytes.
         if len(str(self.socket)) > 80:
             self.socket = Path(tempfile.gettempdir()) / f"odoo-integration-{os.geteuid()}-{key}"
+        self.variables = {"PGHOST": str(self.socket), "PGUSER": "odoo"}
 
     @staticmethod
     def _account() -> pwd.struct_passwd:
@@ -188,35 +192,49 @@ class Cluster:
 
     def start(self) -> Postgres:
         """Create the cluster if needed and start it if it does not run."""
-        server = Postgres(
-            self.install, {"PGHOST": str(self.socket), "PGUSER": "odoo"}, embedded=True
-        )
-        if self.running():
-            return server
+        server = Postgres(self.install, self.variables, embedded=True)
+        with (paths.STATE / "cluster.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not self.running():
+                self._start()
+        return server
+
+    def _start(self) -> None:
         with step("Starting PostgreSQL"):
             self._prepare()
             self._execute(
                 "pg_ctl", "-w", "-t", "60", "-s", "-D", self.data, "-l", self.log, "-o", f"-k {self.socket}", "start",
                 problem=f"The embedded PostgreSQL does not start: see {self.log}; `./run reset` makes a new one.",
             )  # fmt: skip
-        return server
+
+    def _pid(self) -> int | None:
+        try:
+            return int((self.data / "postmaster.pid").read_text().split()[0])
+        except (OSError, ValueError, IndexError):
+            return None
 
     def running(self) -> bool:
         """Whether the server of this checkout is up."""
-        pid_file = self.data / "postmaster.pid"
-        try:
-            os.kill(int(pid_file.read_text().split()[0]), 0)
-        except (OSError, ValueError, IndexError):
+        pid = self._pid()
+        if pid is None or not (self.socket / ".s.PGSQL.5432").exists():
             return False
-        return (self.socket / ".s.PGSQL.5432").exists()
+        try:
+            # After a crash of the machine the number may belong to another program.
+            return Path(f"/proc/{pid}/comm").read_text().strip() == "postgres"
+        except OSError:
+            return False
 
     def stop(self) -> None:
         """Stop the server and disconnect everybody."""
-        if self.running():
-            self._execute(
-                "pg_ctl", "-w", "-s", "-m", "fast", "-D", self.data, "stop",
-                problem=f"The embedded PostgreSQL does not stop: see {self.log}.",
-            )  # fmt: skip
+        if not self.running():
+            return
+        pid = self._pid()
+        os.kill(pid, signal.SIGINT)  # PostgreSQL's fast shutdown
+        end = time.monotonic() + 60
+        while (Path("/proc") / str(pid)).exists():
+            if time.monotonic() > end:
+                raise EnvironmentProblem(f"The embedded PostgreSQL does not stop: see {self.log}.")
+            time.sleep(0.05)
 
     def remove(self) -> None:
         """Stop the server and delete its data."""
@@ -242,6 +260,11 @@ class Cluster:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self.account:
                 os.chown(folder, self.account.pw_uid, self.account.pw_gid)
+                folder.parent.chmod(0o755)
+            elif folder.stat().st_uid != os.geteuid():
+                raise EnvironmentProblem(
+                    f"{folder} belongs to another user: delete it, then start again."
+                )
         if not (self.data / "PG_VERSION").exists():
             shutil.rmtree(self.data, ignore_errors=True)
             self._execute(

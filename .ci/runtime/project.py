@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import secrets
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 from . import odoo_source, paths, postgres, venv
 from .odoo_source import OdooSource
 from .postgres import Postgres
+from .usage import Usage
 
 
 @dataclass
@@ -16,7 +19,7 @@ class Project:
     """The checkout at work."""
 
     database_url: str | None = None
-    extra_environment: dict[str, str] = field(default_factory=dict)
+    _usage: Usage = field(default_factory=Usage)
 
     @cached_property
     def odoo(self) -> OdooSource:
@@ -34,17 +37,35 @@ class Project:
     @cached_property
     def server(self) -> Postgres:
         """A PostgreSQL that answers."""
+        self._usage.begin()
         return postgres.connect(self.python, self.database_url)
+
+    def close(self) -> None:
+        """Stop the embedded PostgreSQL unless another command still uses it."""
+        if "server" in self.__dict__:
+            if self.server.embedded and self._usage.is_last():
+                postgres.Cluster().stop()
+            self._usage.end()
+            del self.server
 
     def environment(self) -> dict[str, str]:
         """Environment of every process that runs Odoo or the tests."""
         values = venv.environment(self.python)
         values["PATH"] = f"{self.server.binaries}:{values['PATH']}"
-        return {**values, **self.server.variables, **self.extra_environment}
+        return {**values, **self.server.variables}
 
     def odoo_command(self, config: Path, *arguments: str) -> list[str]:
         """Command line of Odoo."""
         return [str(self.python), "-m", "odoo", "-c", str(config), *arguments]
+
+    @staticmethod
+    def encryption_key() -> str:
+        """The Fernet key of this checkout's databases, made once."""
+        file = paths.STATE / "encryption.key"
+        if not file.exists():
+            file.touch(mode=0o600)
+            file.write_text(base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
+        return file.read_text()
 
     def write_config(self, path: Path, **options: str | int | bool) -> Path:
         """Write an Odoo configuration file, readable by its owner only.
@@ -62,7 +83,7 @@ class Project:
             "http_interface": "127.0.0.1",
             "list_db": False,
             "server_wide_modules": "base,rpc,web,queue_job",
-            "without_demo": True,
+            "integration_encryption_key": self.encryption_key(),
             **options,
         }
         lines = ["[options]", *(f"{name} = {value}" for name, value in values.items())]

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 from pathlib import Path
 
 from . import browser, database, paths, schema
-from .console import EnvironmentProblem, say, step
+from .console import EnvironmentProblem, call, say, step
 from .project import Project
 
 PREFIX = "integration-test-"
@@ -45,15 +43,17 @@ def run_tests(project: Project, arguments: list[str]) -> int:
     )
     with step("Copying the template database"):
         database.copy(project, template, name)
+    environment["INTEGRATION_TEST_DATABASE"] = name
+    environment["PYTHONPATH"] = str(paths.RUNTIME.parent)
     command = [
-        str(project.python), "-m", "pytest", f"--odoo-config={config}", f"--odoo-database={name}", "--odoo-http",
+        str(project.python), "-m", "pytest", "-p", "runtime.pytest_plugin", f"--odoo-config={config}", f"--odoo-database={name}", "--odoo-http",
         f"--timeout={TIMEOUT}", *_parallel(arguments), *arguments,
     ]  # fmt: skip
     if not _paths(arguments):
         command += [str(addon.relative_to(paths.ROOT)) for addon in paths.addons()]
         command += [name for name in ("tests",) if (paths.ROOT / name).is_dir()]
     try:
-        return _wait(subprocess.Popen(command, cwd=paths.ROOT, env=environment))
+        return call(command, environment, cwd=paths.ROOT)
     finally:
         config.unlink()
         database.drop(
@@ -88,12 +88,3 @@ def _parallel(arguments: list[str]) -> list[str]:
     if mine or _paths(arguments):
         return []
     return ["-n", str(WORKERS), "--dist=loadgroup"]
-
-
-def _wait(process: subprocess.Popen) -> int:
-    """Wait for pytest; Ctrl-C reaches it through the terminal and it tidies up itself."""
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            process.send_signal(signal.SIGINT)

@@ -1,0 +1,65 @@
+"""What `./run test` adds to pytest: distribution over workers, and real servers as fixtures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from . import server, testbed
+
+# Tests that start servers run one after the other: two at once on two cores would measure each other.
+SERVER_TESTS = ("tests/e2e/", "tests/chaos/", "tests/ui/", "tests/bench/")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marks of Odoo's own tests' environment."""
+    config.addinivalue_line("markers", "xdist_group(name): tests that share one worker")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep a file's tests on one worker, server tests on one and first: they take longest."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            group = "servers" if _needs_servers(item) else item.location[0]
+            item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: not _needs_servers(item))
+
+
+def _needs_servers(item: pytest.Item) -> bool:
+    return item.location[0].startswith(SERVER_TESTS)
+
+
+@pytest.fixture(scope="session")
+def project() -> testbed.InsideProject:
+    """The checkout with its Odoo and PostgreSQL."""
+    return testbed.InsideProject()
+
+
+@pytest.fixture(scope="module")
+def odoo_server(project: testbed.InsideProject) -> Iterator[Callable[..., testbed.TestServer]]:
+    """Factory of running Odoo servers: `odoo_server(workers=2, **options)`; all end with the module."""
+    started: list[testbed.TestServer] = []
+
+    def start(**options: object) -> testbed.TestServer:
+        started.append(testbed.TestServer.create(project, **options))
+        return started[-1]
+
+    yield start
+    for instance in started:
+        instance.remove()
+
+
+@pytest.fixture(scope="module")
+def shop_simulator(project: testbed.InsideProject) -> Iterator[Callable[[], server.Service]]:
+    """Factory of running shop simulators, each with its address in `url`; all end with the module."""
+    started: list[server.Service] = []
+
+    def start() -> server.Service:
+        started.append(testbed.start_simulator(project))
+        return started[-1]
+
+    yield start
+    for instance in started:
+        instance.stop()

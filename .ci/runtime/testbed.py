@@ -1,0 +1,101 @@
+"""Real servers for end-to-end tests: a database of their own, workers, the job runner, and means to break them."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import sys
+import xmlrpc.client
+from collections.abc import Sequence
+from contextlib import closing
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from . import database, paths, server
+from .project import Project
+
+_numbers = itertools.count(1)
+
+
+class InsideProject(Project):
+    """The project seen from a test: Odoo, Python and PostgreSQL are there already."""
+
+    @cached_property
+    def python(self) -> Path:
+        """The Python that runs the tests."""
+        return Path(sys.executable)
+
+
+class TestServer(server.OdooServer):
+    """An Odoo server of a test, on its own copy of the template database."""
+
+    __test__ = False
+
+    @classmethod
+    def create(cls, project: Project, **options: Any) -> TestServer:
+        """Copy the template database and start Odoo on it.
+
+        :param options: `workers`, `channels` and further settings of the configuration file.
+        """
+        # The name begins with the run's own database, so the run drops it whatever happens here.
+        name = f"{os.environ['INTEGRATION_TEST_DATABASE']}-e2e-{os.getpid()}-{next(_numbers)}"
+        database.copy(project, os.environ["INTEGRATION_TEMPLATE"], name)
+        instance = cls(project, name, **options)
+        instance.start()
+        return instance
+
+    def connect(self):
+        """A psycopg2 connection in autocommit mode; the caller closes it."""
+        import psycopg2
+
+        connection = psycopg2.connect(dbname=self.database, **self._dsn())
+        connection.autocommit = True
+        return connection
+
+    @staticmethod
+    def _dsn() -> dict[str, str]:
+        names = {"PGHOST": "host", "PGPORT": "port", "PGUSER": "user", "PGPASSWORD": "password"}
+        return {
+            name: os.environ[variable] for variable, name in names.items() if variable in os.environ
+        }
+
+    def sql(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple]:
+        """Run one statement and return its rows (an empty list when it has none)."""
+        with closing(self.connect()) as connection, connection.cursor() as cursor:
+            cursor.execute(query, parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    def call(
+        self, model: str, method: str, *arguments: Any, login: str = "admin", **keywords: Any
+    ) -> Any:
+        """Call a public method over XML-RPC, as a user whose password is the login."""
+        proxy = xmlrpc.client.ServerProxy(f"{self.url}/xmlrpc/2/common", allow_none=True)
+        user = proxy.authenticate(self.database, login, login, {})
+        objects = xmlrpc.client.ServerProxy(f"{self.url}/xmlrpc/2/object", allow_none=True)
+        return objects.execute_kw(self.database, user, login, model, method, arguments, keywords)
+
+    def kill_worker(self) -> int:
+        """SIGKILL one HTTP worker; returns its process id. Odoo starts a new one by itself."""
+        for pid in self.workers():
+            name = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
+            if b"WorkerHTTP" in name:
+                os.kill(pid, signal.SIGKILL)
+                return pid
+        raise AssertionError("there is no HTTP worker to kill")
+
+    def remove(self) -> None:
+        """Stop the server and drop its database; its log stays in .run/logs."""
+        self.stop()
+        self.config.unlink(missing_ok=True)
+        database.drop(self.project, self.database)
+
+
+def start_simulator(project: Project) -> server.Service:
+    """Start a shop simulator on a free port; its address is in `url`."""
+    port = server.free_port()
+    shop = server.simulator(project, port, paths.LOGS / f"simulator-{port}.log")
+    shop.url = f"http://{server.HOST}:{port}"
+    shop.start()
+    return shop
