@@ -6,14 +6,12 @@ template holds our addons on a copy of it; it changes with their content. Tests 
 
 from __future__ import annotations
 
-import fcntl
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from . import paths
 from .console import EnvironmentProblem, run, step
 from .project import Project
+from .usage import alone
 
 # What our addons build on, now and in the next steps, plus the applications a shop uses: one base for all of them.
 MODULES = ("sale_management", "stock_delivery", "account_payment", "payment_stripe", "queue_job")
@@ -28,7 +26,7 @@ def base_template(project: Project) -> str:
     name = BASE + paths.fingerprint(
         project.odoo.version, str(project.odoo.path), paths.LOCK_FILE, *MODULES
     )
-    with _building():
+    with alone(paths.STATE / "template.lock"):
         return _ensure(project, name, None, list(MODULES))
 
 
@@ -39,7 +37,7 @@ def template(project: Project) -> str:
     if not addons:
         return base
     name = TEMPLATE + paths.fingerprint(base, *addons)
-    with _building():
+    with alone(paths.STATE / "template.lock"):
         _ensure(project, name, base, [addon.name for addon in addons])
         for family, kept in ((BASE, base), (TEMPLATE, name)):
             older = [
@@ -47,22 +45,13 @@ def template(project: Project) -> str:
                 for other in project.server.databases()
                 if other.startswith(family) and other != kept
             ]
-            drop(project, *older[: -KEPT or None])
+            drop(project, *older[:-KEPT])
     return name
 
 
 def is_ours(name: str) -> bool:
     """Whether a database was made by this module."""
     return name.startswith((BASE, TEMPLATE))
-
-
-@contextmanager
-def _building() -> Iterator[None]:
-    """Two commands at once in one checkout build one after the other."""
-    paths.STATE.mkdir(parents=True, exist_ok=True)
-    with (paths.STATE / "template.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def copy(project: Project, source: str, target: str) -> None:

@@ -7,7 +7,6 @@ that account can reach.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pwd
 import shutil
@@ -21,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 from . import paths
 from .console import EnvironmentProblem, run, step
+from .usage import alone
 
 PG_VARIABLES = ("PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGSSLMODE", "PGSERVICE")
 OLDEST = 13
@@ -193,8 +193,7 @@ class Cluster:
     def start(self) -> Postgres:
         """Create the cluster if needed and start it if it does not run."""
         server = Postgres(self.install, self.variables, embedded=True)
-        with (paths.STATE / "cluster.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with alone(paths.STATE / "cluster.lock"):
             if not self.running():
                 self._start()
         return server

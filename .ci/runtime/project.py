@@ -11,7 +11,7 @@ from pathlib import Path
 from . import odoo_source, paths, postgres, venv
 from .odoo_source import OdooSource
 from .postgres import Postgres
-from .usage import Usage
+from .usage import Usage, alone
 
 
 @dataclass
@@ -25,12 +25,15 @@ class Project:
     def odoo(self) -> OdooSource:
         """The Odoo 19 in use."""
         paths.prepare()
-        return odoo_source.find()
+        with alone(paths.cache() / "build.lock"):
+            return odoo_source.find()
 
     @cached_property
     def python(self) -> Path:
         """Python of the virtual environment."""
-        python = venv.ensure(self.odoo)
+        odoo = self.odoo
+        with alone(paths.cache() / "build.lock"):
+            python = venv.ensure(odoo)
         (paths.cache() / "ready").touch()
         return python
 
@@ -56,7 +59,7 @@ class Project:
 
     def odoo_command(self, config: Path, *arguments: str) -> list[str]:
         """Command line of Odoo."""
-        return [str(self.python), "-m", "odoo", "-c", str(config), *arguments]
+        return [str(self.python), str(self.python.with_name("odoo")), *arguments, "-c", str(config)]
 
     @staticmethod
     def encryption_key() -> str:
@@ -73,13 +76,20 @@ class Project:
         :param options: of section [options]; `channels` goes to [queue_job].
         """
         channels = options.pop("channels", None)
+        reach = {
+            "db_host": "PGHOST",
+            "db_port": "PGPORT",
+            "db_user": "PGUSER",
+            "db_password": "PGPASSWORD",
+        }
         values = {
+            **{
+                option: self.server.variables[name]
+                for option, name in reach.items()
+                if name in self.server.variables
+            },
             "addons_path": ",".join(map(str, (paths.ROOT, *self.odoo.addons))),
             "data_dir": paths.STATE / "data",
-            "db_host": self.server.variables.get("PGHOST", "False"),
-            "db_port": self.server.variables.get("PGPORT", "False"),
-            "db_user": self.server.variables.get("PGUSER", "False"),
-            "db_password": self.server.variables.get("PGPASSWORD", "False"),
             "http_interface": "127.0.0.1",
             "list_db": False,
             "server_wide_modules": "base,rpc,web,queue_job",

@@ -237,4 +237,4 @@ def shell(project: Project, arguments: list[str]) -> list[str]:
     if DATABASE not in project.server.databases():
         raise EnvironmentProblem("There is no database yet: start once with `./run up`.")
     config = project.write_config(paths.STATE / "shell.conf", db_name=DATABASE, workers=0)
-    return [str(project.python), "-m", "odoo", "shell", "-c", str(config), "--no-http", *arguments]
+    return project.odoo_command(config, "shell", "--no-http", *arguments)

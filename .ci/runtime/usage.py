@@ -1,15 +1,27 @@
-"""Who uses the embedded PostgreSQL: the last command to end stops it, so nothing is left running."""
+"""Locks between commands that run at the same time, in one checkout or in several with one cache."""
 
 from __future__ import annotations
 
 import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import IO
 
 from . import paths
 
 
+@contextmanager
+def alone(file: Path) -> Iterator[None]:
+    """Hold an exclusive lock on a file; a second command waits here."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 class Usage:
-    """A shared lock held while a command works with the server."""
+    """Who uses the embedded PostgreSQL: the last command to end stops it, so nothing is left running."""
 
     def __init__(self) -> None:
         self._file: IO | None = None

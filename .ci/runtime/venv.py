@@ -31,7 +31,7 @@ def ensure(odoo: OdooSource) -> Path:
             f"Odoo 19 runs on Python 3.11 to 3.13 and this is {version}: start again with `python3.13 run ...`."
         )
     platform = sysconfig.get_platform()
-    key = paths.fingerprint(version, platform, paths.LOCK_FILE, str(odoo.path))
+    key = paths.fingerprint(version, Path(__file__), platform, paths.LOCK_FILE, str(odoo.path))
     folder = paths.cache() / f"venv-{version}-{key}"
     python = folder / "bin" / "python"
     if (folder / "complete").exists() and python.exists():
@@ -59,6 +59,10 @@ def ensure(odoo: OdooSource) -> Path:
         )
     site = next((folder / "lib").glob("python*/site-packages"))
     (site / "odoo_source.pth").write_text(f"{odoo.path}\n")
+    # Odoo starts itself again for its live chat process, by the path of the script that started it.
+    script = folder / "bin" / "odoo"
+    script.write_text(f"#!{python}\nfrom odoo.cli.command import main\n\nmain()\n")
+    script.chmod(0o755)
     (folder / "complete").touch()
     return python
 
