@@ -16,10 +16,7 @@ class IntegrationBinding(models.Model):
     external_label = fields.Char()
     res_model = fields.Char(string="Model", required=True)
     res_id = fields.Many2oneReference(
-        string="Record ID", model_field="res_model", required=True
-    )
-    record_ref = fields.Reference(
-        selection="_selection_record_ref", compute="_compute_record_ref", string="Odoo Record"
+        string="Odoo Record", model_field="res_model", required=True
     )
     import_digest = fields.Char(
         readonly=True, help="Of what was last read; equal means nothing has to be done."
@@ -36,19 +33,6 @@ class IntegrationBinding(models.Model):
         "This Odoo record is already linked to a record of this backend.",
     )
     _record_index = models.Index("(res_model, res_id)")
-
-    @api.model
-    def _selection_record_ref(self):
-        # sudo: only technical names and labels of models are read
-        return [(m.model, m.name) for m in self.env["ir.model"].sudo().search([])]
-
-    @api.depends("res_model", "res_id")
-    def _compute_record_ref(self):
-        for binding in self:
-            record = None
-            if binding.res_model in self.env and binding.res_id:
-                record = self.env[binding.res_model].browse(binding.res_id).exists()
-            binding.record_ref = f"{binding.res_model},{binding.res_id}" if record else False
 
     @api.depends("external_label", "external_id")
     def _compute_display_name(self):

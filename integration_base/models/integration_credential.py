@@ -58,6 +58,10 @@ class IntegrationCredential(models.Model):
         help="The replaced value is accepted on incoming notifications until then.",
     )
     is_set = fields.Boolean(string="Set", readonly=True, copy=False)
+    status = fields.Selection(
+        [("set", "Stored"), ("missing", "Missing"), ("optional", "Optional")],
+        compute="_compute_status",
+    )
     set_at = fields.Datetime(string="Set on", readonly=True, copy=False)
     set_by_id = fields.Many2one("res.users", string="Set by", readonly=True, copy=False)
     expires_at = fields.Datetime(readonly=True, copy=False)
@@ -78,6 +82,14 @@ class IntegrationCredential(models.Model):
             credential.name = spec.label if spec else credential.code
             credential.help = spec.help if spec else False
             credential.required = bool(spec and spec.required)
+
+    @api.depends("is_set", "required")
+    def _compute_status(self):
+        for credential in self:
+            if credential.is_set:
+                credential.status = "set"
+            else:
+                credential.status = "missing" if credential.required else "optional"
 
     def _compute_value(self):
         self.value = False

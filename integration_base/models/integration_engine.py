@@ -249,7 +249,7 @@ class IntegrationEngine(models.AbstractModel):
                             SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.database
                              WHERE d.datname = current_database() AND l.locktype = 'advisory'
                                AND l.classid = %(lock)s AND l.objsubid = 2 AND l.granted
-                               AND l.objid = o.flow_id * %(slots)s + o.slot))
+                               AND l.objid::bigint = o.flow_id * %(slots)s + o.slot))
              RETURNING flow_id, state
                 """,
                 max=MAX_CRASHES,
@@ -284,7 +284,7 @@ class IntegrationEngine(models.AbstractModel):
                                    WHERE d.datname = current_database()
                                      AND l.locktype = 'advisory' AND l.classid = %(lock)s
                                      AND l.objsubid = 2 AND l.granted
-                                     AND l.objid / %(slots)s = f.id)
+                                     AND l.objid::bigint / %(slots)s = f.id)
                 """,
                 lock=LOCK_SLOT,
                 slots=MAX_SLOTS,

@@ -37,11 +37,17 @@ class IntegrationMapping(models.Model):
         required=True, help="Exactly as the service writes it; the key of this row."
     )
     external_label = fields.Char(help="The same value for people.")
-    model_id = fields.Many2one("ir.model", compute="_compute_model_id")
+    res_model = fields.Char(compute="_compute_res_model")
     resource_ref = fields.Reference(
         selection="_selection_resource_ref",
+        string="Odoo Record",
+    )
+    res_id = fields.Many2oneReference(
+        model_field="res_model",
         string="In Odoo",
-        help="Saving it releases every operation that waited for it.",
+        compute="_compute_res_id",
+        inverse="_inverse_res_id",
+        help="What the value is in Odoo. Saving it releases every operation that waited for it.",
     )
     source = fields.Selection(
         [("manual", "Chosen"), ("automatic", "Recognised"), ("import", "CSV")],
@@ -80,11 +86,23 @@ class IntegrationMapping(models.Model):
     # === COMPUTE METHODS === #
 
     @api.depends("kind")
-    def _compute_model_id(self):
+    def _compute_res_model(self):
+        models_by_kind = self._kind_models()
         for mapping in self:
-            name = self._kind_models().get(mapping.kind)
-            # sudo: only the technical record of the model is looked up
-            mapping.model_id = self.env["ir.model"].sudo()._get(name) if name else False
+            name = models_by_kind.get(mapping.kind)
+            mapping.res_model = name if name in self.env else False
+
+    @api.depends("kind", "resource_ref")
+    def _compute_res_id(self):
+        for mapping in self:
+            record = mapping.resource_ref
+            mapping.res_id = record.id if record and record._name == mapping.res_model else False
+
+    def _inverse_res_id(self):
+        for mapping in self:
+            mapping.resource_ref = (
+                f"{mapping.res_model},{mapping.res_id}" if mapping.res_id else False
+            )
 
     @api.depends("external_label", "external_value")
     def _compute_display_name(self):
@@ -233,6 +251,21 @@ class IntegrationMapping(models.Model):
         waiting.filtered(lambda op: not op.missing_mapping_ids)._requeue()
 
     # === ACTIONS === #
+
+    def action_choose(self):
+        """Open this one value in a dialog, to say what it is in Odoo."""
+        self.ensure_one()
+        return {
+            "type": "ir.actions.act_window",
+            "name": self.env._("What Is It in Odoo?"),
+            "res_model": self._name,
+            "res_id": self.id,
+            "view_mode": "form",
+            "views": [
+                (self.env.ref("integration_base.integration_mapping_view_form_choose").id, "form")
+            ],
+            "target": "new",
+        }
 
     def action_open_waiting(self):
         """Open the operations that wait for this value."""

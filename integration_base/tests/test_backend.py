@@ -1,0 +1,110 @@
+from odoo.exceptions import AccessError, UserError, ValidationError
+from odoo.tests import tagged
+
+from ..lib.errors import ConfigurationError
+from .common import IntegrationCase
+
+SECRET = "s3cr3t-canary"
+
+
+@tagged("post_install", "-at_install")
+class TestBackend(IntegrationCase):
+    def test_new_backend_has_its_flows_and_credentials(self):
+        self.assertEqual(self.flow.mapped("resource"), ["contact"])
+        self.assertEqual(self.flow.name, "Contacts (Into Odoo)")
+        self.assertEqual(self.backend.credential_ids.mapped("name"), ["Signing secret"])
+
+    def test_connect_without_credentials_says_what_is_missing(self):
+        backend = self.backend.copy({"name": "Copy"})
+        self.assertEqual(backend.state, "draft")
+        with self.assertRaisesRegex(UserError, "Copy has no Signing secret"):
+            backend.action_test_connection()
+        backend.credential_ids.value = "x"
+        backend.action_test_connection()
+        self.assertEqual(backend.state, "active")
+
+    def test_secret_is_written_and_used_but_never_read(self):
+        credential = self.backend.credential_ids
+        self.assertEqual(self.backend._credential("secret"), SECRET)
+        self.assertTrue(credential.is_set)
+        self.assertFalse(credential.value)
+        self.env.flush_all()
+        self.env.cr.execute("SELECT * FROM integration_credential WHERE id = %s", [credential.id])
+        self.assertNotIn(SECRET, str(self.env.cr.fetchall()))
+        # the superuser of tests may read everything: look as an administrator does
+        credential = credential.with_user(self.env.ref("base.user_admin"))
+        with self.assertRaises(AccessError):
+            credential.read(["ciphertext"])
+        with self.assertRaises(AccessError):
+            credential.search([("ciphertext", "like", "%")])
+        with self.assertRaises(AccessError):
+            credential.export_data(["ciphertext"])
+        self.assertNotIn(SECRET, str(credential.read()))
+        self.assertNotIn(SECRET, str(self.backend.message_ids.mapped("body")))
+
+    def test_replaced_secret_is_accepted_for_a_while(self):
+        self.backend.credential_ids.value = "new"
+        self.assertEqual(self.backend._credentials("secret"), ["new", SECRET])
+        self.backend.credential_ids.previous_until = "2000-01-01"
+        self.assertEqual(self.backend._credentials("secret"), ["new"])
+
+    def test_no_key_no_secret(self):
+        with self._patch_key(""), self.assertRaisesRegex(ConfigurationError, "no encryption key"):
+            self.backend.credential_ids.value = "x"
+
+    def test_token_is_kept_until_it_expires(self):
+        with self.enter_registry_test_mode():
+            self.backend._store_token("access", "tok", None)
+        self.env.invalidate_all()
+        self.assertEqual(self.backend._token("access"), "tok")
+        with self.enter_registry_test_mode():
+            self.backend._store_token("access", "tok2", "2000-01-01 00:00:00")
+        self.env.invalidate_all()
+        self.assertIsNone(self.backend._token("access"))
+
+    def test_address_is_checked(self):
+        with self.assertRaises(ValidationError):
+            self.backend.base_url = "ftp://service.example.com"
+        self.backend.write({"environment": "sandbox", "base_url": "http://127.0.0.1:1"})
+        with self.assertRaises(ValidationError):
+            self.backend.environment = "production"
+
+    def test_connector_cannot_be_changed(self):
+        self.backend.write({"connector": "fake"})
+        with self.assertRaisesRegex(UserError, "connector of a backend cannot be changed"):
+            self.backend.connector = "other"
+
+    def test_set_aside_needs_a_reason_and_the_role(self):
+        self.service.records["c1"] = {"id": "c1"}
+        operation = self.append("c1")
+        self.drain()
+        wizard = self.env["integration.set.aside"].create(
+            {"operation_ids": operation.ids, "reason": "Test record of the shop."}
+        )
+        wizard.action_confirm()
+        self.assertEqual(operation.state, "ignored")
+        self.assertEqual(operation.review_note, "Test record of the shop.")
+
+    def test_import_now_runs_in_the_foreground(self):
+        self.service.put("c1", "One")
+        with self.enter_registry_test_mode():
+            action = self.env["integration.import.now"].create(
+                {"flow_id": self.flow.id, "reference": " c1 "}
+            ).action_import()
+        self.assertEqual(action["params"]["type"], "success")
+        self.assertEqual(self.partners()["c1"].name, "One")
+        self.backend.action_pause()
+        with self.assertRaisesRegex(UserError, "is not connected"):
+            self.env["integration.import.now"].create(
+                {"flow_id": self.flow.id, "reference": "c1"}
+            ).action_import()
+
+    def test_read_changes_button(self):
+        self.service.put("c1", "One")
+        with self.enter_registry_test_mode():
+            self.flow.action_read_changes()
+        self.env.invalidate_all()
+        self.assertTrue(
+            self.env["integration.sync.log"].search([("external_id", "=", "c1")])
+        )
+        self.assertTrue(self.flow.cursor_at)

@@ -1,0 +1,400 @@
+from datetime import datetime, timedelta
+
+import psycopg2
+
+from odoo import fields
+from odoo.tests import tagged
+from odoo.tools import mute_logger
+
+from ..lib.errors import (
+    AuthError,
+    ConflictError,
+    NotReadyError,
+    RateLimitedError,
+    RetryableError,
+    SkipRecord,
+)
+from .common import IntegrationCase
+
+ENGINE = "odoo.addons.integration_base.models.integration_engine"
+
+
+@tagged("post_install", "-at_install")
+class TestEngine(IntegrationCase):
+    def test_batch_is_fetched_and_written_as_a_set(self):
+        for number in range(3):
+            self.service.put(f"c{number}", f"Contact {number}")
+        operations = self.append("c0", "c1", "c2")
+        self.drain()
+        self.assertEqual(self.states(operations), ["done"] * 3)
+        self.assertEqual(self.service.fetches, [["c0", "c1", "c2"]])
+        self.assertEqual(
+            {key: partner.name for key, partner in self.partners().items()},
+            {"c0": "Contact 0", "c1": "Contact 1", "c2": "Contact 2"},
+        )
+        self.assertEqual(operations[0].label, "Contact 0")
+        self.assertEqual(operations[0].res_id, self.partners()["c0"].id)
+        self.assertEqual(operations[0].attempts, 1)
+
+    def test_operations_of_one_record_are_merged_into_the_newest(self):
+        self.service.put("c1", "One")
+        operations = self.append("c1", "c1", "c1")
+        self.drain()
+        self.assertEqual(self.states(operations), ["merged", "merged", "done"])
+        self.assertEqual(operations[0].merged_into_id, operations[2])
+        self.assertEqual(self.service.fetches, [["c1"]])
+
+    def test_unchanged_record_is_not_written(self):
+        self.service.put("c1", "One")
+        self.append("c1")
+        self.drain()
+        self.service.put("c1", "One", datetime(2026, 11, 2))
+        operation = self.append("c1")
+        self.drain()
+        self.assertEqual(self.service.applied, ["c1"])
+        self.assertEqual(operation.state, "done")
+        self.assertEqual(operation.message, "Unchanged.")
+
+    def test_older_version_never_overwrites_a_newer_one(self):
+        self.service.put("c1", "New", datetime(2026, 11, 2))
+        self.append("c1")
+        self.drain()
+        self.service.put("c1", "Old", datetime(2026, 11, 1))
+        operation = self.append("c1")
+        self.drain()
+        self.assertEqual(operation.state, "skipped")
+        self.assertEqual(self.partners()["c1"].name, "New")
+
+    def test_existing_record_is_matched_not_doubled(self):
+        partner = self.env["res.partner"].create({"name": "Known", "ref": "c1"})
+        self.service.put("c1", "One")
+        self.append("c1")
+        self.drain()
+        self.assertEqual(self.partners()["c1"], partner)
+        self.assertEqual(partner.name, "One")
+
+    def test_deleted_record_is_imported_anew(self):
+        self.service.put("c1", "One")
+        self.append("c1")
+        self.drain()
+        self.partners()["c1"].unlink()
+        operation = self.append("c1")
+        self.drain()
+        self.assertEqual(operation.state, "done")
+        self.assertEqual(self.partners()["c1"].name, "One")
+
+    def test_one_bad_record_leaves_its_neighbours_alone(self):
+        names = [f"c{number:02}" for number in range(16)]
+        for name in names:
+            self.service.put(name, name)
+        self.service.apply_errors["c05"] = ZeroDivisionError("division by zero")
+        operations = self.append(*names)
+        with mute_logger(ENGINE):
+            self.drain()
+        expected = ["dead" if name == "c05" else "done" for name in names]
+        self.assertEqual(self.states(operations), expected)
+        self.assertEqual(len(self.partners()), 15)
+        self.assertFalse(self.env["res.partner"].search([("ref", "=", "c05")]))
+        dead = operations[5]
+        self.assertEqual(dead.error_class, "bug")
+        self.assertIn("division by zero", dead.message)
+        self.assertIn("Traceback", dead.detail)
+        self.assertEqual(dead.attempt_ids.error_class, "bug")
+        self.assertEqual(self.service.fetches, [names], "bisecting must not fetch again")
+
+    def test_bad_payload_names_the_field(self):
+        self.service.put("c1", "One")
+        self.service.records["c2"] = {"id": "c2", "name": 7, "updated_at": "soon"}
+        operations = self.append("c1", "c2")
+        self.drain()
+        self.assertEqual(self.states(operations), ["done", "dead"])
+        dead = operations[1]
+        self.assertEqual(dead.error_class, "invalid_payload")
+        self.assertIn("name:", dead.message)
+        self.assertIn("updated_at:", dead.message)
+        self.assertIn('"soon"', dead.payload)
+
+    def test_vanished_record_is_skipped_with_the_reason(self):
+        operation = self.append("gone")
+        self.drain()
+        self.assertEqual(operation.state, "skipped")
+        self.assertIn("gone no longer exists in Fake", operation.message)
+
+    def test_technical_failure_is_retried_and_then_dead(self):
+        self.service.put("c1", "One")
+        self.service.fetch_errors["c1"] = RetryableError("Service down")
+        self.flow.max_attempts = 2
+        operation = self.append("c1")
+        self.drain()
+        self.assertEqual(operation.state, "pending")
+        self.assertEqual(operation.attempts, 1)
+        self.assertGreater(operation.next_attempt_at, fields.Datetime.now())
+        self.drain()
+        self.assertEqual(len(self.service.fetches), 1, "not due yet")
+        operation.next_attempt_at = fields.Datetime.now() - timedelta(hours=1)
+        self.drain()
+        self.assertEqual(operation.state, "dead")
+        self.assertEqual(operation.attempt_ids.mapped("message"), ["Service down"] * 2)
+        self.service.fetch_errors.clear()
+        with self.enter_registry_test_mode():
+            operation.action_retry()
+        self.env.invalidate_all()
+        self.assertEqual(operation.state, "done")
+
+    def test_rate_limit_blocks_the_flow_and_uses_no_attempt(self):
+        self.service.put("c1", "One")
+        self.service.fetch_errors["c1"] = RateLimitedError("Slow down", retry_after=60)
+        operation = self.append("c1")
+        self.drain()
+        self.assertEqual((operation.state, operation.attempts), ("pending", 0))
+        self.assertGreater(self.flow.blocked_until, fields.Datetime.now() + timedelta(seconds=50))
+        other = self.append("c2")
+        self.drain()
+        self.assertEqual(other.state, "pending", "the whole flow waits")
+
+    def test_not_ready_waits_without_an_attempt_but_not_for_ever(self):
+        self.service.put("c1", "One")
+        self.service.fetch_errors["c1"] = NotReadyError("Still being made", retry_after=60)
+        operation = self.append("c1")
+        self.drain()
+        self.assertEqual((operation.state, operation.attempts), ("pending", 0))
+        self.env.cr.execute(
+            "UPDATE integration_sync_log SET create_date = create_date - interval '4 days',"
+            " next_attempt_at = create_date WHERE id = %s",
+            [operation.id],
+        )
+        operation.invalidate_recordset()
+        self.drain()
+        self.assertEqual(operation.state, "dead")
+
+    def test_refused_credentials_pause_the_backend_and_tell_the_owner_once(self):
+        self.service.put("c1", "One")
+        self.service.fetch_errors["c1"] = AuthError("The token was revoked.")
+        operations = self.append("c1", "c2")
+        self.drain()
+        self.assertEqual(self.states(operations), ["pending", "pending"])
+        self.assertEqual(operations.mapped("attempts"), [0, 0])
+        self.assertEqual(self.backend.state, "paused")
+        self.assertEqual(self.backend.pause_reason, "The token was revoked.")
+        self.assertEqual(len(self.backend.activity_ids), 1)
+        self.drain()
+        self.assertEqual(len(self.service.fetches), 1, "a paused backend is not called")
+        self.service.fetch_errors.clear()
+        self.backend.action_test_connection()
+        self.assertFalse(self.backend.activity_ids)
+        self.drain()
+        self.assertEqual(operations[0].state, "done")
+
+    def test_skip_and_conflict_of_single_records(self):
+        for name in ("c1", "c2", "c3"):
+            self.service.put(name, name)
+        self.service.apply_errors["c1"] = SkipRecord("Not for this company.")
+        self.service.apply_errors["c2"] = ConflictError("Odoo says 1, the service says 2.")
+        operations = self.append("c1", "c2", "c3")
+        self.drain()
+        self.assertEqual(self.states(operations), ["skipped", "dead", "done"])
+        self.assertEqual(operations[0].message, "Not for this company.")
+        self.assertEqual(operations[1].error_class, "conflict")
+
+    def test_newer_success_closes_the_older_failure(self):
+        self.service.put("c1", "One")
+        self.service.apply_errors["c1"] = ConflictError("No.")
+        dead = self.append("c1")
+        self.drain()
+        self.assertEqual(dead.state, "dead")
+        alert = self.env["integration.alert"].search([("flow_id", "=", self.flow.id)])
+        self.assertEqual((alert.count, bool(alert.closed_at)), (1, False))
+        self.assertEqual(len(self.backend.activity_ids), 1)
+        self.service.apply_errors.clear()
+        done = self.append("c1")
+        self.drain()
+        self.assertEqual((dead.state, dead.merged_into_id), ("merged", done))
+        self.assertTrue(alert.closed_at)
+        self.assertFalse(self.backend.activity_ids)
+
+    def test_many_failures_are_one_alert(self):
+        names = [f"c{number}" for number in range(5)]
+        for name in names:
+            self.service.put(name, name)
+            self.service.apply_errors[name] = ConflictError("No.")
+        self.append(*names)
+        self.drain()
+        alert = self.env["integration.alert"].search([("flow_id", "=", self.flow.id)])
+        self.assertEqual(alert.count, 5)
+        self.assertEqual(len(self.backend.activity_ids), 1)
+
+    def test_transaction_conflicts_are_tried_again_as_a_whole(self):
+        self.service.put("c1", "One")
+        failures = [psycopg2.errors.SerializationFailure(), psycopg2.errors.DeadlockDetected()]
+        resource = self.registry["integration.fake.contact"]
+        original = resource._apply
+
+        def flaky(resource, backend, items):
+            if failures:
+                raise failures.pop()
+            return original(resource, backend, items)
+
+        self.patch(resource, "_apply", flaky)
+        operation = self.append("c1")
+        self.drain()
+        self.assertEqual((operation.state, operation.attempts), ("done", 1))
+        self.assertFalse(operation.attempt_ids)
+
+    def test_orphan_of_a_dead_drain_is_freed(self):
+        self.service.put("c1", "One")
+        operation = self.append("c1")
+        self.env.flush_all()
+        with self.enter_registry_test_mode(), self.engine._control_cursor() as ctl:
+            self.engine._claim(ctl, self.flow.id, 0)
+        self.env.invalidate_all()
+        self.assertEqual(operation.state, "running")
+        self.engine._free_orphans()
+        self.env.invalidate_all()
+        self.assertEqual((operation.state, operation.crashes), ("pending", 1))
+        self.drain()
+        self.assertEqual(operation.state, "done")
+
+    def test_killer_operation_ends_dead_and_alone(self):
+        self.service.put("c1", "One")
+        operation = self.append("c1")
+        for _crash in range(5):
+            self.env.flush_all()
+            with self.enter_registry_test_mode(), self.engine._control_cursor() as ctl:
+                self.engine._claim(ctl, self.flow.id, 0)
+            self.engine._free_orphans()
+            self.env.invalidate_all()
+        self.assertEqual(operation.state, "dead")
+        self.assertIn("died 5 times", operation.message)
+
+    def test_operations_of_crashed_processes_are_tried_in_smaller_batches(self):
+        self.flow.batch_size = 64
+        names = [f"c{number:02}" for number in range(20)]
+        for name in names:
+            self.service.put(name, name)
+        operations = self.append(*names)
+        operations.write({"crashes": 1})
+        self.drain()
+        self.assertEqual([len(ids) for ids in self.service.fetches], [16, 4])
+
+    def test_slot_is_taken_once(self):
+        with self.enter_registry_test_mode(), self.engine._control_cursor() as ctl:
+            with self.engine._slot(ctl, self.flow.id, 1) as first:
+                self.assertEqual(first, 0)
+                # the lock is re-entrant within one session, so look for it as others do
+                self.env.cr.execute(
+                    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s",
+                    [self.flow.id * 8],
+                )
+                self.assertEqual(self.env.cr.fetchone()[0], 1)
+
+    def test_lost_lease_rolls_everything_back(self):
+        self.service.put("c1", "One")
+        operation = self.append("c1")
+        resource = self.registry["integration.fake.contact"]
+        original = resource._apply
+
+        def stolen(resource, backend, items):
+            original(resource, backend, items)
+            resource.env.cr.execute(
+                "UPDATE integration_sync_log SET claim_token = 'other' WHERE id = %s",
+                [operation.id],
+            )
+
+        self.patch(resource, "_apply", stolen)
+        with mute_logger(ENGINE):
+            self.drain()
+        self.assertFalse(self.env["res.partner"].search([("ref", "=", "c1")]))
+
+    def test_neutralized_copy_calls_nobody(self):
+        self.env["ir.config_parameter"].set_param("database.is_neutralized", "1")
+        self.service.put("c1", "One")
+        operation = self.append("c1")
+        self.drain()
+        self.assertEqual(operation.state, "dead")
+        self.assertFalse(self.service.fetches)
+
+
+@tagged("post_install", "-at_install")
+class TestListing(IntegrationCase):
+    def setUp(self):
+        super().setUp()
+        for number in range(5):
+            self.service.put(f"c{number}", f"C{number}", datetime(2026, 11, 1, 10, number))
+
+    def list_changes(self):
+        self.env["integration.sync.log"]._append_listing(self.flow, "schedule")
+        self.drain()
+
+    def test_pages_are_stored_before_the_cursor_moves(self):
+        self.service.page_size = 2
+        self.list_changes()
+        self.assertEqual(len(self.partners()), 5)
+        self.assertEqual(self.flow.cursor_at, datetime(2026, 11, 1, 10, 4))
+        self.assertFalse(self.flow.cursor_page)
+        self.assertEqual([page for _since, page in self.service.listings], [None, 2, 4])
+
+    def test_listing_reads_again_with_overlap_but_fetches_nothing_known(self):
+        self.list_changes()
+        fetched = len(self.service.fetches)
+        self.list_changes()
+        self.assertEqual(self.service.listings[-1][0], datetime(2026, 11, 1, 9, 59))
+        self.assertEqual(len(self.service.fetches), fetched)
+        listings = self.env["integration.sync.log"].search(
+            [("flow_id", "=", self.flow.id), ("kind", "=", "listing")]
+        )
+        self.assertEqual(len(listings), 1, "a listing that finds nothing leaves no row")
+
+    def test_dead_letter_is_not_doubled_by_the_next_listing(self):
+        self.service.apply_errors["c2"] = ConflictError("No.")
+        self.list_changes()
+        self.list_changes()
+        dead = self.env["integration.sync.log"].search(
+            [("flow_id", "=", self.flow.id), ("state", "=", "dead")]
+        )
+        self.assertEqual(len(dead), 1)
+
+    def test_failed_page_keeps_the_cursor(self):
+        self.service.page_size = 2
+        resource = self.registry["integration.fake.contact"]
+        original = resource._fetch_changes
+
+        def failing(resource, backend, since, page):
+            if page == 4:
+                raise RetryableError("Service down")
+            return original(resource, backend, since, page)
+
+        self.patch(resource, "_fetch_changes", failing)
+        self.list_changes()
+        self.assertEqual(self.flow.cursor_at, datetime(2026, 11, 1, 10, 3))
+        self.assertEqual(self.flow.cursor_page["page"], 4)
+        self.patch(resource, "_fetch_changes", original)
+        self.list_changes()
+        self.assertEqual(self.flow.cursor_at, datetime(2026, 11, 1, 10, 4))
+
+    def test_schedule_appends_one_listing(self):
+        self.flow.next_run_at = fields.Datetime.now() - timedelta(minutes=1)
+        self.engine._plan_listings()
+        self.engine._plan_listings()
+        domain = [("flow_id", "=", self.flow.id), ("kind", "=", "listing")]
+        self.assertEqual(self.env["integration.sync.log"].search_count(domain), 1)
+        self.assertGreater(self.flow.next_run_at, fields.Datetime.now())
+
+
+@tagged("post_install", "-at_install")
+class TestQueries(IntegrationCase):
+    def test_queries_per_record(self):
+        """The engine costs a fixed number of queries per batch and none per record."""
+        counts = {}
+        for size in (1, 50):
+            names = [f"s{size}-{number}" for number in range(size)]
+            for name in names:
+                self.service.put(name, name)
+            self.append(*names)
+            self.env.flush_all()
+            before = self.env.cr.sql_log_count
+            with self.enter_registry_test_mode():
+                self.engine._drain(self.flow.id)
+            counts[size] = self.env.cr.sql_log_count - before
+            self.env.invalidate_all()
+        self.assertLessEqual(counts[1], 45)
+        self.assertLessEqual((counts[50] - counts[1]) / 49, 0.2, counts)
