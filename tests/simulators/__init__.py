@@ -1,0 +1,1 @@
+"""Stateful stand-ins of the services the connectors talk to."""

@@ -1,0 +1,426 @@
+"""The control API: what the outside world does to the shop (reference: README.md)."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from werkzeug.wrappers import Request, Response
+
+from .faults import Fault
+from .money import Bag, rest_amount
+from .payloads import payload
+from .records import Order, now
+from .seed import random_orders
+from .shop import Config, Refused, SpecError
+
+if TYPE_CHECKING:
+    from .app import Simulator
+
+_ACTIONS = (
+    "edit",
+    "pay",
+    "authorize",
+    "capture",
+    "void",
+    "fulfil",
+    "cancel",
+    "refund",
+    "touch",
+    "corrupt",
+    "settle",
+)
+
+
+def _json(body: Any, status: int = 200) -> Response:
+    text = json.dumps(body, ensure_ascii=False, indent=1)
+    return Response(text + "\n", status, content_type="application/json; charset=utf-8")
+
+
+def truth(order: Order) -> dict[str, Any]:
+    """What an importer must arrive at, in shop currency and in the buyer's."""
+    cur = order.currencies
+
+    def both(amount: Bag) -> dict[str, str]:
+        return {
+            "shop": rest_amount(amount.shop, cur.shop),
+            "presentment": rest_amount(amount.presentment, cur.presentment),
+        }
+
+    def untaxed(total: Bag, tax: Bag) -> dict[str, str]:
+        return both(total - tax)
+
+    return {
+        "id": order.gid,
+        "name": order.name,
+        "currency": cur.shop,
+        "presentmentCurrency": cur.presentment,
+        "taxesIncluded": order.taxes_included,
+        "total": both(order.total),
+        "tax": both(order.tax),
+        "untaxed": untaxed(order.total, order.tax),
+        "currentTotal": both(order.current_total),
+        "currentTax": both(order.current_tax),
+        "currentUntaxed": untaxed(order.current_total, order.current_tax),
+        "shipping": both(order.shipping_total),
+        "discounts": both(order.discount_total),
+        "received": both(order.received),
+        "refunded": both(order.refunded),
+        "outstanding": both(order.outstanding),
+        "financialStatus": order.financial_status,
+        "fulfillmentStatus": order.fulfillment_status,
+        "cancelled": bool(order.cancelled_at),
+        "customer": order.customer.gid if order.customer else None,
+        "email": order.email,
+        "country": order.billing.country_code if order.billing else None,
+        "note": order.note,
+        "tags": order.tags,
+        "createdAt": order.created_at.isoformat(),
+        "updatedAt": order.updated_at.isoformat(),
+        "corrupt": bool(order.corrupt),
+        "lines": [
+            {
+                "id": line.gid,
+                "sku": line.sku,
+                "title": line.name,
+                "quantity": line.quantity,
+                "currentQuantity": line.current_quantity,
+                "unitPrice": both(line.unit_price),
+                "total": both(line.discounted),
+                "tax": both(line.tax),
+                "taxLines": [
+                    {"title": t.title, "rate": t.rate, **both(t.price)} for t in line.tax_lines
+                ],
+            }
+            for line in order.lines
+        ],
+    }
+
+
+class Control:
+    def __init__(self, simulator: Simulator) -> None:
+        self.simulator = simulator
+        self.routes: dict[tuple[str, str], Callable[[Request, dict[str, Any]], Any]] = {
+            ("GET", "health"): self.health,
+            ("POST", "reset"): self.reset,
+            ("GET", "config"): self.get_config,
+            ("POST", "config"): self.set_config,
+            ("POST", "seed"): self.seed,
+            ("GET", "products"): self.products,
+            ("POST", "products"): self.add_product,
+            ("POST", "products/update"): self.update_variant,
+            ("GET", "customers"): self.customers,
+            ("POST", "customers"): self.add_customer,
+            ("GET", "orders"): self.orders,
+            ("POST", "orders"): self.place,
+            ("GET", "calls"): self.calls,
+            ("POST", "calls/reset"): self.reset_calls,
+            ("GET", "faults"): self.faults,
+            ("POST", "faults"): self.set_faults,
+            ("DELETE", "faults"): self.clear_faults,
+            ("POST", "throttle"): self.throttle,
+            ("POST", "tokens/revoke"): self.revoke_tokens,
+            ("GET", "subscriptions"): self.subscriptions,
+            ("GET", "webhooks"): self.webhooks,
+            ("POST", "webhooks"): self.set_webhooks,
+            ("GET", "webhooks/log"): self.webhook_log,
+            ("POST", "webhooks/resend"): self.resend,
+            ("POST", "webhooks/send"): self.send_webhook,
+            ("POST", "webhooks/wait"): self.wait,
+        }
+
+    def route(self, request: Request) -> Response:
+        path = request.path.removeprefix("/control/").strip("/")
+        try:
+            body = json.loads(request.get_data() or b"{}")
+        except ValueError:
+            return _json({"error": "the body is not JSON"}, 400)
+        handler = self.routes.get((request.method, path))
+        try:
+            if handler is not None:
+                return _json(_plain(handler(request, body)))
+            parts = path.split("/")
+            if parts[0] == "orders" and len(parts) >= 2:
+                return _json(_plain(self.one_order(request, parts, body)))
+        except SpecError as error:
+            return _json({"error": str(error)}, 400)
+        except Refused as error:
+            return _json({"error": error.message, "field": error.field, "code": error.code}, 409)
+        except (KeyError, TypeError, ValueError) as error:
+            return _json({"error": f"bad request: {error!r}"}, 400)
+        known = sorted({f"{method} /control/{name}" for method, name in self.routes})
+        return _json({"error": f"no such control: {request.method} {path}", "known": known}, 404)
+
+    # === SHOP === #
+
+    def health(self, request: Request, body: dict[str, Any]) -> Any:
+        shop = self.simulator.shop
+        with shop.lock:
+            return {
+                "status": "ok",
+                "shop": shop.config.domain,
+                "orders": len(shop.all("Order")),
+                "products": len(shop.all("Product")),
+                "subscriptions": len(shop.all("WebhookSubscription")),
+                "webhooksPending": self.simulator.webhooks.pending,
+            }
+
+    def reset(self, request: Request, body: dict[str, Any]) -> Any:
+        self.simulator.reset(seed=body.get("seed", True))
+        return {"status": "ok"}
+
+    def get_config(self, request: Request, body: dict[str, Any]) -> Any:
+        return dataclasses.asdict(self.simulator.shop.config)
+
+    def set_config(self, request: Request, body: dict[str, Any]) -> Any:
+        shop = self.simulator.shop
+        names = {f.name: f for f in dataclasses.fields(Config)}
+        with shop.lock:
+            for key, value in body.items():
+                name = "".join(f"_{c.lower()}" if c.isupper() else c for c in key)
+                if name not in names:
+                    raise SpecError(f"config has no {key!r}; it has {', '.join(sorted(names))}")
+                if isinstance(getattr(shop.config, name), tuple):
+                    value = tuple(value)
+                setattr(shop.config, name, value)
+            bucket = self.simulator.executor.bucket
+            bucket.size, bucket.restore = (
+                float(shop.config.cost_bucket),
+                float(shop.config.cost_restore),
+            )
+            bucket.available = min(bucket.available, bucket.size)
+        return self.get_config(request, body)
+
+    def seed(self, request: Request, body: dict[str, Any]) -> Any:
+        """{"products": [...], "customers": [...], "locations": [...]}"""
+        shop = self.simulator.shop
+        with shop.lock:
+            for row in body.get("locations", []):
+                shop.add_location(**row)
+            products = [shop.add_product(row) for row in body.get("products", [])]
+            customers = [shop.add_customer(row) for row in body.get("customers", [])]
+            return {
+                "products": [self._product(p) for p in products],
+                "customers": [c.gid for c in customers],
+            }
+
+    @staticmethod
+    def _product(product: Any) -> dict[str, Any]:
+        return {
+            "id": product.gid,
+            "title": product.title,
+            "variants": [
+                {
+                    "id": v.gid,
+                    "title": v.title,
+                    "sku": v.sku,
+                    "barcode": v.barcode,
+                    "price": str(v.price),
+                    "taxable": v.taxable,
+                    "grams": v.grams,
+                    "inventoryItem": v.item.gid,
+                    "levels": [
+                        {"location": lev.location.gid, "name": lev.location.name, **lev.quantities}
+                        for lev in v.item.levels
+                    ],
+                }
+                for v in product.variants
+            ],
+        }
+
+    def products(self, request: Request, body: dict[str, Any]) -> Any:
+        with self.simulator.shop.lock:
+            return [self._product(p) for p in self.simulator.shop.all("Product")]
+
+    def add_product(self, request: Request, body: dict[str, Any]) -> Any:
+        with self.simulator.shop.lock:
+            return self._product(self.simulator.shop.add_product(body))
+
+    def update_variant(self, request: Request, body: dict[str, Any]) -> Any:
+        """{"sku" or "variant", "set": {"sku", "barcode", "price", "title"}}"""
+        shop = self.simulator.shop
+        with shop.lock:
+            variant = shop.get("ProductVariant", body.get("variant") or body["sku"])
+            for key, value in body.get("set", {}).items():
+                if key not in ("sku", "barcode", "price", "title", "taxable"):
+                    raise SpecError(f"a variant has no {key!r} to set")
+                setattr(variant, key, Decimal(str(value)) if key == "price" else value)
+            variant.updated_at = variant.product.updated_at = max(variant.updated_at, now())
+            shop.emit("PRODUCTS_UPDATE", variant.product)
+            return self._product(variant.product)
+
+    def customers(self, request: Request, body: dict[str, Any]) -> Any:
+        with self.simulator.shop.lock:
+            return [
+                {
+                    "id": c.gid,
+                    "name": c.display_name,
+                    "email": c.email,
+                    "orders": [o.name for o in c.orders],
+                }
+                for c in self.simulator.shop.all("Customer")
+            ]
+
+    def add_customer(self, request: Request, body: dict[str, Any]) -> Any:
+        with self.simulator.shop.lock:
+            customer = self.simulator.shop.add_customer(body)
+            return {"id": customer.gid, "name": customer.display_name, "email": customer.email}
+
+    # === ORDERS === #
+
+    def orders(self, request: Request, body: dict[str, Any]) -> Any:
+        with self.simulator.shop.lock:
+            return [truth(order) for order in self.simulator.shop.all("Order")]
+
+    def place(self, request: Request, body: dict[str, Any]) -> Any:
+        shop = self.simulator.shop
+        if "random" in body:
+            wanted = body["random"]
+            if not isinstance(wanted, dict):
+                wanted = {"count": wanted}
+            with shop.lock:
+                specs = random_orders(int(wanted.get("count", 1)), int(wanted.get("seed", 1)), shop)
+            placed = []
+            for spec in specs:
+                with shop.lock:
+                    placed.append(truth(shop.place_order(spec)))
+            return placed
+        with shop.lock:
+            return truth(shop.place_order(body))
+
+    def one_order(self, request: Request, parts: list[str], body: dict[str, Any]) -> Any:
+        shop = self.simulator.shop
+        key = "/".join(parts[1:-1]) if parts[-1] in _ACTIONS else "/".join(parts[1:])
+        with shop.lock:
+            order = shop.get("Order", key)
+            if parts[-1] not in _ACTIONS:
+                if request.method != "GET":
+                    raise SpecError(f"an order can be {', '.join(_ACTIONS)}")
+                return truth(order)
+            action = parts[-1]
+            if action == "corrupt":
+                order.corrupt = dict(body)
+                shop.changed(order)
+            elif action == "settle":
+                for refund in order.refunds:
+                    shop.settle(refund, body.get("status", "SUCCESS").upper())
+            else:
+                getattr(shop, action)(order, body)
+            return truth(order)
+
+    # === API FAULTS AND COUNTERS === #
+
+    def calls(self, request: Request, body: dict[str, Any]) -> Any:
+        with self.simulator.shop.lock:
+            return {
+                "total": sum(self.simulator.calls.values()),
+                "byOperation": dict(self.simulator.calls),
+                "requestedCost": self.simulator.requested_cost,
+            }
+
+    def reset_calls(self, request: Request, body: dict[str, Any]) -> Any:
+        with self.simulator.shop.lock:
+            self.simulator.calls.clear()
+            self.simulator.requested_cost = 0
+        return {"status": "ok"}
+
+    def faults(self, request: Request, body: dict[str, Any]) -> Any:
+        return [dataclasses.asdict(fault) for fault in self.simulator.faults.active]
+
+    def set_faults(self, request: Request, body: Any) -> Any:
+        rows = body if isinstance(body, list) else [body]
+        self.simulator.faults.add([Fault.from_spec(row) for row in rows])
+        return self.faults(request, {})
+
+    def clear_faults(self, request: Request, body: dict[str, Any]) -> Any:
+        self.simulator.faults.set([])
+        return []
+
+    def throttle(self, request: Request, body: dict[str, Any]) -> Any:
+        """{"available": 0}: what is left in the cost bucket right now."""
+        with self.simulator.shop.lock:
+            self.simulator.executor.bucket.refill()
+            self.simulator.executor.bucket.available = float(body.get("available", 0))
+            return self.simulator.executor.bucket.status()
+
+    def revoke_tokens(self, request: Request, body: dict[str, Any]) -> Any:
+        """All tokens given out become invalid at once, as after an uninstall or a rotation."""
+        with self.simulator.shop.lock:
+            count = len(self.simulator.shop.tokens)
+            self.simulator.shop.tokens.clear()
+        return {"revoked": count}
+
+    # === WEBHOOKS === #
+
+    def subscriptions(self, request: Request, body: dict[str, Any]) -> Any:
+        with self.simulator.shop.lock:
+            return [
+                {
+                    "id": s.gid,
+                    "topic": s.topic,
+                    "uri": s.uri,
+                    "includeFields": s.include_fields,
+                    "name": s.name,
+                    "failures": s.failures,
+                }
+                for s in self.simulator.shop.all("WebhookSubscription")
+            ]
+
+    def webhooks(self, request: Request, body: dict[str, Any]) -> Any:
+        hooks = self.simulator.webhooks
+        states: dict[str, int] = {}
+        for delivery in list(hooks.log):
+            states[delivery.status] = states.get(delivery.status, 0) + 1
+        return {
+            "faults": dataclasses.asdict(hooks.faults),
+            "pending": hooks.pending,
+            "states": states,
+        }
+
+    def set_webhooks(self, request: Request, body: dict[str, Any]) -> Any:
+        self.simulator.webhooks.configure(body)
+        return self.webhooks(request, body)
+
+    def webhook_log(self, request: Request, body: dict[str, Any]) -> Any:
+        return [delivery.as_dict() for delivery in list(self.simulator.webhooks.log)]
+
+    def resend(self, request: Request, body: dict[str, Any]) -> Any:
+        return {"sent": self.simulator.webhooks.resend(int(body.get("times", 1)))}
+
+    def send_webhook(self, request: Request, body: dict[str, Any]) -> Any:
+        """{"topic", "body" (text) or "payload" (JSON) or "order", "badSignature"}"""
+        shop = self.simulator.shop
+        with shop.lock:
+            topic = body["topic"].upper().replace("/", "_")
+            if "body" in body:
+                raw = str(body["body"]).encode("utf-8", "surrogateescape")
+            elif "order" in body:
+                raw = json.dumps(payload(shop, topic, shop.get("Order", body["order"]))).encode()
+            else:
+                raw = json.dumps(body.get("payload", {})).encode()
+            sent = self.simulator.webhooks.send_raw(
+                topic, raw, bad_signature=bool(body.get("badSignature"))
+            )
+        return {"sent": sent}
+
+    def wait(self, request: Request, body: dict[str, Any]) -> Any:
+        """Return when every notification on its way is answered (or after ``timeout`` seconds)."""
+        end = time.monotonic() + float(body.get("timeout", 30))
+        while self.simulator.webhooks.pending and time.monotonic() < end:
+            time.sleep(0.05)
+        return {"pending": self.simulator.webhooks.pending}
+
+
+def _plain(value: Any) -> Any:
+    """Decimals of the answer as texts."""
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

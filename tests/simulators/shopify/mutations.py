@@ -1,0 +1,521 @@
+"""Mutations: each returns its payload, with user errors where Shopify has user errors."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlsplit
+
+from graphql import DirectiveNode, GraphQLResolveInfo
+from graphql.execution.values import get_argument_values
+
+from .records import Order, Record, now
+from .resolvers import find, gql_error, served, shop_of, stamp
+from .shop import Refused, Shop
+
+# Since 2026-04 these refuse to run without the @idempotent directive.
+IDEMPOTENT = frozenset(
+    {
+        "inventoryActivate",
+        "inventoryAdjustQuantities",
+        "inventoryMoveQuantities",
+        "inventorySetOnHandQuantities",
+        "inventorySetQuantities",
+        "inventorySetScheduledChanges",
+        "refundCreate",
+    }
+)
+
+MAX_STOCK = 1_000_000_000
+
+_REASONS = frozenset(
+    {
+        "correction",
+        "cycle_count_available",
+        "damaged",
+        "movement_created",
+        "movement_updated",
+        "movement_received",
+        "movement_canceled",
+        "other",
+        "promotion",
+        "quality_control",
+        "received",
+        "reservation_created",
+        "reservation_deleted",
+        "reservation_updated",
+        "restock",
+        "safety_stock",
+        "shrinkage",
+    }
+)
+
+
+@dataclass(eq=False)
+class Subscription(Record):
+    """A webhook subscription made through the API."""
+
+    topic: str
+    uri: str
+    format: str = "JSON"
+    filter: str | None = None
+    include_fields: list[str] = field(default_factory=list)
+    name: str | None = None
+    failures: int = 0
+    created_at: datetime = field(default_factory=now)
+    updated_at: datetime = field(default_factory=now)
+    gql_type = "WebhookSubscription"
+
+
+def user_error(
+    message: str, path: list[str] | None = None, code: str | None = None
+) -> dict[str, Any]:
+    return {"field": path, "message": message, "code": code}
+
+
+def _refused(error: Refused) -> dict[str, Any]:
+    return user_error(error.message, error.field, error.code)
+
+
+def check_idempotency(info: GraphQLResolveInfo, name: str, arguments: dict[str, Any]) -> str | None:
+    """Key of the @idempotent directive; refuses where it is mandatory and missing."""
+    directive = info.schema.get_directive("idempotent")
+    key = None
+    for node in info.field_nodes[0].directives:
+        if isinstance(node, DirectiveNode) and node.name.value == "idempotent" and directive:
+            key = get_argument_values(directive, node, info.variable_values).get("key")
+    if key is None and name in IDEMPOTENT and info.context.version >= "2026-04":
+        raise gql_error(
+            "The @idempotent directive is required for this mutation but was not provided.",
+            "BAD_REQUEST",
+        )
+    return key
+
+
+def idempotent(name: str, mutate: Callable[..., dict[str, Any]]) -> Callable[..., Any]:
+    """Run a mutation once per key: the same key with the same input gets the first answer again."""
+
+    def resolve(root: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
+        key = check_idempotency(info, name, arguments)
+        if key is None:
+            return mutate(root, info, **arguments)
+        shop = shop_of(info)
+        text = json.dumps([name, arguments], sort_keys=True, default=str)
+        known = shop.idempotency.get(key)
+        if known and known[0] != text:
+            return {
+                "userErrors": [
+                    user_error(
+                        "The idempotency key was used before with other parameters.",
+                        None,
+                        "IDEMPOTENCY_KEY_PARAMETER_MISMATCH",
+                    )
+                ]
+            }
+        if known:
+            return known[1]
+        answer = mutate(root, info, **arguments)
+        shop.idempotency[key] = (text, answer)
+        return answer
+
+    return resolve
+
+
+def mutation(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def declare(function: Callable[..., Any]) -> Callable[..., Any]:
+        served("Mutation", **{name: idempotent(name, function)})
+        return function
+
+    return declare
+
+
+# === WEBHOOK SUBSCRIPTIONS === #
+
+_NAME = re.compile(r"^[A-Za-z0-9_-]{1,50}$")
+
+
+def _uri_problem(uri: str | None) -> str | None:
+    if not uri:
+        return "Address can't be blank"
+    parts = urlsplit(uri)
+    local = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    # The real service takes https only; a test listens on the loopback without a certificate.
+    if parts.scheme == "https" or (parts.scheme == "http" and local):
+        host = parts.hostname or ""
+        if host.endswith((".myshopify.com", ".shopify.com")):
+            return f"Address cannot be a Shopify domain: {host}"
+        return None
+    return (
+        "Address protocol http:// is not supported"
+        if parts.scheme == "http"
+        else "Address is invalid"
+    )
+
+
+def _subscription_errors(
+    shop: Shop, topic: str, values: dict[str, Any], current: Subscription | None
+) -> list[dict[str, Any]]:
+    uri = values.get("uri") or values.get("callbackUrl") or (current.uri if current else None)
+    problem = _uri_problem(uri)
+    if problem:
+        return [user_error(problem, ["webhookSubscription", "callbackUrl"])]
+    name = values.get("name")
+    if name and not _NAME.match(name):
+        return [user_error("Name is invalid", ["webhookSubscription", "name"])]
+    format_ = values.get("format") or (current.format if current else "JSON")
+    filter_ = values.get("filter", current.filter if current else None)
+    for other in shop.all("WebhookSubscription"):
+        same = (other.topic, other.uri, other.format, other.filter) == (
+            topic,
+            uri,
+            format_,
+            filter_,
+        )
+        if same and other is not current:
+            return [
+                user_error(
+                    "Address for this topic has already been taken",
+                    ["webhookSubscription", "callbackUrl"],
+                )
+            ]
+    return []
+
+
+def _write_subscription(subscription: Subscription, values: dict[str, Any]) -> None:
+    subscription.uri = values.get("uri") or values.get("callbackUrl") or subscription.uri
+    subscription.format = values.get("format") or subscription.format
+    if "filter" in values:
+        subscription.filter = values["filter"]
+    if values.get("includeFields") is not None:
+        subscription.include_fields = list(values["includeFields"])
+    if "name" in values:
+        subscription.name = values["name"]
+    subscription.updated_at = now()
+
+
+@mutation("webhookSubscriptionCreate")
+def _subscribe(
+    _root: Any, info: GraphQLResolveInfo, topic: str, webhookSubscription: dict[str, Any]
+) -> Any:
+    shop = shop_of(info)
+    errors = _subscription_errors(shop, topic, webhookSubscription, None)
+    if errors:
+        return {"webhookSubscription": None, "userErrors": errors}
+    subscription = Subscription(shop.next_id("WebhookSubscription"), topic, "")
+    _write_subscription(subscription, webhookSubscription)
+    return {"webhookSubscription": shop.add(subscription), "userErrors": []}
+
+
+@mutation("webhookSubscriptionUpdate")
+def _resubscribe(
+    _root: Any, info: GraphQLResolveInfo, id: str, webhookSubscription: dict[str, Any]
+) -> Any:
+    subscription = find(info, id, "WebhookSubscription")
+    if subscription is None:
+        message = user_error("Webhook subscription does not exist", ["id"])
+        return {"webhookSubscription": None, "userErrors": [message]}
+    errors = _subscription_errors(
+        shop_of(info), subscription.topic, webhookSubscription, subscription
+    )
+    if not errors:
+        _write_subscription(subscription, webhookSubscription)
+    return {"webhookSubscription": None if errors else subscription, "userErrors": errors}
+
+
+@mutation("webhookSubscriptionDelete")
+def _unsubscribe(_root: Any, info: GraphQLResolveInfo, id: str) -> Any:
+    subscription = find(info, id, "WebhookSubscription")
+    if subscription is None:
+        message = user_error("Webhook subscription does not exist", ["id"])
+        return {"deletedWebhookSubscriptionId": None, "userErrors": [message]}
+    del shop_of(info).records["WebhookSubscription"][subscription.id]
+    return {"deletedWebhookSubscriptionId": subscription.gid, "userErrors": []}
+
+
+# === STOCK === #
+
+
+@mutation("inventorySetQuantities")
+def _set_quantities(_root: Any, info: GraphQLResolveInfo, input: dict[str, Any]) -> Any:
+    shop, rows = shop_of(info), input["quantities"]
+    if len(rows) > 250:
+        raise gql_error(
+            f"The input array size of {len(rows)} is greater than the maximum allowed of 250.",
+            "MAX_INPUT_SIZE_EXCEEDED",
+        )
+    if info.context.version >= "2026-04" and any("changeFromQuantity" not in row for row in rows):
+        raise gql_error(
+            "InventoryQuantityInput must include the following argument: changeFromQuantity.",
+            "INVALID_FIELD_ARGUMENTS",
+        )
+    errors, plan = _check_quantities(shop, info, input)
+    if errors:
+        return {"inventoryAdjustmentGroup": None, "userErrors": errors}
+    changes = []
+    for level, quantity in plan:
+        delta = quantity - level.quantity(input["name"])
+        if not delta:
+            continue
+        for name in ("available", "on_hand"):
+            level.move(name, delta)
+            changes.append(
+                {
+                    "name": name,
+                    "delta": delta,
+                    "quantityAfterChange": None,
+                    "item": level.item,
+                    "location": level.location,
+                    "ledgerDocumentUri": None,
+                }
+            )
+        shop.emit("INVENTORY_LEVELS_UPDATE", level)
+    group = None
+    if changes:
+        group = {
+            "id": f"gid://shopify/InventoryAdjustmentGroup/{shop.next_id('InventoryAdjustmentGroup')}",
+            "reason": input["reason"],
+            "referenceDocumentUri": input.get("referenceDocumentUri"),
+            "createdAt": stamp(now()),
+            "changes": changes,
+        }
+    return {"inventoryAdjustmentGroup": group, "userErrors": []}
+
+
+def _check_quantities(
+    shop: Shop, info: GraphQLResolveInfo, values: dict[str, Any]
+) -> tuple[list, list]:
+    errors: list[dict[str, Any]] = []
+    plan: list[tuple[Any, int]] = []
+    if values["name"] not in ("available", "on_hand"):
+        errors.append(
+            user_error(
+                "The quantity name must be either 'available' or 'on_hand'.",
+                ["input", "name"],
+                "INVALID_NAME",
+            )
+        )
+    if values["reason"] not in _REASONS:
+        errors.append(
+            user_error("The specified reason is invalid.", ["input", "reason"], "INVALID_REASON")
+        )
+    seen: set[tuple[str, str]] = set()
+    for index, row in enumerate(values["quantities"]):
+        path = ["input", "quantities", str(index)]
+        item = find(info, row["inventoryItemId"])
+        location = find(info, row["locationId"])
+        pair = (row["inventoryItemId"], row["locationId"])
+        quantity = row["quantity"]
+        if item is None or item.gql_type != "InventoryItem":
+            errors.append(
+                user_error(
+                    "The specified inventory item could not be found.",
+                    [*path, "inventoryItemId"],
+                    "INVALID_INVENTORY_ITEM",
+                )
+            )
+        elif location is None or location.gql_type != "Location":
+            errors.append(
+                user_error(
+                    "The specified location could not be found.",
+                    [*path, "locationId"],
+                    "INVALID_LOCATION",
+                )
+            )
+        elif pair in seen:
+            errors.append(
+                user_error(
+                    "The combination of inventoryItemId and locationId must be unique.",
+                    path,
+                    "NO_DUPLICATE_INVENTORY_ITEM_ID_GROUP_ID_PAIR",
+                )
+            )
+        elif quantity > MAX_STOCK:
+            errors.append(
+                user_error(
+                    "The quantity can't be higher than 1,000,000,000.",
+                    [*path, "quantity"],
+                    "INVALID_QUANTITY_TOO_HIGH",
+                )
+            )
+        elif quantity < (0 if values["name"] == "on_hand" else -MAX_STOCK):
+            on_hand = values["name"] == "on_hand"
+            errors.append(
+                user_error(
+                    "The quantity can't be negative."
+                    if on_hand
+                    else "The quantity can't be lower than -1,000,000,000.",
+                    [*path, "quantity"],
+                    "INVALID_QUANTITY_NEGATIVE" if on_hand else "INVALID_QUANTITY_TOO_LOW",
+                )
+            )
+        else:
+            level = item.level(location)
+            if level is None:
+                level = shop.add_level(item, location)
+            expected = row.get("changeFromQuantity")
+            if expected is not None and expected != level.quantity(values["name"]):
+                errors.append(
+                    user_error(
+                        "The change from quantity is stale.",
+                        [*path, "changeFromQuantity"],
+                        "CHANGE_FROM_QUANTITY_STALE",
+                    )
+                )
+            plan.append((level, quantity))
+        seen.add(pair)
+    return errors, plan
+
+
+# === ORDERS === #
+
+
+def _order(info: GraphQLResolveInfo, gid: str) -> Order | None:
+    return find(info, gid, "Order")
+
+
+@mutation("orderUpdate")
+def _order_update(_root: Any, info: GraphQLResolveInfo, input: dict[str, Any]) -> Any:
+    order = _order(info, input["id"])
+    if order is None:
+        return {"order": None, "userErrors": [user_error("Order does not exist", ["id"])]}
+    allowed = {"id", "note", "tags", "email", "phone", "poNumber", "customAttributes"}
+    if set(input) - allowed:
+        raise gql_error(
+            f"This simulator does not update {', '.join(sorted(set(input) - allowed))}.",
+            "NOT_SIMULATED",
+        )
+    values = {k: v for k, v in input.items() if k not in ("id", "customAttributes")}
+    if "customAttributes" in input:
+        values["attributes"] = {row["key"]: row["value"] for row in input["customAttributes"] or []}
+    shop_of(info).touch(order, values)
+    return {"order": order, "userErrors": []}
+
+
+@mutation("orderMarkAsPaid")
+def _mark_paid(_root: Any, info: GraphQLResolveInfo, input: dict[str, Any]) -> Any:
+    order = _order(info, input["id"])
+    if order is None:
+        return {"order": None, "userErrors": [user_error("Order does not exist", ["id"])]}
+    try:
+        shop_of(info).pay(order)
+    except Refused as error:
+        return {"order": order, "userErrors": [_refused(error)]}
+    return {"order": order, "userErrors": []}
+
+
+@mutation("orderClose")
+def _close(_root: Any, info: GraphQLResolveInfo, input: dict[str, Any]) -> Any:
+    order = _order(info, input["id"])
+    if order is None:
+        return {"order": None, "userErrors": [user_error("Order does not exist", ["id"])]}
+    order.closed_at = order.closed_at or now()
+    shop_of(info).changed(order)
+    return {"order": order, "userErrors": []}
+
+
+@mutation("orderOpen")
+def _open(_root: Any, info: GraphQLResolveInfo, input: dict[str, Any]) -> Any:
+    order = _order(info, input["id"])
+    if order is None:
+        return {"order": None, "userErrors": [user_error("Order does not exist", ["id"])]}
+    order.closed_at = None
+    shop_of(info).changed(order)
+    return {"order": order, "userErrors": []}
+
+
+@mutation("orderCancel")
+def _cancel(
+    _root: Any,
+    info: GraphQLResolveInfo,
+    orderId: str,
+    reason: str,
+    restock: bool,
+    refund: bool | None = None,
+    refundMethod: dict[str, Any] | None = None,
+    staffNote: str | None = None,
+    notifyCustomer: bool = False,
+) -> Any:
+    order = _order(info, orderId)
+    errors: list[dict[str, Any]] = []
+    if order is None:
+        errors.append(user_error("Order does not exist", ["orderId"], "NOT_FOUND"))
+    elif refund is not None and refundMethod is not None:
+        errors.append(
+            user_error(
+                "Refund and refundMethod cannot be specified together", ["refund"], "INVALID"
+            )
+        )
+    else:
+        back = bool(refund or (refundMethod or {}).get("originalPaymentMethodsRefund"))
+        try:
+            shop_of(info).cancel(
+                order, {"reason": reason, "restock": restock, "refund": back, "note": staffNote}
+            )
+        except Refused as error:
+            errors.append(_refused(error))
+    job = None
+    if not errors:
+        job = {"id": f"gid://shopify/Job/{shop_of(info).next_id('Job')}", "done": False}
+    return {"job": job, "orderCancelUserErrors": errors, "userErrors": errors}
+
+
+@mutation("refundCreate")
+def _refund(_root: Any, info: GraphQLResolveInfo, input: dict[str, Any]) -> Any:
+    order = _order(info, input["orderId"])
+    if order is None:
+        message = user_error("Order does not exist", ["orderId"])
+        return {"order": None, "refund": None, "userErrors": [message]}
+    spec: dict[str, Any] = {"note": input.get("note"), "lines": []}
+    for row in input.get("refundLineItems") or []:
+        spec["lines"].append(
+            {
+                "line": row["lineItemId"],
+                "quantity": row["quantity"],
+                "restock": row.get("restockType") or "NO_RESTOCK",
+            }
+        )
+    shipping = input.get("shipping") or {}
+    if shipping.get("fullRefund"):
+        spec["shipping"] = "full"
+    elif shipping.get("amount"):
+        spec["shipping"] = shipping["amount"]
+    transactions = input.get("transactions") or []
+    known = {t.gid for t in order.transactions}
+    if any(row.get("parentId") not in known for row in transactions):
+        message = user_error(
+            "Transactions require a parent_id associated with the order", ["transactions"]
+        )
+        return {"order": order, "refund": None, "userErrors": [message]}
+    spec["amount"] = sum((Decimal(row["amount"]) for row in transactions), Decimal(0))
+    try:
+        refund = shop_of(info).refund(order, spec)
+    except Refused as error:
+        return {"order": order, "refund": None, "userErrors": [_refused(error)]}
+    return {"order": order, "refund": refund, "userErrors": []}
+
+
+@mutation("tagsAdd")
+def _tags_add(_root: Any, info: GraphQLResolveInfo, id: str, tags: list[str]) -> Any:
+    return _tag(info, id, lambda have: [*have, *(t for t in tags if t not in have)])
+
+
+@mutation("tagsRemove")
+def _tags_remove(_root: Any, info: GraphQLResolveInfo, id: str, tags: list[str]) -> Any:
+    return _tag(info, id, lambda have: [t for t in have if t not in tags])
+
+
+def _tag(info: GraphQLResolveInfo, gid: str, change: Callable[[list[str]], list[str]]) -> Any:
+    record = find(info, gid, "Order", "Customer", "Product")
+    if record is None:
+        return {"node": None, "userErrors": [user_error("Record does not exist", ["id"])]}
+    if isinstance(record, Order):
+        shop_of(info).touch(record, {"tags": change(record.tags)})
+    else:
+        record.tags = change(record.tags)
+        record.updated_at = now()
+    return {"node": record, "userErrors": []}

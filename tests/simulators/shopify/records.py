@@ -1,0 +1,629 @@
+"""The records a shop keeps. Amounts are :class:`~.money.Bag`; times are aware UTC datetimes in whole seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from .money import Bag, Currencies, total
+
+
+def now() -> datetime:
+    """Shopify answers in whole seconds; two changes within one second look simultaneous."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+@dataclass(eq=False)
+class Record:
+    id: int
+
+    gql_type = ""
+
+    @property
+    def gid(self) -> str:
+        return f"gid://shopify/{self.gql_type}/{self.id}"
+
+
+@dataclass(eq=False)
+class Location(Record):
+    name: str
+    address: Address
+    active: bool = True
+    created_at: datetime = field(default_factory=now)
+    updated_at: datetime = field(default_factory=now)
+    gql_type = "Location"
+
+
+@dataclass(eq=False)
+class Address(Record):
+    first_name: str | None = None
+    last_name: str | None = None
+    company: str | None = None
+    address1: str | None = None
+    address2: str | None = None
+    city: str | None = None
+    zip: str | None = None
+    province: str | None = None
+    province_code: str | None = None
+    country: str | None = None
+    country_code: str | None = None
+    phone: str | None = None
+    gql_type = "MailingAddress"
+
+    @property
+    def name(self) -> str | None:
+        return " ".join(part for part in (self.first_name, self.last_name) if part) or None
+
+    @property
+    def lines(self) -> list[str]:
+        place = " ".join(part for part in (self.zip, self.city) if part)
+        return [
+            part
+            for part in (self.name, self.company, self.address1, self.address2, place, self.country)
+            if part
+        ]
+
+
+@dataclass(eq=False)
+class Level(Record):
+    """Stock of one item at one location, by name (available, committed, on_hand ...)."""
+
+    item: InventoryItem
+    location: Location
+    quantities: dict[str, int] = field(default_factory=dict)
+    active: bool = True
+    created_at: datetime = field(default_factory=now)
+    updated_at: datetime = field(default_factory=now)
+    gql_type = "InventoryLevel"
+
+    @property
+    def gid(self) -> str:
+        return f"gid://shopify/InventoryLevel/{self.id}?inventory_item_id={self.item.id}"
+
+    def quantity(self, name: str) -> int:
+        return self.quantities.get(name, 0)
+
+    def move(self, name: str, delta: int) -> None:
+        self.quantities[name] = self.quantity(name) + delta
+        self.updated_at = now()
+
+
+@dataclass(eq=False)
+class InventoryItem(Record):
+    variant: Variant
+    tracked: bool = True
+    cost: Decimal | None = None
+    levels: list[Level] = field(default_factory=list)
+    created_at: datetime = field(default_factory=now)
+    updated_at: datetime = field(default_factory=now)
+    gql_type = "InventoryItem"
+
+    def level(self, location: Location) -> Level | None:
+        return next((lev for lev in self.levels if lev.location is location), None)
+
+
+@dataclass(eq=False)
+class Variant(Record):
+    product: Product
+    title: str
+    options: list[tuple[str, str]]
+    sku: str | None
+    barcode: str | None
+    price: Decimal
+    position: int = 1
+    taxable: bool = True
+    grams: int = 0
+    requires_shipping: bool = True
+    policy: str = "DENY"
+    item: InventoryItem = None  # type: ignore[assignment]
+    created_at: datetime = field(default_factory=now)
+    updated_at: datetime = field(default_factory=now)
+    gql_type = "ProductVariant"
+
+    @property
+    def available(self) -> int:
+        return sum(lev.quantity("available") for lev in self.item.levels if lev.active)
+
+    @property
+    def display_name(self) -> str:
+        return f"{self.product.title} - {self.title}"
+
+
+@dataclass(eq=False)
+class Product(Record):
+    title: str
+    handle: str
+    vendor: str = ""
+    product_type: str = ""
+    description: str = ""
+    status: str = "ACTIVE"
+    tags: list[str] = field(default_factory=list)
+    options: list[str] = field(default_factory=lambda: ["Title"])
+    variants: list[Variant] = field(default_factory=list)
+    gift_card: bool = False
+    created_at: datetime = field(default_factory=now)
+    updated_at: datetime = field(default_factory=now)
+    gql_type = "Product"
+
+
+@dataclass(eq=False)
+class Customer(Record):
+    first_name: str | None = None
+    last_name: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    note: str | None = None
+    tags: list[str] = field(default_factory=list)
+    addresses: list[Address] = field(default_factory=list)
+    state: str = "DISABLED"
+    tax_exempt: bool = False
+    locale: str = "en"
+    orders: list[Order] = field(default_factory=list)
+    created_at: datetime = field(default_factory=now)
+    updated_at: datetime = field(default_factory=now)
+    gql_type = "Customer"
+
+    @property
+    def display_name(self) -> str:
+        name = " ".join(part for part in (self.first_name, self.last_name) if part)
+        return name or self.email or self.phone or ""
+
+
+@dataclass(eq=False)
+class TaxLine:
+    """One tax on one line. ``removed`` is the part that left with removed or returned units."""
+
+    title: str
+    rate: Decimal | None
+    price: Bag
+    removed: Bag = field(default_factory=Bag)
+    channel_liable: bool = False
+    gql_type = "TaxLine"
+
+    @property
+    def current(self) -> Bag:
+        return self.price - self.removed
+
+
+@dataclass(eq=False)
+class Discount:
+    """A discount application of an order.
+
+    ``kind`` is code | automatic | manual; ``across`` says it belongs to the whole order and is spread
+    over the lines, otherwise it belongs to the line that holds the allocation.
+    """
+
+    index: int
+    kind: str
+    title: str
+    across: bool
+    target: str
+    amount: Bag | None = None
+    percentage: Decimal | None = None
+    each: bool = False
+
+
+@dataclass(eq=False)
+class Allocation:
+    discount: Discount
+    amount: Bag
+    gql_type = "DiscountAllocation"
+
+
+@dataclass(eq=False)
+class Charged(Record):
+    """What goods and shipping have in common: a price, its discounts, its taxes, and what left again."""
+
+    title: str = ""
+    order: Order = None  # type: ignore[assignment]
+    allocations: list[Allocation] = field(default_factory=list)
+    tax_lines: list[TaxLine] = field(default_factory=list)
+    removed: Bag = field(default_factory=Bag)
+
+    @property
+    def original_total(self) -> Bag:
+        raise NotImplementedError
+
+    @property
+    def allocated(self) -> Bag:
+        return total(a.amount for a in self.allocations)
+
+    @property
+    def discounted(self) -> Bag:
+        """After every discount, before anything was removed (tax inside when the order says so)."""
+        return self.original_total - self.allocated
+
+    @property
+    def current(self) -> Bag:
+        return self.discounted - self.removed
+
+    @property
+    def tax(self) -> Bag:
+        return total(t.price for t in self.tax_lines)
+
+    @property
+    def current_tax(self) -> Bag:
+        return total(t.current for t in self.tax_lines)
+
+
+@dataclass(eq=False)
+class Line(Charged):
+    variant: Variant | None = None
+    variant_title: str | None = None
+    sku: str | None = None
+    vendor: str | None = None
+    quantity: int = 1
+    current_quantity: int = 1
+    unit_price: Bag = field(default_factory=Bag)
+    taxable: bool = True
+    requires_shipping: bool = True
+    gift_card: bool = False
+    tip: bool = False
+    grams: int = 0
+    fulfilled: int = 0
+    # Units that left (edit, refund, cancel) without ever being fulfilled.
+    withdrawn: int = 0
+    attributes: list[tuple[str, str]] = field(default_factory=list)
+    gql_type = "LineItem"
+
+    @property
+    def original_total(self) -> Bag:
+        return self.unit_price.times(self.quantity)
+
+    @property
+    def name(self) -> str:
+        return f"{self.title} - {self.variant_title}" if self.variant_title else self.title
+
+    @property
+    def unfulfilled(self) -> int:
+        return 0 if self.tip else max(self.quantity - self.withdrawn - self.fulfilled, 0)
+
+
+@dataclass(eq=False)
+class Shipping(Charged):
+    code: str | None = None
+    price: Bag = field(default_factory=Bag)
+    source: str = "shopify"
+    is_removed: bool = False
+    gql_type = "ShippingLine"
+
+    @property
+    def original_total(self) -> Bag:
+        return self.price
+
+
+@dataclass(eq=False)
+class Transaction(Record):
+    order: Order
+    kind: str
+    status: str
+    gateway: str
+    amount: Bag
+    parent: Transaction | None = None
+    created_at: datetime = field(default_factory=now)
+    number: int = 1
+    gql_type = "OrderTransaction"
+
+    @property
+    def payment_id(self) -> str:
+        return f"{self.order.name}.{self.number}"
+
+
+@dataclass(eq=False)
+class RefundLine(Record):
+    line: Line
+    quantity: int
+    restock_type: str
+    subtotal: Bag
+    tax: Bag
+    location: Location | None = None
+    gql_type = "RefundLineItem"
+
+
+@dataclass(eq=False)
+class RefundShipping(Record):
+    shipping: Shipping
+    subtotal: Bag
+    tax: Bag
+    gql_type = "RefundShippingLine"
+
+
+@dataclass(eq=False)
+class Adjustment(Record):
+    amount: Bag
+    tax: Bag
+    reason: str
+    gql_type = "OrderAdjustment"
+
+
+@dataclass(eq=False)
+class Refund(Record):
+    order: Order
+    note: str | None = None
+    lines: list[RefundLine] = field(default_factory=list)
+    shipping: list[RefundShipping] = field(default_factory=list)
+    adjustments: list[Adjustment] = field(default_factory=list)
+    transactions: list[Transaction] = field(default_factory=list)
+    created_at: datetime = field(default_factory=now)
+    gql_type = "Refund"
+
+    @property
+    def refunded(self) -> Bag:
+        return total(t.amount for t in self.transactions if t.status == "SUCCESS")
+
+
+@dataclass(eq=False)
+class Sale(Record):
+    """One entry of the sales ledger, signed as Shopify signs it."""
+
+    action: str
+    line_type: str
+    amount: Bag
+    tax: Bag
+    discount_before_taxes: Bag
+    quantity: int | None = None
+    line: Line | None = None
+    shipping: Shipping | None = None
+    taxes: list[tuple[int, Bag, TaxLine]] = field(default_factory=list)
+
+    @property
+    def gid(self) -> str:
+        return f"gid://shopify/Sale/{self.id}"
+
+    @property
+    def gql_type(self) -> str:
+        return {
+            "PRODUCT": "ProductSale",
+            "SHIPPING": "ShippingLineSale",
+            "TIP": "TipSale",
+            "GIFT_CARD": "GiftCardSale",
+            "ADJUSTMENT": "AdjustmentSale",
+        }[self.line_type]
+
+
+@dataclass(eq=False)
+class Agreement(Record):
+    order: Order
+    reason: str
+    happened_at: datetime
+    sales: list[Sale] = field(default_factory=list)
+    refund: Refund | None = None
+
+    @property
+    def gid(self) -> str:
+        return f"gid://shopify/SalesAgreement/{self.id}"
+
+    @property
+    def gql_type(self) -> str:
+        return {
+            "ORDER": "OrderAgreement",
+            "ORDER_EDIT": "OrderEditAgreement",
+            "REFUND": "RefundAgreement",
+        }[self.reason]
+
+
+@dataclass(eq=False)
+class FulfillmentOrderLine(Record):
+    line: Line
+    total: int
+    remaining: int
+    gql_type = "FulfillmentOrderLineItem"
+
+
+@dataclass(eq=False)
+class FulfillmentOrder(Record):
+    order: Order
+    location: Location
+    status: str = "OPEN"
+    lines: list[FulfillmentOrderLine] = field(default_factory=list)
+    created_at: datetime = field(default_factory=now)
+    updated_at: datetime = field(default_factory=now)
+    gql_type = "FulfillmentOrder"
+
+
+@dataclass(eq=False)
+class FulfillmentLine(Record):
+    line: Line
+    quantity: int
+    gql_type = "FulfillmentLineItem"
+
+
+@dataclass(eq=False)
+class Fulfillment(Record):
+    order: Order
+    name: str
+    location: Location
+    lines: list[FulfillmentLine] = field(default_factory=list)
+    tracking: list[dict[str, str | None]] = field(default_factory=list)
+    status: str = "SUCCESS"
+    created_at: datetime = field(default_factory=now)
+    updated_at: datetime = field(default_factory=now)
+    gql_type = "Fulfillment"
+
+
+@dataclass(eq=False)
+class Order(Record):
+    number: int
+    currencies: Currencies
+    taxes_included: bool
+    customer: Customer | None = None
+    email: str | None = None
+    phone: str | None = None
+    billing: Address | None = None
+    shipping_address: Address | None = None
+    lines: list[Line] = field(default_factory=list)
+    shipping: list[Shipping] = field(default_factory=list)
+    discounts: list[Discount] = field(default_factory=list)
+    transactions: list[Transaction] = field(default_factory=list)
+    refunds: list[Refund] = field(default_factory=list)
+    agreements: list[Agreement] = field(default_factory=list)
+    fulfillment_orders: list[FulfillmentOrder] = field(default_factory=list)
+    fulfillments: list[Fulfillment] = field(default_factory=list)
+    note: str | None = None
+    tags: list[str] = field(default_factory=list)
+    attributes: list[tuple[str, str]] = field(default_factory=list)
+    po_number: str | None = None
+    source_name: str = "web"
+    locale: str = "en"
+    test: bool = False
+    tax_exempt: bool = False
+    # Status while no transaction says otherwise: PENDING from a checkout, none from the API.
+    unpaid_status: str | None = "PENDING"
+    gateway: str = "manual"
+    original_total: Bag = field(default_factory=Bag)
+    edited: bool = False
+    cancelled_at: datetime | None = None
+    cancel_reason: str | None = None
+    staff_note: str | None = None
+    closed_at: datetime | None = None
+    created_at: datetime = field(default_factory=now)
+    updated_at: datetime = field(default_factory=now)
+    processed_at: datetime = field(default_factory=now)
+    # Overrides of the GraphQL answer, for orders that break the contract on purpose.
+    corrupt: dict[str, Any] = field(default_factory=dict)
+    # What the search index knows; it lags behind the order.
+    indexed: dict[str, Any] | None = None
+    gql_type = "Order"
+
+    @property
+    def name(self) -> str:
+        return f"#{self.number}"
+
+    # --- Goods and charges ---
+
+    @property
+    def goods(self) -> list[Line]:
+        return [line for line in self.lines if not line.tip]
+
+    @property
+    def charged(self) -> list[Charged]:
+        return [*self.lines, *self.shipping]
+
+    @property
+    def subtotal(self) -> Bag:
+        return total(line.discounted for line in self.goods)
+
+    @property
+    def tips(self) -> Bag:
+        return total(line.discounted for line in self.lines if line.tip)
+
+    @property
+    def shipping_total(self) -> Bag:
+        return total(s.discounted for s in self.shipping)
+
+    @property
+    def tax(self) -> Bag:
+        return total(c.tax for c in self.charged)
+
+    @property
+    def discount_total(self) -> Bag:
+        return total(c.allocated for c in self.charged)
+
+    @property
+    def total(self) -> Bag:
+        result = total(c.discounted for c in self.charged)
+        return result if self.taxes_included else result + self.tax
+
+    @property
+    def current_subtotal(self) -> Bag:
+        return total(line.current for line in self.goods)
+
+    @property
+    def current_tax(self) -> Bag:
+        return total(c.current_tax for c in self.charged)
+
+    @property
+    def current_total(self) -> Bag:
+        result = total(c.current for c in self.charged)
+        return result if self.taxes_included else result + self.current_tax
+
+    def summed_taxes(self, *, current: bool = False) -> list[TaxLine]:
+        """Tax lines of the order: summed by title and rate, in order of appearance."""
+        sums: dict[tuple[str, Decimal | None], TaxLine] = {}
+        for tax in (t for c in self.charged for t in c.tax_lines):
+            amount = tax.current if current else tax.price
+            if current and not amount and tax.removed:
+                continue
+            found = sums.setdefault((tax.title, tax.rate), TaxLine(tax.title, tax.rate, Bag()))
+            found.price += amount
+        return list(sums.values())
+
+    # --- Money ---
+
+    def _sum(self, kinds: tuple[str, ...], status: str = "SUCCESS") -> Bag:
+        return total(t.amount for t in self.transactions if t.kind in kinds and t.status == status)
+
+    @property
+    def received(self) -> Bag:
+        return self._sum(("SALE", "CAPTURE"))
+
+    @property
+    def refunded(self) -> Bag:
+        return self._sum(("REFUND",))
+
+    @property
+    def net_payment(self) -> Bag:
+        return self.received - self.refunded
+
+    @property
+    def open_authorizations(self) -> list[Transaction]:
+        done = {t.parent for t in self.transactions if t.kind in ("CAPTURE", "VOID") and t.parent}
+        return [
+            t
+            for t in self.transactions
+            if t.kind == "AUTHORIZATION" and t.status == "SUCCESS" and t not in done
+        ]
+
+    @property
+    def authorized(self) -> Bag:
+        return total(t.amount for t in self.open_authorizations)
+
+    @property
+    def adjusted(self) -> Bag:
+        """Refund differences in the sense of the ledger: positive stays with the merchant."""
+        return total(
+            sale.amount
+            for a in self.agreements
+            for sale in a.sales
+            if sale.line_type == "ADJUSTMENT"
+        )
+
+    @property
+    def outstanding(self) -> Bag:
+        """Not yet transacted; measured in the buyer's currency (a moved rate is no debt)."""
+        due = self.current_total + self.adjusted - self.net_payment - self.authorized
+        if self.currencies.single or not due.presentment:
+            return due if self.currencies.single else Bag()
+        whole = self.total
+        ratio = whole.shop / whole.presentment if whole.presentment else self.currencies.rate
+        return Bag(due.presentment * ratio, due.presentment).rounded(self.currencies)
+
+    @property
+    def financial_status(self) -> str | None:
+        received, refunded = self.received.presentment, self.refunded.presentment
+        if received:
+            if refunded >= received:
+                return "REFUNDED"
+            if refunded:
+                return "PARTIALLY_REFUNDED"
+            return "PARTIALLY_PAID" if self.outstanding.presentment > 0 else "PAID"
+        if self.open_authorizations:
+            return "AUTHORIZED"
+        if any(t.kind == "VOID" and t.status == "SUCCESS" for t in self.transactions):
+            return "VOIDED"
+        if any(t.status == "PENDING" for t in self.transactions):
+            return "PENDING"
+        if self.transactions:
+            return None
+        if not self.original_total and not self.total and self.lines:
+            return "PAID"
+        return None if self.cancelled_at else self.unpaid_status
+
+    @property
+    def fulfillment_status(self) -> str:
+        done = sum(line.fulfilled for line in self.goods)
+        if not done:
+            return "UNFULFILLED"
+        return "PARTIALLY_FULFILLED" if any(ln.unfulfilled for ln in self.goods) else "FULFILLED"
