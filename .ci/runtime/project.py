@@ -93,10 +93,10 @@ class Project:
             "http_interface": "127.0.0.1",
             "list_db": False,
             "server_wide_modules": "base,rpc,web,queue_job",
-            "integration_encryption_key": self.encryption_key(),
             **options,
         }
         lines = ["[options]", *(f"{name} = {value}" for name, value in values.items())]
+        lines += ["", "[integration]", f"encryption_key = {self.encryption_key()}"]
         if channels:
             lines += ["", "[queue_job]", f"channels = {channels}"]
         path.parent.mkdir(parents=True, exist_ok=True)
