@@ -1,0 +1,273 @@
+"""The amounts of an order, line by line, to the smallest unit of its currency.
+
+The rules are those of Shopify's own books:
+
+* A line costs unit price x quantity less *all* its discount allocations; with taxes included the
+  tax is inside of that, else it comes on top.
+* Taxes are taken as booked, per tax line. They are never computed from a rate: a Markets order may
+  show 20 % and carry another amount.
+* Lines, discounts and taxes keep the amounts of removed and refunded units for ever. What is left
+  is the whole less the rounded share of what was taken away, as a refund does it. Refunds in
+  several steps round several times; then a few units of the smallest coin can lie on either of the
+  reduced lines, and the order's own totals decide.
+"""
+
+from dataclasses import dataclass, field, replace
+from decimal import ROUND_HALF_UP, Decimal
+
+from .contract import LineItem, Order, ShippingLine, TaxLine
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True)
+class Tax:
+    """One tax of a line, what is left of it.
+
+    :param key: title, rate and position, e.g. ``VAT|0.19|included``: the key of its mapping.
+    :param label: the same for people.
+    :param amount: in the order's currency; zero taxes are kept out unless their rate is zero.
+    """
+
+    key: str
+    label: str
+    amount: Decimal
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the order as Odoo shall have it.
+
+    :param kind: ``product``, ``custom``, ``gift_card``, ``tip``, ``shipping``, ``duty``, ``fee``.
+    :param external_id: Shopify's id, or a name of our own for lines Shopify has none for.
+    :param price_unit: the original price; with taxes included the tax is inside.
+    :param discount: percentage for people to read, two decimals. The exact amounts are below.
+    :param untaxed: what the line costs now, without tax.
+    :param reduced: whether units or part of the price were taken back.
+    """
+
+    kind: str
+    external_id: str
+    name: str
+    quantity: Decimal
+    price_unit: Decimal
+    discount: Decimal
+    untaxed: Decimal
+    taxes: tuple[Tax, ...] = ()
+    sku: str = ""
+    barcode: str = ""
+    variant_id: str = ""
+    shipping_code: str = ""
+    reduced: bool = False
+
+    @property
+    def tax(self) -> Decimal:
+        return sum((tax.amount for tax in self.taxes), ZERO)
+
+    @property
+    def total(self) -> Decimal:
+        return self.untaxed + self.tax
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """An order's lines and totals.
+
+    :param problem: empty when the lines add up to Shopify's totals, else what differs.
+    """
+
+    currency: str
+    taxes_included: bool
+    lines: tuple[Line, ...]
+    untaxed: Decimal
+    tax: Decimal
+    total: Decimal
+    problem: str = ""
+
+
+@dataclass
+class _Sums:
+    lines: list[Line] = field(default_factory=list)
+
+    @property
+    def tax(self):
+        return sum((line.tax for line in self.lines), ZERO)
+
+    @property
+    def total(self):
+        return sum((line.total for line in self.lines), ZERO)
+
+
+def compute(order: Order, currency: str, places: int) -> Amounts:
+    """Compute the lines of ``order`` as it is now.
+
+    :param currency: ISO code of the currency the amounts of ``order`` are in.
+    :param places: decimals of that currency, e.g. 2, 0 for JPY, 3 for KWD.
+    :returns: :class:`Amounts`; ``problem`` is set where Shopify's figures do not add up.
+    """
+    unit = Decimal(1).scaleb(-places)
+    tips = order.totalTipReceivedSet
+    sums = _Sums()
+    for item in order.lineItems:
+        if item.currentQuantity:
+            kind = _kind(item, tips)
+            tips -= item.originalUnitPriceSet * item.quantity if kind == "tip" else ZERO
+            sums.lines.append(_goods_line(item, kind, order.taxesIncluded, unit))
+    for position, shipping in enumerate(order.shippingLines):
+        sums.lines.append(_shipping_line(shipping, position, order.taxesIncluded, unit))
+    for kind, amount in (
+        ("tip", tips),
+        ("duty", order.currentTotalDutiesSet),
+        ("fee", order.currentTotalAdditionalFeesSet),
+    ):
+        if amount > 0 and sums.total + amount <= order.currentTotalPriceSet:
+            sums.lines.append(Line(kind, kind, kind.capitalize(), Decimal(1), amount, ZERO, amount))
+    _settle(sums, order, unit)
+    return Amounts(
+        currency=currency,
+        taxes_included=order.taxesIncluded,
+        lines=tuple(sums.lines),
+        untaxed=order.currentTotalPriceSet - order.currentTotalTaxSet,
+        tax=order.currentTotalTaxSet,
+        total=order.currentTotalPriceSet,
+        problem=_problem(sums, order),
+    )
+
+
+def tax_key(tax: TaxLine, included: bool) -> tuple[str, str]:
+    """Return (key, label) of a tax for the mapping screen."""
+    position = "included" if included else "excluded"
+    rate = "" if tax.rate is None else format(tax.rate.normalize(), "f")
+    percent = "" if tax.rate is None else f" {format((tax.rate * 100).normalize(), 'f')} %"
+    key, label = f"{tax.title}|{rate}|{position}", f"{tax.title}{percent} ({position})"
+    if tax.channelLiable:
+        # a marketplace pays this tax itself, so it belongs to another account
+        return f"{key}|channel", f"{label}, paid by the sales channel"
+    return key, label
+
+
+def _kind(item: LineItem, tips: Decimal) -> str:
+    if item.isGiftCard:
+        return "gift_card"
+    if item.variant or item.sku:
+        return "product"
+    # A tip is a line without product that Shopify neither taxes nor ships; its amount is known.
+    amount = item.originalUnitPriceSet * item.quantity
+    if 0 < amount <= tips and not item.taxLines and not item.requiresShipping:
+        return "tip"
+    # A product deleted in Shopify leaves a line without variant and SKU as well.
+    return "custom"
+
+
+def _goods_line(item: LineItem, kind: str, included: bool, unit: Decimal) -> Line:
+    quantity, left = item.quantity, item.currentQuantity
+    listed = item.originalUnitPriceSet * quantity
+    price = listed - sum((row.allocatedAmountSet for row in item.discountAllocations), ZERO)
+    current = _left(price, left, quantity, unit)
+    taxes = _taxes(item.taxLines, included, Decimal(left), Decimal(quantity), unit)
+    return Line(
+        kind=kind,
+        external_id=item.id,
+        name=item.name,
+        quantity=Decimal(left),
+        price_unit=item.originalUnitPriceSet,
+        discount=_percent(listed - price, listed),
+        untaxed=current - _sum(taxes) if included else current,
+        taxes=taxes,
+        sku=item.sku.strip(),
+        barcode=(item.variant.barcode if item.variant else "").strip(),
+        variant_id=item.variant.id if item.variant else "",
+        reduced=left < quantity,
+    )
+
+
+def _shipping_line(line: ShippingLine, position: int, included: bool, unit: Decimal) -> Line:
+    charged, current = line.discountedPriceSet, line.currentDiscountedPriceSet
+    taxes = _taxes(line.taxLines, included, current, charged, unit)
+    # What was paid back lowers the price; only real discounts are shown as such.
+    listed = line.originalPriceSet - (charged - current)
+    return Line(
+        kind="shipping",
+        external_id=line.id or f"shipping-{position}",
+        name=line.title or "Shipping",
+        quantity=Decimal(1),
+        price_unit=listed,
+        discount=_percent(listed - current, listed),
+        untaxed=current - _sum(taxes) if included else current,
+        taxes=taxes,
+        shipping_code=line.code or line.title,
+        reduced=current != charged,
+    )
+
+
+def _taxes(lines, included, left: Decimal, whole: Decimal, unit) -> tuple[Tax, ...]:
+    """What is left of the taxes of a line, summed by key."""
+    amounts: dict[str, Tax] = {}
+    for line in lines:
+        key, label = tax_key(line, included)
+        amount = _left(line.priceSet, left, whole, unit)
+        if not line.priceSet and line.rate:
+            # "rate 0.08, amount 0.00" is real. Booking the tax by its rate would charge it.
+            continue
+        known = amounts.get(key)
+        amounts[key] = (
+            replace(known, amount=known.amount + amount) if known else Tax(key, label, amount)
+        )
+    return tuple(amounts.values())
+
+
+def _left(amount: Decimal, left: Decimal | int, whole: Decimal | int, unit: Decimal) -> Decimal:
+    if left == whole or not whole:
+        return amount
+    taken = amount * (Decimal(whole) - Decimal(left)) / Decimal(whole)
+    return amount - taken.quantize(unit, rounding=ROUND_HALF_UP)
+
+
+def _percent(discount: Decimal, listed: Decimal) -> Decimal:
+    if not listed or discount <= 0:
+        return ZERO
+    percent = (discount * 100 / listed).quantize(Decimal("0.01"), rounding=ROUND_HALF_UP)
+    return percent.normalize() if percent else ZERO
+
+
+def _sum(taxes) -> Decimal:
+    return sum((tax.amount for tax in taxes), ZERO)
+
+
+def _settle(sums: _Sums, order: Order, unit: Decimal) -> None:
+    """Put what repeated rounding of refunds left open on the reduced lines.
+
+    Only as many of the smallest units as there can be roundings; more is a real difference.
+    """
+    reduced = [index for index, line in enumerate(sums.lines) if line.reduced]
+    removed = sum(item.quantity - item.currentQuantity for item in order.lineItems if item.quantity)
+    limit = unit * (removed + len(order.shippingLines)) if reduced else ZERO
+    open_tax = order.currentTotalTaxSet - sums.tax
+    taxed = [index for index in reduced if sums.lines[index].taxes]
+    if open_tax and taxed and abs(open_tax) <= limit:
+        line = sums.lines[taxed[-1]]
+        first, *others = line.taxes
+        sums.lines[taxed[-1]] = replace(
+            line,
+            taxes=(replace(first, amount=first.amount + open_tax), *others),
+            untaxed=line.untaxed - (open_tax if order.taxesIncluded else ZERO),
+        )
+    open_total = order.currentTotalPriceSet - sums.total
+    if open_total and reduced and abs(open_total) <= limit:
+        line = sums.lines[reduced[-1]]
+        sums.lines[reduced[-1]] = replace(line, untaxed=line.untaxed + open_total)
+
+
+def _problem(sums: _Sums, order: Order) -> str:
+    problems = []
+    if sums.tax != order.currentTotalTaxSet:
+        problems.append(
+            f"its tax lines sum to {sums.tax}, its tax total is {order.currentTotalTaxSet} "
+            f"(difference {order.currentTotalTaxSet - sums.tax})"
+        )
+    if sums.total != order.currentTotalPriceSet:
+        problems.append(
+            f"its lines sum to {sums.total}, its total is {order.currentTotalPriceSet} "
+            f"(difference {order.currentTotalPriceSet - sums.total})"
+        )
+    return "; ".join(problems)

@@ -1,0 +1,245 @@
+"""Shopify's Admin GraphQL API on top of the integration HTTP client.
+
+The client never waits and never tries again: it raises the error that says what the engine has to
+do. Shopify reports failures in three layers:
+
+1. HTTP (network, 401, 429, 5xx): handled by the ``HttpClient`` of integration_base.
+2. ``errors`` beside or instead of ``data``, nearly always with HTTP 200. ``execute`` raises when
+   nothing usable came; partial data is kept, with its errors in :attr:`Answer.errors`.
+3. ``userErrors`` of a mutation: :func:`refuse_user_errors`.
+"""
+
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from odoo.addons.integration_base.lib.errors import (
+    AuthError,
+    ConfigurationError,
+    IntegrationError,
+    RateLimitedError,
+    RequestRefused,
+    RetryableError,
+)
+
+#: The stable version our documents are written for; Shopify keeps it until 2027-10-16.
+API_VERSION = "2026-10"
+ENDPOINT = f"/admin/api/{API_VERSION}/graphql.json"
+#: Points a single query may cost, whatever the size of the bucket.
+MAX_QUERY_COST = 1000
+
+_FOLDER = Path(__file__).parent.parent / "graphql"
+_SPREAD = re.compile(r"\.\.\.\s*([A-Z]\w*)")
+_FRAGMENT = re.compile(r"^fragment\s+(\w+)\s+on\b.*?^\}", re.MULTILINE | re.DOTALL)
+_COMMENT = re.compile(r"^\s*#.*\n", re.MULTILINE)
+_SCOPE = re.compile(r"`((?:read|write)_[a-z_]+)`")
+
+
+class QueryTooExpensive(RequestRefused):
+    """The query would cost more than one query may; ask for less at once."""
+
+
+@dataclass
+class Answer:
+    """What a document returned.
+
+    :param data: the ``data`` object.
+    :param errors: top-level errors of parts that could not be read (the rest of ``data`` is good).
+    :param api_version: the version that answered; another one than asked for means that ours is
+        no longer supported.
+    :param deprecated: what Shopify says about deprecated parts of the document.
+    :param cost: ``extensions.cost``.
+    """
+
+    data: dict
+    errors: list[dict] = field(default_factory=list)
+    api_version: str = ""
+    deprecated: str = ""
+    cost: dict = field(default_factory=dict)
+
+
+@cache
+def document(name: str, money: str = "presentment") -> str:
+    """Return the GraphQL document ``graphql/<name>.graphql`` with the fragments it uses.
+
+    :param money: ``presentment`` (the buyer's currency) or ``shop``: which side of Shopify's pairs
+        of amounts is asked for. Asking for both would cost half as much again.
+    """
+    fragments = {}
+    for path in ("order_fields", f"money_{money}"):
+        for match in _FRAGMENT.finditer(_read(path)):
+            fragments[match[1]] = match[0]
+    text, used = _read(name), []
+    pending = _SPREAD.findall(text)
+    while pending:
+        spread = pending.pop(0)
+        if spread not in used and spread in fragments:
+            used.append(spread)
+            pending += _SPREAD.findall(fragments[spread])
+    return "\n".join([text.strip(), *(fragments[name] for name in used)])
+
+
+def _read(name):
+    return _COMMENT.sub("", (_FOLDER / f"{name}.graphql").read_text(encoding="utf-8"))
+
+
+class GraphqlClient:
+    """Runs documents of ``graphql/`` for one shop.
+
+    :param http: :class:`~odoo.addons.integration_base.lib.http.HttpClient` of the shop.
+    :param on_answer: called with every :class:`Answer`, to note versions and deprecations.
+    """
+
+    def __init__(self, http, on_answer=None):
+        self._http = http
+        self._on_answer = on_answer
+
+    def execute(self, name: str, variables: dict | None = None, *, money="presentment") -> Answer:
+        """Run the document ``name``.
+
+        :raises RateLimitedError: with the seconds until the bucket holds enough for this query.
+        :raises QueryTooExpensive: when it can never run in one piece.
+        :raises ConfigurationError: when the app lacks an access scope for all of it.
+        :raises RequestRefused: when Shopify refuses the document or its variables.
+        """
+        text = document(name, money)
+        response = self._http.post(
+            ENDPOINT,
+            json={"query": text, "variables": variables or {}},
+            label=name.replace("_", " "),
+        )
+        body = response.json()
+        if not isinstance(body, dict):
+            raise RetryableError(
+                "Shopify answered with something that is not a GraphQL answer.",
+                detail=str(body)[:500],
+            )
+        answer = Answer(
+            data=body.get("data") or {},
+            errors=_errors(body),
+            api_version=response.headers.get("X-Shopify-API-Version", ""),
+            deprecated=response.headers.get("X-Shopify-API-Deprecated-Reason", ""),
+            cost=(body.get("extensions") or {}).get("cost") or {},
+        )
+        if self._on_answer:
+            self._on_answer(answer)
+        if answer.errors and not any(value is not None for value in answer.data.values()):
+            raise _error_of(answer)
+        for error in answer.errors:
+            # these concern the whole request, even where Shopify sends a shell of data along
+            if _code(error) in ("THROTTLED", "MAX_COST_EXCEEDED", "INTERNAL_SERVER_ERROR"):
+                raise _error_of(answer)
+        if not answer.errors and not answer.data:
+            raise RetryableError("Shopify sent an empty answer.", detail=str(body)[:500])
+        return answer
+
+
+def _errors(body) -> list[dict]:
+    errors = body.get("errors") or []
+    if isinstance(errors, str):
+        # Shopify's gateway answers {"errors": "Not Found"} outside of GraphQL
+        errors = [{"message": errors}]
+    return [error if isinstance(error, dict) else {"message": str(error)} for error in errors]
+
+
+def _code(error) -> str:
+    return str((error.get("extensions") or {}).get("code") or "")
+
+
+def _path(error) -> str:
+    return ".".join(str(part) for part in error.get("path") or [])
+
+
+def _error_of(answer: Answer) -> IntegrationError:
+    codes = {_code(error) for error in answer.errors}
+    detail = "; ".join(
+        f"[{_code(error) or 'no code'}] {_path(error)}: {error.get('message', '')}"
+        for error in answer.errors
+    )[:4000]
+    if "THROTTLED" in codes:
+        return RateLimitedError(
+            "Shopify asks to slow down; the work goes on by itself.",
+            retry_after=throttle_wait(answer.cost),
+            detail=detail,
+        )
+    if "MAX_COST_EXCEEDED" in codes:
+        return QueryTooExpensive(
+            "Shopify refuses the query as too large. This should not happen: show it to your "
+            "integrator.",
+            detail=detail,
+        )
+    if "ACCESS_DENIED" in codes:
+        return access_denied(answer.errors)
+    if "INTERNAL_SERVER_ERROR" in codes or "TIMEOUT" in codes:
+        return RetryableError("Shopify had an internal error.", detail=detail)
+    if any("access token" in str(error.get("message", "")).lower() for error in answer.errors):
+        return AuthError("Shopify refuses the access token.", detail=detail)
+    first = answer.errors[0]
+    return RequestRefused(
+        f"Shopify refuses the request: {first.get('message', 'no reason given')} Show this to your "
+        f"integrator.",
+        status=200,
+        detail=detail,
+    )
+
+
+def access_denied(errors: list[dict]) -> ConfigurationError:
+    """Return the error that names the missing access scopes, from top-level errors."""
+    texts = [
+        str((error.get("extensions") or {}).get("requiredAccess") or error.get("message", ""))
+        for error in errors
+        if _code(error) == "ACCESS_DENIED"
+    ]
+    scopes = sorted({scope for text in texts for scope in _SCOPE.findall(text)})
+    needed = ", ".join(scopes) or "; ".join(texts)
+    paths = ", ".join(sorted({_path(error) for error in errors if _path(error)}))
+    return ConfigurationError(
+        f"The Shopify app may not read what is needed: {needed}. In the Shopify Dev Dashboard open "
+        f"the app, add this to its access scopes, release the version, accept it in the shop, and "
+        f"press Test Connection here.",
+        detail=f"denied: {paths}",
+    )
+
+
+def throttle_wait(cost: dict) -> float:
+    """Return the seconds until the bucket holds what the query asked for.
+
+    :param cost: ``extensions.cost`` of the throttled answer; without it 1 second is a fair guess.
+    """
+    status = cost.get("throttleStatus") or {}
+    try:
+        missing = float(cost["requestedQueryCost"]) - float(status["currentlyAvailable"])
+        rate = float(status["restoreRate"])
+    except (KeyError, TypeError, ValueError):
+        return 1.0
+    return max(0.5, missing / rate) if rate > 0 else 1.0
+
+
+def denied_leaves(answer: Answer) -> list[tuple]:
+    """Return the paths (tuples) that Shopify left empty because access was denied.
+
+    :raises IntegrationError: when a part of the answer is missing for any other reason.
+    """
+    others = [error for error in answer.errors if _code(error) != "ACCESS_DENIED"]
+    if others:
+        raise _error_of(Answer(data={}, errors=others, cost=answer.cost))
+    return [tuple(error.get("path") or ()) for error in answer.errors]
+
+
+def refuse_user_errors(payload: dict | None, action: str) -> None:
+    """Raise when a mutation reports ``userErrors``.
+
+    :param payload: the mutation's field of ``data``.
+    :param action: what was tried, for the person who reads it: ``subscribe to orders/create``.
+    :raises RequestRefused: with the path and, where there is one, the code of each error.
+    """
+    errors = (payload or {}).get("userErrors") or []
+    if not errors:
+        return
+    parts = []
+    for error in errors:
+        path = ".".join(str(step) for step in error.get("field") or [])
+        code = f" [{error['code']}]" if error.get("code") else ""
+        parts.append(f"{path + ': ' if path else ''}{error.get('message', '')}{code}")
+    raise RequestRefused(f"Shopify refused to {action}: {'; '.join(parts)}", status=200)

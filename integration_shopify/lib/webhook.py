@@ -1,0 +1,111 @@
+"""Reading Shopify's notifications: their signature, their envelope, and what they point at."""
+
+import json
+from datetime import datetime
+
+from odoo.addons.integration_base.lib.errors import InvalidPayloadError, WebhookRefused
+from odoo.addons.integration_base.lib.records import Change, WebhookHeaders
+from odoo.addons.integration_base.lib.signature import verify_hmac
+
+from .contract import read_utc
+
+#: What we subscribe to, and the resource it is about.
+TOPICS = {
+    "orders/create": "order",
+    "orders/updated": "order",
+    "orders/edited": "order",
+    "orders/paid": "order",
+    "orders/cancelled": "order",
+}
+#: All we need of a payload; the order itself is read again, so no personal data is sent around.
+INCLUDE_FIELDS = ["id", "admin_graphql_api_id", "updated_at", "name"]
+
+
+def header(headers, name: str) -> str:
+    """Return a Shopify header in either spelling (``X-Shopify-Topic`` or ``Shopify-Topic``)."""
+    return headers.get(f"X-Shopify-{name}") or headers.get(f"Shopify-{name}") or ""
+
+
+def verify(headers, body: bytes, secrets: list[str], domain: str) -> None:
+    """Check the signature and the shop of a notification.
+
+    :param secrets: every client secret that is still good (two while one is replaced).
+    :param domain: the shop's ``*.myshopify.com`` domain; empty while it is not known.
+    :raises WebhookRefused: when it is not from this shop.
+    """
+    signature = header(headers, "Hmac-Sha256")
+    if not signature:
+        raise WebhookRefused(
+            "The notification carries no signature, so it is not from Shopify. If you expected "
+            "it, check what else sends to this address."
+        )
+    if not verify_hmac(secrets, body, signature):
+        raise WebhookRefused(
+            "The signature of the notification is wrong. If notifications of this shop fail "
+            "again and again, its client secret was changed: type the new one into the backend."
+        )
+    shop = header(headers, "Shop-Domain").lower()
+    if domain and shop and shop != domain.lower():
+        raise WebhookRefused(
+            f"The notification is from the shop {shop}, but this backend belongs to {domain}."
+        )
+
+
+def read_headers(headers) -> WebhookHeaders:
+    """Return topic, event id and time of a notification.
+
+    One event may be delivered more than once, also to several topics' subscriptions; the event id
+    is the same each time, the delivery's own id is not.
+    """
+    topic = header(headers, "Topic").strip().lower()
+    event = header(headers, "Event-Id") or header(headers, "Webhook-Id")
+    return WebhookHeaders(
+        topic, f"{topic}:{event}" if event else "", _utc(header(headers, "Triggered-At"))
+    )
+
+
+def read_order(topic: str, body: bytes) -> Change:
+    """Return the order a notification is about.
+
+    :raises InvalidPayloadError: when the body is no JSON object or names no order.
+    """
+    try:
+        payload = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(topic, "(whole body)", "it is not JSON") from error
+    if not isinstance(payload, dict):
+        raise _unreadable(topic, "(whole body)", "it is not a JSON object")
+    if topic == "orders/edited":
+        # not an order but a description of the edit, which names its order
+        edit = payload.get("order_edit")
+        payload = edit if isinstance(edit, dict) else payload
+        number = payload.get("order_id") or payload.get("id")
+        gid = payload.get("admin_graphql_api_order_id")
+    else:
+        number, gid = payload.get("id"), payload.get("admin_graphql_api_id")
+    if not gid and isinstance(number, int | str) and str(number).isdecimal():
+        gid = f"gid://shopify/Order/{number}"
+    if not isinstance(gid, str) or not gid.startswith("gid://shopify/Order/"):
+        raise _unreadable(topic, "id", "it names no order")
+    name, updated_at = payload.get("name"), payload.get("updated_at")
+    return Change(
+        external_id=gid,
+        updated_at=_utc(updated_at) if isinstance(updated_at, str) else None,
+        label=name if isinstance(name, str) else "",
+    )
+
+
+def _unreadable(topic, path, message):
+    return InvalidPayloadError(
+        f"A notification of Shopify ({topic}) cannot be read: {message}. Nothing is lost: the "
+        f"order will be found by the next scheduled reading. If this happens again, show it to "
+        f"your integrator.",
+        problems=[(path, message)],
+    )
+
+
+def _utc(text: str) -> datetime | None:
+    try:
+        return read_utc(text)
+    except ValueError:
+        return None

@@ -1,0 +1,178 @@
+from odoo import api, fields, models
+from odoo.exceptions import UserError
+
+from ..lib import oauth
+from ..lib.client import API_VERSION, GraphqlClient
+
+
+class IntegrationBackend(models.Model):
+    _inherit = "integration.backend"
+
+    shopify_auth = fields.Selection(
+        [
+            ("client_credentials", "Client id and secret (an app of your own organisation)"),
+            ("authorization_code", "Connect in the browser (an app of somebody else)"),
+            ("legacy", "Access token of an app made before 2026"),
+        ],
+        string="Sign in with",
+        default="client_credentials",
+        help="The first one is right for an app made in your own Dev Dashboard.",
+    )
+    shopify_currency_policy = fields.Selection(
+        [
+            ("presentment", "The currency the buyer paid in"),
+            ("shop", "The currency of the shop"),
+        ],
+        string="Orders in",
+        default="presentment",
+        help="Only for shops that sell in several currencies. Set it before the first import.",
+    )
+    shopify_import_test_orders = fields.Boolean(
+        string="Import Test Orders",
+        help="Test orders of a production backend are skipped unless this is on. A sandbox "
+        "imports them always.",
+    )
+    shopify_team_id = fields.Many2one(
+        "crm.team",
+        string="Sales Team",
+        check_company=True,
+        help="Of the imported orders; empty: Odoo's usual choice.",
+    )
+    shopify_warehouse_id = fields.Many2one(
+        "stock.warehouse",
+        string="Warehouse",
+        check_company=True,
+        help="That delivers the imported orders; empty: the company's first one.",
+    )
+    shopify_carrier_id = fields.Many2one(
+        "delivery.carrier",
+        string="Delivery Method",
+        check_company=True,
+        help="For shipping methods of the shop that are not mapped; empty: only a shipping line.",
+    )
+    shopify_shipping_product_id = fields.Many2one(
+        "product.product",
+        string="Shipping Product",
+        check_company=True,
+        help='For shipping charges without a delivery method; empty: "Shopify Shipping".',
+    )
+    shopify_custom_product_id = fields.Many2one(
+        "product.product",
+        string="Custom Item Product",
+        check_company=True,
+        help='For lines without a product in Shopify; empty: "Shopify Custom Item".',
+    )
+    shopify_gift_card_product_id = fields.Many2one(
+        "product.product",
+        string="Gift Card Product",
+        check_company=True,
+        help='For gift cards sold; empty: "Shopify Gift Card".',
+    )
+    shopify_tip_product_id = fields.Many2one(
+        "product.product",
+        string="Tip Product",
+        check_company=True,
+        help='For tips; empty: "Shopify Tip".',
+    )
+    shopify_fee_product_id = fields.Many2one(
+        "product.product",
+        string="Duties and Fees Product",
+        check_company=True,
+        help='For import duties and additional fees; empty: "Shopify Duties and Fees".',
+    )
+    shopify_domain = fields.Char(string="Shop Domain", readonly=True, copy=False)
+    shopify_shop_name = fields.Char(string="Shop", readonly=True, copy=False)
+    shopify_currency = fields.Char(string="Shop Currency", readonly=True, copy=False)
+    shopify_timezone = fields.Char(string="Shop Time Zone", readonly=True, copy=False)
+    shopify_api_version = fields.Char(string="API Version Answering", readonly=True, copy=False)
+    shopify_api_deprecated = fields.Char(
+        string="Deprecated Parts Used",
+        readonly=True,
+        copy=False,
+        help="Parts of Shopify's interface that we use and Shopify is going to remove.",
+    )
+    shopify_api_outdated = fields.Boolean(compute="_compute_shopify_api_outdated")
+
+    @api.depends("shopify_api_version")
+    def _compute_shopify_api_outdated(self):
+        for backend in self:
+            answering = backend.shopify_api_version
+            backend.shopify_api_outdated = bool(answering) and answering != API_VERSION
+
+    # === CRUD METHODS === #
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        return super().create([self._shopify_clean_address(vals) for vals in vals_list])
+
+    def write(self, vals):
+        if vals.get("base_url") and any(b.connector == "shopify" for b in self):
+            vals = self._shopify_clean_address({**vals, "connector": "shopify"})
+            del vals["connector"]
+        return super().write(vals)
+
+    @api.onchange("base_url", "connector")
+    def _onchange_shopify_base_url(self):
+        if self.connector == "shopify" and self.base_url:
+            self.base_url = oauth.shop_address(self.base_url)
+
+    @api.model
+    def _shopify_clean_address(self, vals):
+        """Return ``vals`` with what people type as the shop made an address."""
+        if vals.get("connector") != "shopify" or not vals.get("base_url"):
+            return vals
+        return {**vals, "base_url": oauth.shop_address(vals["base_url"])}
+
+    # === BUSINESS METHODS === #
+
+    def _shopify_client(self, note=True):
+        """Return a :class:`~..lib.client.GraphqlClient` of this shop.
+
+        :param note: whether to remember which API version answers; not for callers that write the
+            backend themselves.
+        """
+        return GraphqlClient(self._client(), on_answer=self._shopify_note_answer if note else None)
+
+    def _shopify_note_answer(self, answer):
+        """Remember the version that answered and what it calls deprecated; writes changes only.
+
+        In a transaction of its own: the one of the caller may be rolled back, and what Shopify
+        told us stays true.
+        """
+        known = set(filter(None, (self.shopify_api_deprecated or "").split(", ")))
+        told = {part.strip() for part in answer.deprecated.split(",") if part.strip()}
+        vals = {}
+        if answer.api_version and answer.api_version != self.shopify_api_version:
+            vals["shopify_api_version"] = answer.api_version
+        if told - known:
+            vals["shopify_api_deprecated"] = ", ".join(sorted(told | known))
+        if not vals:
+            return
+        with self.env.registry.cursor() as cr:
+            # sudo: a fact about the service, noted whoever works
+            backend = self.with_env(self.env(cr=cr)).sudo()
+            backend.with_context(tracking_disable=True).write(vals)
+        self.invalidate_recordset(list(vals))
+
+    def _shopify_product(self, kind):
+        """Return the product for lines without one of their own.
+
+        :param kind: ``custom``, ``gift_card``, ``tip``, ``fee`` or ``shipping``.
+        """
+        return self[f"shopify_{kind}_product_id"] or self.env.ref(
+            f"integration_shopify.product_{kind}"
+        )
+
+    # === ACTIONS === #
+
+    def action_shopify_connect(self):
+        """Open Shopify's page on which the owner of the shop grants access."""
+        self.ensure_one()
+        self.check_access("write")
+        if not self.base_url:
+            raise UserError(self.env._("Type the address of the shop first."))
+        return {
+            "type": "ir.actions.act_url",
+            "url": f"/integration/shopify/connect/{self.id}",
+            "target": "self",
+        }

@@ -1,0 +1,327 @@
+import hashlib
+from decimal import Decimal, InvalidOperation
+
+from odoo import api, models
+
+from odoo.addons.integration_base.lib.errors import (
+    AuthError,
+    ConfigurationError,
+    RequestRefused,
+    WebhookRefused,
+)
+from odoo.addons.integration_base.lib.records import Notification, WebhookHeaders
+from odoo.addons.integration_base.models.integration_connector import CredentialSpec
+
+from ..lib import oauth, webhook
+from ..lib.client import refuse_user_errors
+
+ACCESS = "shopify_access"
+REFRESH = "shopify_refresh"
+#: First number of the advisory lock under which one worker renews a shop's token.
+LOCK_TOKEN = 0x53484F50
+
+
+class IntegrationConnectorShopify(models.AbstractModel):
+    _name = "integration.connector.shopify"
+    _inherit = "integration.connector"
+    _description = "Shopify Connector"
+
+    _connector_name = "Shopify"
+    _connector_credentials = (
+        CredentialSpec(
+            "client_id",
+            "Client ID",
+            "In the Shopify Dev Dashboard: your app, Settings.",
+        ),
+        CredentialSpec(
+            "client_secret",
+            "Client secret",
+            "Beside the client ID. It also checks that notifications come from Shopify.",
+        ),
+        CredentialSpec(
+            "access_token",
+            "Access token",
+            "Only for an app made in the Shopify admin before 2026; it begins with shpat_.",
+            required=False,
+        ),
+    )
+    _connector_topics = webhook.TOPICS
+
+    # === HOOKS - OUTGOING === #
+
+    def _base_url(self, backend):
+        base_url = super()._base_url(backend)
+        oauth.refuse_foreign_host(base_url, backend.environment == "sandbox")
+        return base_url
+
+    def _auth_headers(self, backend):
+        if backend.shopify_auth == "legacy":
+            token = backend._credential("access_token")
+        else:
+            token = backend._token(ACCESS) or self._issue_token(backend, None)
+        return {"X-Shopify-Access-Token": token}
+
+    def _renew_auth(self, backend):
+        if backend.shopify_auth == "legacy":
+            return False
+        if backend.shopify_auth == "authorization_code" and not backend._token(REFRESH):
+            return False
+        self._issue_token(backend, backend._token(ACCESS))
+        return True
+
+    def _issue_token(self, backend, refused):
+        """Get an access token and store it; one worker at a time, the others take its token.
+
+        :param refused: the token that no longer works, or None.
+        :raises AuthError: when Shopify gives none; the text says what to do.
+        """
+        with self.env.registry.cursor() as cr:
+            cr.execute("SELECT pg_advisory_xact_lock(%s, %s)", [LOCK_TOKEN, backend.id])
+            fresh = backend.with_env(self.env(cr=cr))
+            token = fresh._token(ACCESS)
+            if token and token != refused:
+                return token
+            form = {
+                "client_id": fresh._credential("client_id"),
+                "client_secret": fresh._credential("client_secret"),
+            }
+            if fresh.shopify_auth == "client_credentials":
+                form["grant_type"] = "client_credentials"
+            else:
+                refresh_token = fresh._token(REFRESH)
+                if not refresh_token:
+                    raise AuthError(
+                        self.env._(
+                            "%s is not connected to Shopify, or the connection has expired. Open "
+                            "the backend and press Connect with Shopify.",
+                            backend.display_name,
+                        )
+                    )
+                form |= {"grant_type": "refresh_token", "refresh_token": refresh_token}
+            tokens = oauth.request_token(fresh._client(auth=dict), form)
+        self._keep_tokens(backend, tokens)
+        return tokens["access_token"]
+
+    def _keep_tokens(self, backend, tokens):
+        # the new refresh token first: without it the connection would be lost for good
+        if tokens["refresh_token"]:
+            backend._store_token(REFRESH, tokens["refresh_token"], tokens["refresh_expires_at"])
+        backend._store_token(ACCESS, tokens["access_token"], tokens["expires_at"])
+
+    def _complete_oauth(self, backend, parameters, redirect_uri):
+        """Exchange the code of an authorization callback for tokens.
+
+        :param dict parameters: the query Shopify called back with; its state is checked already.
+        :raises AuthError: when the query is not from Shopify, or Shopify gives no token.
+        :raises ConfigurationError: when it is about another shop.
+        """
+        if not oauth.is_signed_query(parameters, backend._credentials("client_secret")):
+            raise AuthError(
+                self.env._(
+                    "The answer is not signed with the client secret of this backend. Check the "
+                    "secret and press Connect with Shopify again."
+                )
+            )
+        shop = (parameters.get("shop") or "").lower()
+        base_url = self._base_url(backend)
+        sandbox = backend.environment == "sandbox"
+        expected = {base_url.split("://", 1)[1], backend.shopify_domain}
+        if not (oauth.is_shop_domain(shop) or sandbox) or shop not in expected:
+            raise ConfigurationError(
+                self.env._(
+                    "You gave access to the shop %(shop)s, but this backend belongs to "
+                    "%(expected)s. Log in to the right shop and press Connect with Shopify again.",
+                    shop=shop or "?",
+                    expected=base_url,
+                )
+            )
+        tokens = oauth.request_token(
+            backend._client(auth=dict),
+            {
+                "client_id": backend._credential("client_id"),
+                "client_secret": backend._credential("client_secret"),
+                "code": parameters.get("code") or "",
+                "redirect_uri": redirect_uri,
+                "expiring": "1",
+            },
+        )
+        self._keep_tokens(backend, tokens)
+
+    def _test_connection(self, backend):
+        answer = backend._shopify_client(note=False).execute("shop")
+        shop = answer.data.get("shop") or {}
+        scopes = (answer.data.get("currentAppInstallation") or {}).get("accessScopes")
+        missing = oauth.missing_scopes([row["handle"] for row in scopes or []])
+        if scopes is not None and missing:
+            raise ConfigurationError(
+                self.env._(
+                    "The app may not read everything that is needed. Missing access scopes: %s. "
+                    "Add them to the app in the Shopify Dev Dashboard, release the version, accept "
+                    "it in the shop, and press Test Connection again.",
+                    ", ".join(missing),
+                )
+            )
+        return self.env._(
+            'Connected to "%(name)s" (%(domain)s, %(currency)s).',
+            name=shop.get("name"),
+            domain=shop.get("myshopifyDomain"),
+            currency=shop.get("currencyCode"),
+        )
+
+    def _connected(self, backend):
+        client = backend._shopify_client(note=False)
+        answer = client.execute("shop")
+        shop = answer.data.get("shop") or {}
+        backend.write(
+            {
+                "shopify_api_version": answer.api_version,
+                "shopify_api_deprecated": answer.deprecated,
+                "shopify_domain": shop.get("myshopifyDomain"),
+                "shopify_shop_name": shop.get("name"),
+                "shopify_currency": shop.get("currencyCode"),
+                "shopify_timezone": shop.get("ianaTimezone"),
+            }
+        )
+        self._untaxed_tax(backend.company_id)
+        self._subscribe(backend, client)
+
+    def _subscribe(self, backend, client):
+        """Ask Shopify for notifications of our topics that it does not send to us yet.
+
+        Where Shopify refuses the address, orders still arrive by the schedule; the backend's
+        chatter says so.
+        """
+        uri = backend._webhook_url()
+        topics = {topic.replace("/", "_").upper(): topic for topic in webhook.TOPICS}
+        present, after = set(), None
+        while True:
+            page = client.execute(
+                "webhook_subscriptions", {"first": 100, "after": after, "topics": sorted(topics)}
+            ).data["webhookSubscriptions"]
+            present |= {row["topic"] for row in page["nodes"] if row["uri"] == uri}
+            if not page["pageInfo"]["hasNextPage"]:
+                break
+            after = page["pageInfo"]["endCursor"]
+        for topic, name in topics.items():
+            if topic in present:
+                continue
+            subscription = {"uri": uri, "format": "JSON"}
+            if name != "orders/edited":
+                # an edit's notification has no such fields at its top
+                subscription["includeFields"] = webhook.INCLUDE_FIELDS
+            answer = client.execute(
+                "webhook_subscription_create", {"topic": topic, "webhookSubscription": subscription}
+            )
+            try:
+                refuse_user_errors(
+                    answer.data.get("webhookSubscriptionCreate"),
+                    self.env._("send notifications of %(topic)s to %(uri)s", topic=name, uri=uri),
+                )
+            except RequestRefused as error:
+                backend.message_post(
+                    body=self.env._(
+                        "%(reason)s. Until this is solved, orders arrive only by the schedule of "
+                        "the flow. Shopify needs a public https address: check the system "
+                        "parameter web.base.url, then press Test Connection.",
+                        reason=error.message,
+                    )
+                )
+                return
+
+    # === HOOKS - INCOMING === #
+
+    def _verify_webhook(self, backend, headers, body):
+        webhook.verify(
+            headers, body, backend._credentials("client_secret"), backend.shopify_domain or ""
+        )
+
+    def _read_webhook_headers(self, backend, headers, body):
+        read = webhook.read_headers(headers)
+        if not read.topic:
+            raise WebhookRefused(self.env._("The notification does not say what it is about."))
+        if read.event_id:
+            return read
+        # without an id, equal bodies of one topic are the same event
+        event_id = f"{read.topic}:{hashlib.sha256(body).hexdigest()}"
+        return WebhookHeaders(read.topic, event_id, read.triggered_at)
+
+    def _parse_webhook(self, backend, topic, body):
+        if webhook.TOPICS.get(topic) != "order":
+            return Notification(None)
+        return Notification("order", webhook.read_order(topic, body))
+
+    # === MAPPING DEFAULTS === #
+
+    def _default_mapping(self, backend, kind, values):
+        """Recognise taxes: exactly one active sales tax with this percentage and position.
+
+        Taxes that a sales channel pays itself are left to a person: they belong to another account.
+        """
+        if kind != "tax":
+            return super()._default_mapping(backend, kind, values)
+        taxes = self.env["account.tax"].search(
+            [
+                *self.env["account.tax"]._check_company_domain(backend.company_id),
+                ("type_tax_use", "=", "sale"),
+                ("amount_type", "=", "percent"),
+            ]
+        ) - self._untaxed_tax(backend.company_id, create=False)
+        found = {}
+        for value in values:
+            percent, included = self._read_tax_key(value)
+            matching = taxes.filtered(
+                lambda tax, percent=percent, included=included: (
+                    Decimal(str(tax.amount)) == percent and tax.price_include == included
+                )
+            )
+            if percent is not None and len(matching) == 1:
+                found[value] = matching
+        return found
+
+    @api.model
+    def _read_tax_key(self, key):
+        """Return (percentage, included) of a mapping key; (None, False) when it has no rate."""
+        _title, rate, position = [*key.rsplit("|", 2), "", ""][:3]
+        try:
+            return Decimal(rate) * 100, position == "included"
+        except InvalidOperation:
+            return None, False
+
+    @api.model
+    def _untaxed_tax(self, company, create=True):
+        """Return the 0 % tax of lines without tax, made once per company.
+
+        Odoo keeps exact amounts of a line per tax, so a line without any tax could not have them.
+        An existing 0 % tax is not taken: it may mean an export or an exemption in tax reports.
+        """
+        Tax = self.env["account.tax"].with_company(company)
+        name = "0% (no tax in Shopify)"
+        domain = [
+            ("company_id", "=", company.id),
+            ("type_tax_use", "=", "sale"),
+            ("name", "=", name),
+        ]
+        tax = Tax.with_context(active_test=False, lang=None).search(domain, limit=1)
+        if tax or not create:
+            return tax
+        if not self.env["account.tax.group"].search_count(
+            self.env["account.tax.group"]._check_company_domain(company), limit=1
+        ):
+            raise ConfigurationError(
+                self.env._(
+                    "%s has no taxes yet. Choose its fiscal localization in the accounting "
+                    "settings, then press Test Connection again.",
+                    company.name,
+                )
+            )
+        return Tax.create(
+            {
+                "name": name,
+                "amount": 0,
+                "amount_type": "percent",
+                "type_tax_use": "sale",
+                "company_id": company.id,
+                "price_include_override": "tax_excluded",
+                "invoice_label": "",
+            }
+        )

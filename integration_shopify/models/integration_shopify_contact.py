@@ -1,0 +1,350 @@
+from dataclasses import dataclass
+
+from odoo import api, models
+
+from odoo.addons.integration_base.lib.errors import AmbiguousMatchError
+
+from ..lib import address as compare
+
+#: Resource code of the bindings of customers, and the external id of the placeholder.
+CUSTOMER = "customer"
+NOBODY = "without-personal-data"
+
+
+@dataclass
+class Party:
+    """Who an order belongs to.
+
+    :param key: equal for all orders of one person in a batch.
+    :param partner: ``res.partner``, empty until it is created.
+    """
+
+    key: str
+    partner: models.BaseModel
+    customer_id: str = ""
+    email: str = ""
+
+
+class _People:
+    """Which customer ids and e-mail addresses of a batch are one person."""
+
+    def __init__(self):
+        self._group = {}
+
+    def join(self, *names):
+        """Note that ``names`` (empty ones do not count) are the same person."""
+        names = [name for name in names if name]
+        groups = {self._group.get(name, name) for name in names}
+        if groups:
+            target = min(groups)
+            for name, group in self._group.items():
+                if group in groups:
+                    self._group[name] = target
+            self._group.update(dict.fromkeys(names, target))
+
+    def key(self, *names):
+        """Return what is equal for all names of a person; an empty text without a name."""
+        return next((self._group[name] for name in names if name), "")
+
+
+class IntegrationShopifyContact(models.AbstractModel):
+    """Finds or creates the contacts and addresses of a batch of orders.
+
+    A person is known by the binding of the Shopify customer, else by e-mail; never by name, since
+    two people may share one. Orders without any personal data (Shopify withholds it on some plans)
+    go to one placeholder contact per backend.
+    """
+
+    _name = "integration.shopify.contact"
+    _description = "Shopify Contact Matching"
+
+    # === MATCHING === #
+
+    @api.model
+    def _match(self, backend, items):
+        """Set ``item.values["party"]`` (:class:`Party`); reads only.
+
+        Items whose e-mail belongs to several contacts fail.
+        """
+        known = [item for item in items if not item.record]
+        for item in items:
+            if item.record:
+                item.values["party"] = Party(item.external_id, item.record.partner_id)
+        people = _People()
+        ids = []
+        for item in known:
+            data = item.data
+            customer_id = data.customer.id if data.customer else ""
+            email = compare.email(data.customer.email if data.customer else "")
+            email = email or compare.email(data.email)
+            people.join(customer_id, email)
+            ids.append((item, customer_id, email))
+        bound = self._bound(backend, {customer_id for _i, customer_id, _e in ids if customer_id})
+        by_email = self._by_email(backend, {email for _i, _c, email in ids if email})
+        found = {}
+        for item, customer_id, email in ids:
+            key, partner = people.key(customer_id, email), bound.get(customer_id)
+            if not partner and email:
+                partner = by_email.get(email)
+                if partner and len(partner) > 1:
+                    item.fail(self._ambiguous(item, email, partner))
+                    continue
+            if not key and self._is_nobody(item.data):
+                key, partner = NOBODY, bound.get(NOBODY)
+            # a buyer with a name or an address only cannot be recognised the next time
+            key = key or item.external_id
+            partner = found.setdefault(key, partner) if partner else found.get(key)
+            item.values["party"] = Party(
+                key, partner or self.env["res.partner"], customer_id, email
+            )
+        for item in known:
+            party = item.values.get("party")
+            if party and not party.partner and party.key in found:
+                party.partner = found[party.key]
+
+    @api.model
+    def _bound(self, backend, customer_ids):
+        """Return ``{customer id: contact}`` of linked customers, archived contacts left out."""
+        found = self.env["integration.binding"]._find(backend, CUSTOMER, [*customer_ids, NOBODY])
+        return {customer: partner for customer, partner in found.items() if partner.active}
+
+    @api.model
+    def _by_email(self, backend, emails):
+        """Return ``{e-mail: contacts}`` of the backend's company, addresses left out."""
+        if not emails:
+            return {}
+        Partner = self.env["res.partner"]
+        partners = Partner.search_fetch(
+            [
+                *Partner._check_company_domain(backend.company_id),
+                ("email_normalized", "in", list(emails)),
+                ("type", "=", "contact"),
+            ],
+            ["email_normalized"],
+            order="id",
+        )
+        return partners.grouped("email_normalized")
+
+    @api.model
+    def _is_nobody(self, data):
+        addresses = filter(None, (data.billingAddress, data.shippingAddress))
+        return not data.phone and all(compare.is_empty(address) for address in addresses)
+
+    @api.model
+    def _ambiguous(self, item, email, partners):
+        candidates = ", ".join(f"{partner.display_name} (ID {partner.id})" for partner in partners)
+        return AmbiguousMatchError(
+            self.env._(
+                "%(order)s: several contacts have the e-mail address %(email)s: %(candidates)s. "
+                "Merge them, or archive those that are not the customer, then press Retry.",
+                order=item.label,
+                email=email,
+                candidates=candidates,
+            )
+        )
+
+    # === WRITING === #
+
+    @api.model
+    def _ensure(self, backend, items):
+        """Create what is missing and set partner, invoice and delivery address of each order.
+
+        One create for all contacts of the batch, one for all addresses.
+
+        :param items: matched; ``item.values["order"]`` gets ``partner_id``,
+            ``partner_invoice_id`` and ``partner_shipping_id``.
+        """
+        places = self._places(items)
+        self._create_partners(backend, items, places)
+        self._create_addresses(items, places)
+
+    @api.model
+    def _places(self, items):
+        """Return ``(countries by code, states by (country code, code))`` of all addresses."""
+        addresses = [
+            address
+            for item in items
+            for address in (item.data.billingAddress, item.data.shippingAddress)
+            if address
+        ]
+        codes = {address.countryCodeV2 for address in addresses if address.countryCodeV2}
+        countries = self.env["res.country"].search([("code", "in", list(codes))])
+        state_codes = {address.provinceCode for address in addresses if address.provinceCode}
+        states = self.env["res.country.state"]
+        if state_codes:
+            states = states.search(
+                [("country_id", "in", countries.ids), ("code", "in", list(state_codes))]
+            )
+        return (
+            {country.code: country for country in countries},
+            {(state.country_id.code, state.code): state for state in states},
+        )
+
+    @api.model
+    def _create_partners(self, backend, items, places):
+        wanted = {}
+        for item in items:
+            party = item.values["party"]
+            if not party.partner:
+                wanted.setdefault(party.key, item)
+        partners = self.env["res.partner"].create(
+            [self._partner_values(backend, item, places) for item in wanted.values()]
+        )
+        created = dict(zip(wanted, partners, strict=True))
+        links, labels = {}, {}
+        for item in items:
+            party = item.values["party"]
+            party.partner = party.partner or created[party.key]
+            external_id = party.customer_id or (NOBODY if party.key == NOBODY else "")
+            if external_id:
+                links.setdefault(external_id, party.partner)
+                labels[external_id] = party.partner.name
+        self._bind(backend, links, labels)
+
+    @api.model
+    def _bind(self, backend, links, labels):
+        """Link customers to contacts, as far as neither side is linked already."""
+        Binding = self.env["integration.binding"]
+        known = Binding.search(
+            [
+                ("backend_id", "=", backend.id),
+                ("resource", "=", CUSTOMER),
+                "|",
+                ("external_id", "in", list(links)),
+                "&",
+                ("res_model", "=", "res.partner"),
+                ("res_id", "in", [partner.id for partner in links.values()]),
+            ]
+        )
+        by_customer = {binding.external_id: binding for binding in known}
+        taken = {binding.res_id for binding in known}
+        new = {}
+        for customer_id, partner in links.items():
+            if partner.id in taken:
+                continue
+            taken.add(partner.id)
+            if customer_id in by_customer:
+                # the contact it was linked to was archived or deleted
+                by_customer[customer_id].write({"res_id": partner.id})
+            else:
+                new[customer_id] = partner
+        if new:
+            Binding._bind(backend, CUSTOMER, new, labels)
+
+    @api.model
+    def _partner_values(self, backend, item, places):
+        data, party = item.data, item.values["party"]
+        if party.key == NOBODY:
+            return {
+                "name": self.env._("%s: customer without personal data", backend.name),
+                "company_id": backend.company_id.id,
+            }
+        address = next(
+            (
+                address
+                for address in (data.billingAddress, data.shippingAddress)
+                if address and not compare.is_empty(address)
+            ),
+            None,
+        )
+        name = (
+            (data.customer and compare.person(data.customer))
+            or (address and (compare.person(address) or address.company.strip()))
+            or party.email
+            or data.phone
+            or self.env._("Shopify customer")
+        )
+        values = {
+            "name": name,
+            "email": (data.customer and data.customer.email) or data.email or False,
+            "phone": data.phone or (address.phone if address else False),
+        }
+        if address:
+            values |= self._place_values(address, places)
+            values["company_name"] = address.company.strip() or False
+        return values
+
+    @api.model
+    def _place_values(self, address, places):
+        countries, states = places
+        country = countries.get(address.countryCodeV2)
+        state = states.get((address.countryCodeV2, address.provinceCode))
+        return {
+            "street": address.address1.strip() or False,
+            "street2": address.address2.strip() or False,
+            "zip": address.zip.strip() or False,
+            "city": address.city.strip() or False,
+            "country_id": country.id if country else False,
+            "state_id": state.id if state else False,
+        }
+
+    # === ADDRESSES === #
+
+    @api.model
+    def _create_addresses(self, items, places):
+        """Set the addresses of the orders; the same one is never stored twice for a contact."""
+        partners = self.env["res.partner"].union(*(i.values["party"].partner for i in items))
+        known = {}
+        for partner in partners:
+            for record in (*partner.child_ids, partner):
+                known[partner.id, self._record_key(record)] = record
+        wanted = {}
+        for item in items:
+            partner = item.values["party"].partner
+            for field, address, kind in (
+                ("partner_invoice_id", item.data.billingAddress, "invoice"),
+                ("partner_shipping_id", item.data.shippingAddress, "delivery"),
+            ):
+                if not address or compare.is_empty(address):
+                    continue
+                values = self._address_values(partner, address, places)
+                key = (partner.id, self._values_key(values))
+                item.values["order"][field] = key
+                if key not in known:
+                    both = key in wanted and wanted[key]["type"] != kind
+                    wanted[key] = {**values, "type": "other" if both else kind}
+        created = self.env["res.partner"].create(list(wanted.values()))
+        known |= dict(zip(wanted, created, strict=True))
+        for item in items:
+            order, partner = item.values["order"], item.values["party"].partner
+            order["partner_id"] = partner.id
+            invoice = known.get(order.get("partner_invoice_id"), partner)
+            order["partner_invoice_id"] = invoice.id
+            # without a delivery address (services, pick-up) the goods go to the invoice's
+            order["partner_shipping_id"] = known.get(order.get("partner_shipping_id"), invoice).id
+
+    @api.model
+    def _address_values(self, partner, address, places):
+        person = compare.person(address) or partner.name
+        company = address.company.strip()
+        own_company = partner.commercial_company_name or ""
+        if company and compare.normal(company) not in (
+            compare.normal(own_company),
+            compare.normal(person),
+        ):
+            person = f"{company}, {person}"
+        return {
+            "parent_id": partner.id,
+            "name": person,
+            "phone": address.phone or False,
+            "company_id": partner.company_id.id,
+            **self._place_values(address, places),
+        }
+
+    @api.model
+    def _record_key(self, partner):
+        return (
+            compare.normal(partner.name or partner.parent_id.name),
+            *(compare.normal(partner[name]) for name in ("street", "street2", "zip", "city")),
+            partner.country_id.id,
+            partner.state_id.id,
+        )
+
+    @api.model
+    def _values_key(self, values):
+        return (
+            compare.normal(values["name"]),
+            *(compare.normal(values[name]) for name in ("street", "street2", "zip", "city")),
+            values["country_id"],
+            values["state_id"],
+        )

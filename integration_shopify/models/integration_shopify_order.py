@@ -1,0 +1,913 @@
+import time
+from collections import OrderedDict, defaultdict
+from decimal import Decimal
+
+from odoo import api, models
+from odoo.fields import Command, Domain
+from odoo.tools import html2plaintext
+
+from odoo.addons.integration_base.lib.errors import (
+    AmbiguousMatchError,
+    ConfigurationError,
+    ConflictError,
+    IntegrationError,
+    InvalidPayloadError,
+    MappingError,
+    MissingValue,
+    NotReadyError,
+    RateLimitedError,
+)
+from odoo.addons.integration_base.lib.records import Change, ChangePage
+
+from ..lib import amounts, contract
+from ..lib.client import QueryTooExpensive, access_denied, denied_leaves
+
+#: Orders per call, and lines of each that come with it. One call may cost 1000 points. Counted as
+#: Shopify counts (1 per object, connections by the logarithm of their size) an order of 20 lines
+#: costs 93. Longer orders are read on by page. Where Shopify counts otherwise, it refuses without
+#: running anything, and half as much is asked for.
+ORDERS_PER_CALL = 10
+LINES_PER_ORDER = 20
+SHIPPING_LINES_PER_ORDER = 2
+LINES_PER_PAGE = 250
+CHANGES_PER_PAGE = 250
+#: What Shopify may withhold for privacy; everything else has to be there.
+PROTECTED_FIELDS = frozenset({"customer", "billingAddress", "shippingAddress", "email", "phone"})
+#: Bindings of product variants.
+VARIANT = "variant"
+
+
+class _Progress:
+    """Pages of long orders read so far, for when Shopify asks to slow down in the middle.
+
+    Without it an order with very many lines would start over again and again, and never fit into
+    the bucket. It lives in the worker's memory: losing it only costs a few calls.
+    """
+
+    LIMIT, SECONDS = 50, 900
+
+    def __init__(self):
+        self._kept = OrderedDict()
+
+    def keep(self, key, payload):
+        self._kept[key] = (time.monotonic(), payload)
+        while len(self._kept) > self.LIMIT:
+            self._kept.popitem(last=False)
+
+    def take(self, key, updated_at):
+        """Return the payload kept for this version of the order, or None."""
+        kept_at, payload = self._kept.pop(key, (0, None))
+        fresh = payload and time.monotonic() - kept_at < self.SECONDS
+        return payload if fresh and payload["updatedAt"] == updated_at else None
+
+
+_progress = _Progress()
+
+
+class IntegrationShopifyOrder(models.AbstractModel):
+    """Orders of a Shopify shop become confirmed sales orders, right to the cent."""
+
+    _name = "integration.shopify.order"
+    _inherit = "integration.resource"
+    _description = "Shopify Orders"
+
+    _resource_name = "Orders"
+    _resource_model = "sale.order"
+    _resource_contract = contract.Order
+    _resource_digest_exclude = frozenset({"updatedAt"})
+    _resource_batch_size = 50
+    _resource_interval_minutes = 5
+
+    # === HOOKS - READING === #
+
+    def _fetch(self, backend, external_ids):
+        """Read orders as they are now, a few per call.
+
+        When Shopify asks to slow down in the middle, what was read is returned, and the error
+        stands in the place of each other order; :meth:`_validate` raises it there.
+        """
+        client = backend._shopify_client()
+        pending = [
+            external_ids[start : start + ORDERS_PER_CALL]
+            for start in range(0, len(external_ids), ORDERS_PER_CALL)
+        ]
+        payloads = {}
+        while pending:
+            ids = pending.pop(0)
+            try:
+                self._fetch_some(backend, client, ids, payloads)
+            except QueryTooExpensive:
+                if len(ids) == 1:
+                    raise
+                half = len(ids) // 2
+                pending[:0] = [ids[:half], ids[half:]]
+            except RateLimitedError as error:
+                if not payloads:
+                    raise
+                rest = {gid for part in [ids, *pending] for gid in part} - payloads.keys()
+                payloads.update(dict.fromkeys(rest, error))
+                break
+        return payloads
+
+    def _fetch_some(self, backend, client, ids, payloads):
+        money = backend.shopify_currency_policy or "presentment"
+        answer = client.execute(
+            "orders",
+            {"ids": ids, "lines": LINES_PER_ORDER, "shippingLines": SHIPPING_LINES_PER_ORDER},
+            money=money,
+        )
+        withheld = denied_leaves(answer)
+        if any(not PROTECTED_FIELDS.intersection(path) for path in withheld):
+            raise access_denied(answer.errors)
+        limited = None
+        for order in answer.data.get("nodes") or []:
+            # a deleted order is null, an id of something else an empty object
+            if not order or not order.get("id"):
+                continue
+            try:
+                self._read_on(backend, client, order, money)
+                payloads[order["id"]] = order
+            except (NotReadyError, RateLimitedError) as error:
+                payloads[order["id"]] = error
+                limited = limited or (error if isinstance(error, RateLimitedError) else None)
+        if limited:
+            raise limited
+
+    def _read_on(self, backend, client, order, money):
+        """Read the lines beyond the first page, however many there are."""
+        key = (self.env.cr.dbname, backend.id, order["id"], money)
+        kept = _progress.take(key, order["updatedAt"])
+        if kept:
+            order.update({name: kept[name] for name in ("lineItems", "shippingLines")})
+        for document, name in (
+            ("order_lines", "lineItems"),
+            ("order_shipping_lines", "shippingLines"),
+        ):
+            connection, size = order[name], LINES_PER_PAGE
+            while (connection.get("pageInfo") or {}).get("hasNextPage"):
+                after = connection["pageInfo"]["endCursor"]
+                variables = {"id": order["id"], "first": size, "after": after}
+                try:
+                    page = client.execute(document, variables, money=money).data["order"]
+                except QueryTooExpensive:
+                    if size == 1:
+                        raise
+                    size //= 2
+                    continue
+                except RateLimitedError:
+                    _progress.keep(key, order)
+                    raise
+                if not page or page["updatedAt"] != order["updatedAt"]:
+                    raise NotReadyError(
+                        self.env._(
+                            "%s was changed while it was read; it is read again.", order["name"]
+                        ),
+                        retry_after=2,
+                    )
+                connection["nodes"] += page[name]["nodes"]
+                connection["pageInfo"] = page[name]["pageInfo"]
+
+    def _fetch_changes(self, backend, since, page):
+        # Shopify reads a time without Z in the shop's time zone, and would miss orders
+        query = f"updated_at:>='{since:%Y-%m-%dT%H:%M:%SZ}'" if since else None
+        orders = (
+            backend._shopify_client()
+            .execute("order_changes", {"first": CHANGES_PER_PAGE, "after": page, "query": query})
+            .data["orders"]
+        )
+        changes = [
+            Change(row["id"], contract.read_utc(row["updatedAt"]), row["name"])
+            for row in orders["nodes"]
+        ]
+        more = orders["pageInfo"]
+        return ChangePage(changes, more["endCursor"] if more["hasNextPage"] else None)
+
+    def _validate(self, backend, payload, label):
+        if isinstance(payload, IntegrationError):
+            raise payload
+        return super()._validate(backend, payload, label)
+
+    def _updated_at(self, data):
+        return data.updatedAt
+
+    def _label(self, data):
+        return data.name
+
+    # === HOOKS - MAPPING === #
+
+    def _map(self, backend, items):
+        for item in items:
+            self._skip_foreign(backend, item)
+        self._map_amounts(backend, self._open(items))
+        self._map_taxes(backend, self._open(items))
+        self._map_products(backend, self._open(items))
+        self._map_shipping(backend, self._open(items))
+        self._map_payment(backend, self._open(items))
+        self._map_header(backend, [item for item in items if item.alive])
+        self.env["integration.shopify.contact"]._match(backend, self._open(items))
+
+    @api.model
+    def _open(self, items):
+        """Items whose order is to be sold; a cancelled one needs no lines."""
+        return [item for item in items if item.alive and not item.data.cancelledAt]
+
+    @api.model
+    def _skip_foreign(self, backend, item):
+        data = item.data
+        if data.cancelledAt and not item.record:
+            item.skip(self.env._("%s was cancelled in Shopify before it came to Odoo.", data.name))
+        elif (
+            data.test
+            and not item.record
+            and backend.environment == "production"
+            and not backend.shopify_import_test_orders
+        ):
+            item.skip(
+                self.env._(
+                    "%s is a test order. To import such orders switch on Import Test Orders on "
+                    "the backend, then press Retry.",
+                    data.name,
+                )
+            )
+
+    @api.model
+    def _map_amounts(self, backend, items):
+        shop_money = backend.shopify_currency_policy == "shop"
+        codes = {
+            item.operation_id: item.data.currencyCode
+            if shop_money
+            else item.data.presentmentCurrencyCode
+            for item in items
+        }
+        currencies = {
+            currency.name: currency
+            for currency in self.env["res.currency"]
+            .with_context(active_test=False)
+            .search([("name", "in", list(set(codes.values())))])
+        }
+        for item in items:
+            code = codes[item.operation_id]
+            currency = currencies.get(code)
+            if not currency or not currency.active:
+                item.fail(
+                    ConfigurationError(
+                        self.env._(
+                            "%(order)s is in %(currency)s, which is not active in Odoo. Activate "
+                            "it under Accounting > Configuration > Currencies, give it a rate, "
+                            "then press Retry.",
+                            order=item.label,
+                            currency=code,
+                        )
+                    )
+                )
+                continue
+            found = amounts.compute(item.data, code, currency.decimal_places)
+            item.values.update(amounts=found, currency=currency, order={})
+            if found.problem:
+                item.fail(
+                    InvalidPayloadError(
+                        self.env._(
+                            "%(order)s was not imported, because Shopify's figures do not add up "
+                            "in %(currency)s: %(problem)s. Compare the order in Shopify; if it is "
+                            "right there, show this to your integrator.",
+                            order=item.label,
+                            currency=code,
+                            problem=found.problem,
+                        ),
+                        problems=[("currentTotalPriceSet", found.problem)],
+                    )
+                )
+            elif self._is_finer(found, currency):
+                item.fail(
+                    ConfigurationError(
+                        self.env._(
+                            "%(order)s has amounts that Odoo would round: %(currency)s is rounded "
+                            "to %(rounding)s. Set its Rounding Factor to what Shopify uses under "
+                            "Accounting > Configuration > Currencies, then press Retry.",
+                            order=item.label,
+                            currency=code,
+                            rounding=currency.rounding,
+                        )
+                    )
+                )
+
+    @api.model
+    def _is_finer(self, found, currency):
+        step = Decimal(str(currency.rounding))
+        return any(
+            amount % step
+            for line in found.lines
+            for amount in (line.untaxed, *(tax.amount for tax in line.taxes))
+        )
+
+    @api.model
+    def _map_taxes(self, backend, items):
+        """Set ``item.values["taxes"]``: ``{tax key: account.tax}``."""
+        wanted = {
+            tax.key: tax.label
+            for item in items
+            for line in item.values["amounts"].lines
+            for tax in line.taxes
+        }
+        mapped = self.env["integration.mapping"]._values(backend, "tax", wanted) if wanted else {}
+        for item in items:
+            missing, wrong = {}, {}
+            for line in item.values["amounts"].lines:
+                for tax in line.taxes:
+                    value = MissingValue("tax", tax.key, tax.label)
+                    if tax.key not in mapped:
+                        # a tax of 0.00 changes nothing: it is offered for mapping, not needed
+                        (missing if tax.amount else {}).setdefault(tax.key, value)
+                        if not tax.amount and value not in item.seen:
+                            item.seen.append(value)
+                    elif self._tax_problem(mapped[tax.key], item.values["amounts"], tax):
+                        wrong[tax.key] = value
+            item.values["taxes"] = mapped
+            if missing:
+                item.fail(self._missing_taxes(item, list(missing.values())))
+            elif wrong:
+                value = next(iter(wrong.values()))
+                problem = self._tax_problem(mapped[value.value], item.values["amounts"], None)
+                item.fail(MappingError(f"{item.label}: {problem}", missing=list(wrong.values())))
+
+    @api.model
+    def _missing_taxes(self, item, missing):
+        return MappingError(
+            self.env._(
+                "%(order)s: these taxes of Shopify are not known in Odoo yet: %(taxes)s. Choose "
+                "the Odoo tax of each under Value Mappings of the backend; the order is then "
+                "imported by itself.",
+                order=item.label,
+                taxes=", ".join(value.label for value in missing),
+            ),
+            missing=missing,
+        )
+
+    @api.model
+    def _tax_problem(self, tax, found, of_shopify):
+        """Return why the mapped tax cannot carry the amounts, or an empty text."""
+        if tax.amount_type == "group":
+            return self.env._(
+                "%s is a group of taxes. Choose a single tax for it under Value Mappings.",
+                tax.display_name,
+            )
+        if tax.price_include == found.taxes_included or (of_shopify and not of_shopify.amount):
+            return ""
+        if found.taxes_included:
+            return self.env._(
+                "the prices of this order include tax, but the Odoo tax %s is added on top of "
+                "prices. Make a copy of it with Included in Price set to Tax Included, and choose "
+                "the copy under Value Mappings of the backend.",
+                tax.display_name,
+            )
+        return self.env._(
+            "the prices of this order are without tax, but the Odoo tax %s is included in "
+            "prices. Make a copy of it with Included in Price set to Tax Excluded, and choose the "
+            "copy under Value Mappings of the backend.",
+            tax.display_name,
+        )
+
+    @api.model
+    def _map_products(self, backend, items):
+        """Set ``item.values["products"]``: ``{line id: product.product}``."""
+        goods = [
+            (item, line)
+            for item in items
+            for line in item.values["amounts"].lines
+            if line.kind == "product"
+        ]
+        bound = self._bound_variants(backend, {line.variant_id for _i, line in goods})
+        unbound = [line for _i, line in goods if line.variant_id not in bound]
+        by_sku, by_barcode = self._search_products(
+            backend,
+            {line.sku for line in unbound if line.sku},
+            {code for line in unbound for code in (line.barcode, line.sku) if code},
+        )
+        failures = defaultdict(list)
+        for item, line in goods:
+            candidates = (
+                bound.get(line.variant_id)
+                or by_sku.get(line.sku)
+                or by_barcode.get(line.sku)
+                or by_barcode.get(line.barcode)
+            )
+            if candidates and len(candidates) == 1:
+                item.values.setdefault("products", {})[line.external_id] = candidates
+            else:
+                failures[item.operation_id].append((line, candidates))
+        for item in items:
+            item.values.setdefault("products", {})
+            if failures[item.operation_id]:
+                item.fail(self._product_error(item, failures[item.operation_id]))
+
+    @api.model
+    def _bound_variants(self, backend, variant_ids):
+        variant_ids.discard("")
+        if not variant_ids:
+            return {}
+        return {
+            variant: product
+            for variant, product in self.env["integration.binding"]
+            ._find(backend, VARIANT, list(variant_ids))
+            .items()
+            if product.active
+        }
+
+    @api.model
+    def _search_products(self, backend, skus, barcodes):
+        Product = self.env["product.product"]
+        if not skus and not barcodes:
+            return {}, {}
+        products = Product.search_fetch(
+            Domain(Product._check_company_domain(backend.company_id))
+            & (Domain("default_code", "in", list(skus)) | Domain("barcode", "in", list(barcodes))),
+            ["default_code", "barcode"],
+        )
+        by_sku = products.filtered(lambda p: p.default_code in skus).grouped("default_code")
+        by_barcode = products.filtered(lambda p: p.barcode in barcodes).grouped("barcode")
+        return by_sku, by_barcode
+
+    @api.model
+    def _product_error(self, item, failures):
+        line, candidates = failures[0]
+        if candidates:
+            return AmbiguousMatchError(
+                self.env._(
+                    '%(order)s, line "%(line)s": several products have the SKU %(sku)s: '
+                    "%(candidates)s. Leave the internal reference on the right one only, then "
+                    "press Retry.",
+                    order=item.label,
+                    line=line.name,
+                    sku=line.sku or line.barcode,
+                    candidates=", ".join(
+                        f"{product.display_name} (ID {product.id})" for product in candidates
+                    ),
+                )
+            )
+        without = [line for line, _candidates in failures if not line.sku and not line.barcode]
+        if without:
+            return ConfigurationError(
+                self.env._(
+                    '%(order)s, line "%(line)s": the product has neither a SKU nor a barcode in '
+                    "Shopify, so it cannot be found in Odoo. Give the variant in Shopify a SKU "
+                    "that is the internal reference of a product in Odoo, then press Retry.",
+                    order=item.label,
+                    line=without[0].name,
+                )
+            )
+        listed = "; ".join(
+            f'line "{line.name}", SKU {line.sku or line.barcode}' for line, _candidates in failures
+        )
+        return ConfigurationError(
+            self.env._(
+                "%(order)s: no active product in Odoo has the SKU of %(lines)s. Create the product "
+                "with the internal reference %(sku)s, or put that reference (or barcode) on an "
+                "existing one, then press Retry.",
+                order=item.label,
+                lines=listed,
+                sku=", ".join(dict.fromkeys(row.sku or row.barcode for row, _found in failures)),
+            )
+        )
+
+    @api.model
+    def _map_shipping(self, backend, items):
+        """Set ``item.values["carriers"]``: ``{shipping code: delivery.carrier}``."""
+        wanted = {
+            line.shipping_code: line.name
+            for item in items
+            for line in item.values["amounts"].lines
+            if line.kind == "shipping"
+        }
+        mapped = self._optional(backend, "shipping_method", wanted)
+        for item in items:
+            item.values["carriers"] = mapped
+            for line in item.values["amounts"].lines:
+                if line.kind == "shipping" and line.shipping_code not in mapped:
+                    item.seen.append(MissingValue("shipping_method", line.shipping_code, line.name))
+
+    @api.model
+    def _map_payment(self, backend, items):
+        wanted = {name: name for item in items for name in item.data.paymentGatewayNames}
+        mapped = self._optional(backend, "payment_method", wanted)
+        for item in items:
+            item.values["journals"] = [
+                mapped[name] for name in item.data.paymentGatewayNames if name in mapped
+            ]
+            item.seen += [
+                MissingValue("payment_method", name, name)
+                for name in item.data.paymentGatewayNames
+                if name not in mapped
+            ]
+
+    @api.model
+    def _optional(self, backend, kind, wanted):
+        if not wanted:
+            return {}
+        return self.env["integration.mapping"]._values(backend, kind, wanted)
+
+    @api.model
+    def _map_header(self, backend, items):
+        rows = self.env["integration.field.mapping"]._values_in(
+            backend, "order", [(item.data, bool(item.record)) for item in items]
+        )
+        for item, row in zip(items, rows, strict=True):
+            item.values["header"] = row
+
+    # === HOOKS - MATCHING AND WRITING === #
+
+    def _find_existing(self, backend, items):
+        """Adopt the sales order that this Shopify order made before its link was lost."""
+        urls = {self._admin_url(backend, item.external_id): item for item in items}
+        orders = self.env["sale.order"].search(
+            [("company_id", "=", backend.company_id.id), ("shopify_url", "in", list(urls))]
+        )
+        for url, found in orders.grouped("shopify_url").items():
+            if len(found) > 1:
+                urls[url].fail(
+                    AmbiguousMatchError(
+                        self.env._(
+                            "%(order)s: several sales orders belong to it: %(found)s. Delete the "
+                            "draft or cancelled ones that are too many, then press Retry.",
+                            order=urls[url].label,
+                            found=", ".join(found.mapped("name")),
+                        )
+                    )
+                )
+            else:
+                urls[url].record = found
+
+    def _apply(self, backend, items):
+        items = [item for item in items if item.alive]
+        new = [item for item in items if not item.record]
+        self._create_orders(backend, new)
+        for item in items:
+            if item not in new:
+                self._update_order(backend, item)
+
+    @api.model
+    def _create_orders(self, backend, items):
+        if not items:
+            return
+        self.env["integration.shopify.contact"]._ensure(backend, items)
+        pricelists = self._pricelists(backend, items)
+        tags = self._tags(items)
+        untaxed = self.env["integration.connector.shopify"]._untaxed_tax(backend.company_id)
+        vals_list = []
+        for item in items:
+            lines = self._line_values(backend, item, untaxed)
+            vals = {
+                **{name: value for name, value in item.values["header"].items() if value},
+                **item.values["order"],
+                **self._order_values(backend, item, pricelists),
+                "tag_ids": [Command.set([tags[name].id for name in item.data.tags])],
+                "order_line": [Command.create(line) for line in lines],
+            }
+            vals_list.append(vals)
+        orders = self.env["sale.order"].create(vals_list)
+        for item, order in zip(items, orders, strict=True):
+            item.record = order
+            self._check_totals(item, order)
+        orders.with_context(integration_keep_order_date=True).action_confirm()
+
+    @api.model
+    def _order_values(self, backend, item, pricelists):
+        data = item.data
+        carriers = [
+            item.values["carriers"].get(line.shipping_code, backend.shopify_carrier_id)
+            for line in item.values["amounts"].lines
+            if line.kind == "shipping"
+        ]
+        carrier = next((carrier for carrier in carriers if carrier), None)
+        vals = {
+            "company_id": backend.company_id.id,
+            "date_order": data.processedAt,
+            "pricelist_id": pricelists[item.values["currency"].id],
+            "carrier_id": carrier.id if carrier else False,
+            "shopify_url": self._admin_url(backend, item.external_id),
+            # nobody has to sign or pay again in the portal what was bought in the shop
+            "require_signature": False,
+            "require_payment": False,
+        }
+        if backend.shopify_team_id:
+            vals["team_id"] = backend.shopify_team_id.id
+        if backend.shopify_warehouse_id:
+            vals["warehouse_id"] = backend.shopify_warehouse_id.id
+        if item.values["journals"]:
+            methods = item.values["journals"][0].inbound_payment_method_line_ids
+            vals["preferred_payment_method_line_id"] = methods[:1].id
+        partner = item.values["party"].partner
+        # else Odoo would take the user the job runs as
+        vals["user_id"] = partner.user_id.id or partner.commercial_partner_id.user_id.id
+        return vals
+
+    @api.model
+    def _admin_url(self, backend, external_id):
+        domain = backend.shopify_domain or (backend.base_url or "").split("://")[-1]
+        return f"https://{domain}/admin/orders/{external_id.rsplit('/', 1)[-1]}"
+
+    @api.model
+    def _pricelists(self, backend, items):
+        """Return ``{currency id: pricelist id or False}``.
+
+        An order's currency is that of its pricelist, else the company's. Pricelists of our own
+        have no rules and are not shown in the shop, so nobody's price rules touch the order.
+        """
+        currencies = self.env["res.currency"].union(*(item.values["currency"] for item in items))
+        found = {backend.company_id.currency_id.id: False}
+        foreign = currencies - backend.company_id.currency_id
+        if not foreign:
+            return found
+        Binding = self.env["integration.binding"]
+        known = Binding._find(backend, "pricelist", foreign.mapped("name"))
+        missing = foreign.filtered(lambda currency: currency.name not in known)
+        created = self.env["product.pricelist"].create(
+            [
+                {
+                    "name": f"{backend.name} ({currency.name})",
+                    "currency_id": currency.id,
+                    "company_id": backend.company_id.id,
+                    # after all others: it is nobody's default
+                    "sequence": 10000,
+                }
+                for currency in missing
+            ]
+        )
+        new = dict(zip(missing.mapped("name"), created, strict=True))
+        if new:
+            Binding._bind(backend, "pricelist", new)
+        known |= new
+        return found | {currency.id: known[currency.name].id for currency in foreign}
+
+    @api.model
+    def _tags(self, items):
+        """Return ``{name: crm.tag}`` of all tags of the batch."""
+        names = {name for item in items for name in item.data.tags}
+        if not names:
+            return {}
+        Tag = self.env["crm.tag"]
+        tags = {tag.name: tag for tag in Tag.search([("name", "in", list(names))])}
+        missing = sorted(names - tags.keys())
+        created = Tag.create([{"name": name} for name in missing])
+        return tags | dict(zip(missing, created, strict=True))
+
+    # === LINES === #
+
+    @api.model
+    def _line_values(self, backend, item, untaxed):
+        """Return the values of the order's lines, in Shopify's order."""
+        return [
+            {"sequence": 10 + position, **self._values_of_line(backend, item, line, untaxed)}
+            for position, line in enumerate(item.values["amounts"].lines)
+        ]
+
+    @api.model
+    def _values_of_line(self, backend, item, line, untaxed):
+        booked = {}
+        for tax in line.taxes:
+            mapped = item.values["taxes"].get(tax.key)
+            if mapped:
+                booked[mapped.id] = booked.get(mapped.id, Decimal(0)) + tax.amount
+        booked = booked or {untaxed.id: Decimal(0)}
+        price, discount = float(line.price_unit), float(line.discount)
+        quantity, base = float(line.quantity), float(line.untaxed)
+        return {
+            "product_id": self._product_of_line(backend, item, line).id,
+            "name": line.name,
+            "product_uom_qty": quantity,
+            "price_unit": price,
+            "discount": discount,
+            "tax_ids": [Command.set(sorted(booked))],
+            "is_delivery": line.kind == "shipping",
+            "shopify_line_id": line.external_id,
+            # Odoo takes these amounts as they are while price, discount and quantity stay as
+            # noted here, also on the invoice.
+            "extra_tax_data": {
+                "currency_id": item.values["currency"].id,
+                "price_unit": price,
+                "discount": discount,
+                "quantity": quantity,
+                "rate": 1.0,
+                "manual_total_excluded_currency": base,
+                "manual_total_excluded": base,
+                "manual_tax_amounts": {
+                    str(tax_id): {
+                        "base_amount_currency": base,
+                        "base_amount": base,
+                        "tax_amount_currency": float(amount),
+                        "tax_amount": float(amount),
+                    }
+                    for tax_id, amount in sorted(booked.items())
+                },
+            },
+        }
+
+    @api.model
+    def _product_of_line(self, backend, item, line):
+        if line.kind == "product":
+            return item.values["products"][line.external_id]
+        if line.kind == "shipping":
+            carrier = item.values["carriers"].get(line.shipping_code, backend.shopify_carrier_id)
+            return carrier.product_id or backend._shopify_product("shipping")
+        return backend._shopify_product("fee" if line.kind == "duty" else line.kind)
+
+    @api.model
+    def _check_totals(self, item, order):
+        """Compare the order in Odoo with Shopify's totals.
+
+        :raises ConflictError: naming each line that differs and by how much. Nothing is rounded
+            away: the transaction is rolled back and the order waits for a person.
+        """
+        found, currency = item.values["amounts"], item.values["currency"]
+        lines = order.order_line.filtered("shopify_line_id")
+        if order.order_line - lines:
+            # somebody added lines in Odoo; ours still have to be right
+            present = (
+                sum(lines.mapped("price_subtotal")),
+                sum(lines.mapped("price_tax")),
+                sum(lines.mapped("price_total")),
+            )
+        else:
+            present = (order.amount_untaxed, order.amount_tax, order.amount_total)
+        wanted = (found.untaxed, found.tax, found.total)
+        if order.currency_id == currency and not any(
+            currency.compare_amounts(is_, float(should))
+            for is_, should in zip(present, wanted, strict=True)
+        ):
+            return
+        by_id = {line.shopify_line_id: line for line in lines}
+        details = []
+        for line in found.lines:
+            odoo = by_id.get(line.external_id)
+            total = odoo.price_total if odoo else 0.0
+            if currency.compare_amounts(total, float(line.total)):
+                details.append(
+                    self.env._(
+                        'line "%(line)s": %(odoo)s in Odoo, %(shopify)s in Shopify',
+                        line=line.name,
+                        odoo=currency.round(total),
+                        shopify=line.total,
+                    )
+                )
+        raise ConflictError(
+            self.env._(
+                "%(order)s was not imported: Odoo computes untaxed %(untaxed)s, tax %(tax)s, total "
+                "%(total)s %(currency)s, Shopify says %(w_untaxed)s, %(w_tax)s, %(w_total)s. "
+                "%(details)s Check the taxes mapped for this shop and the rounding of the "
+                "currency, then press Retry.",
+                order=item.label,
+                currency=order.currency_id.name,
+                untaxed=present[0],
+                tax=present[1],
+                total=present[2],
+                w_untaxed=found.untaxed,
+                w_tax=found.tax,
+                w_total=found.total,
+                details="; ".join(details) + "." if details else "",
+            )
+        )
+
+    # === UPDATES === #
+
+    @api.model
+    def _update_order(self, backend, item):
+        """Bring a sales order made before in line with Shopify, as far as that still goes."""
+        order = item.record
+        self._update_header(item, order)
+        if item.data.cancelledAt:
+            self._cancel_order(item, order)
+        elif order.state == "cancel":
+            item.notes.append(
+                self.env._(
+                    "The sales order %s is cancelled in Odoo, so only its header was updated.",
+                    order.name,
+                )
+            )
+        else:
+            self._update_addresses(backend, item, order)
+            self._update_lines(backend, item, order)
+
+    @api.model
+    def _update_header(self, item, order):
+        vals = {}
+        for name, value in item.values["header"].items():
+            present = order[name]
+            if order._fields[name].type == "html":
+                differs = html2plaintext(present or "") != html2plaintext(value or "")
+            else:
+                differs = (present or False) != (value or False)
+            if differs:
+                vals[name] = value
+        # tags are added and never removed: Odoo cannot know who put the others there
+        tags = [tag for name, tag in self._tags([item]).items() if tag not in order.tag_ids]
+        if tags:
+            vals["tag_ids"] = [Command.link(tag.id) for tag in tags]
+        if vals:
+            order.write(vals)
+
+    @api.model
+    def _started(self, order):
+        """Whether goods or an invoice of the order went out, so that it can no longer change."""
+        return any(line.qty_delivered or line.qty_invoiced for line in order.order_line) or any(
+            picking.state == "done" for picking in order.picking_ids
+        )
+
+    @api.model
+    def _cancel_order(self, item, order):
+        if order.state == "cancel":
+            return
+        if self._started(order):
+            raise ConflictError(
+                self.env._(
+                    "%(order)s was cancelled in Shopify, but %(sale)s is delivered or invoiced in "
+                    "Odoo, at least in part. Make a return and a credit note for what went out, "
+                    "cancel the rest, then set this operation aside.",
+                    order=item.label,
+                    sale=order.name,
+                )
+            )
+        if order.locked:
+            order.action_unlock()
+        order.action_cancel()
+        reason = item.data.cancelReason.lower()
+        order.message_post(
+            body=self.env._(
+                "Cancelled in Shopify (reason: %s).", reason or self.env._("none given")
+            )
+        )
+
+    @api.model
+    def _update_addresses(self, backend, item, order):
+        if self._started(order):
+            return
+        contacts = self.env["integration.shopify.contact"]
+        contacts._create_addresses([item], contacts._places([item]))
+        vals = {
+            name: item.values["order"][name]
+            for name in ("partner_invoice_id", "partner_shipping_id")
+            if order[name].id != item.values["order"][name]
+        }
+        if vals:
+            order.with_context(update_delivery_shipping_partner=True).write(vals)
+
+    @api.model
+    def _update_lines(self, backend, item, order):
+        untaxed = self.env["integration.connector.shopify"]._untaxed_tax(backend.company_id)
+        wanted = {
+            vals["shopify_line_id"]: vals for vals in self._line_values(backend, item, untaxed)
+        }
+        present = {line.shopify_line_id: line for line in order.order_line if line.shopify_line_id}
+        commands = []
+        for line_id, vals in wanted.items():
+            line = present.get(line_id)
+            if not line:
+                commands.append(Command.create(vals))
+            elif self._line_differs(line, vals):
+                # a product somebody exchanged in Odoo stays, as does a description
+                kept = {"product_id", "name", "sequence"}
+                commands.append(
+                    Command.update(
+                        line.id, {name: value for name, value in vals.items() if name not in kept}
+                    )
+                )
+        for line_id, line in present.items():
+            if line_id not in wanted and line.product_uom_qty:
+                if line.is_delivery or order.state == "draft":
+                    commands.append(Command.delete(line.id))
+                else:
+                    commands.append(
+                        Command.update(line.id, {"product_uom_qty": 0, "extra_tax_data": False})
+                    )
+        if not commands:
+            return
+        if self._started(order):
+            raise ConflictError(
+                self.env._(
+                    "%(order)s was changed in Shopify (total now %(total)s %(currency)s), but "
+                    "%(sale)s (total %(present)s) is delivered or invoiced in Odoo, at least in "
+                    "part. Nothing was changed. Make the return, credit note or extra order by "
+                    "hand, then set this operation aside.",
+                    order=item.label,
+                    total=item.values["amounts"].total,
+                    currency=item.values["currency"].name,
+                    sale=order.name,
+                    present=order.amount_total,
+                )
+            )
+        locked = order.locked
+        if locked:
+            order.action_unlock()
+        order.write({"order_line": commands})
+        self._check_totals(item, order)
+        if locked:
+            order.action_lock()
+
+    @api.model
+    def _line_differs(self, line, vals):
+        tax_ids = vals["tax_ids"][0][2]
+        return (
+            line.product_uom_qty != vals["product_uom_qty"]
+            or line.price_unit != vals["price_unit"]
+            or line.discount != vals["discount"]
+            or sorted(line.tax_ids.ids) != tax_ids
+            or line.extra_tax_data != vals["extra_tax_data"]
+        )

@@ -1,0 +1,52 @@
+from odoo import fields, models
+
+
+class SaleOrderLine(models.Model):
+    _inherit = "sale.order.line"
+
+    shopify_line_id = fields.Char(
+        readonly=True, copy=False, help="Id of the order line in Shopify."
+    )
+
+    def _prepare_invoice_line(self, **optional_values):
+        """Give an invoice of a part of the line its share of the exact amounts.
+
+        Odoo takes the amounts of ``extra_tax_data`` only for the whole quantity. A part gets what
+        is due up to and with it less what is due up to before it, so that all parts sum to the
+        whole whatever their sizes.
+        """
+        values = super()._prepare_invoice_line(**optional_values)
+        exact = self.extra_tax_data
+        if (
+            not self.shopify_line_id
+            or not exact
+            or not values.get("extra_tax_data")
+            or not self.product_uom_qty
+            or exact.get("quantity") != self.product_uom_qty
+            or values.get("quantity") == self.product_uom_qty
+        ):
+            return values
+        before, part = self.qty_invoiced, values["quantity"]
+
+        def share(amount):
+            due = (amount * invoiced / self.product_uom_qty for invoiced in (before, before + part))
+            first, last = (self.currency_id.round(value) for value in due)
+            return self.currency_id.round(last - first)
+
+        base = share(exact["manual_total_excluded_currency"])
+        values["extra_tax_data"] = {
+            **exact,
+            "quantity": part,
+            "manual_total_excluded_currency": base,
+            "manual_total_excluded": base,
+            "manual_tax_amounts": {
+                tax_id: {
+                    "base_amount_currency": base,
+                    "base_amount": base,
+                    "tax_amount_currency": share(row["tax_amount_currency"]),
+                    "tax_amount": share(row["tax_amount_currency"]),
+                }
+                for tax_id, row in exact["manual_tax_amounts"].items()
+            },
+        }
+        return values
