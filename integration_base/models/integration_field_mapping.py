@@ -32,12 +32,13 @@ class IntegrationFieldMapping(models.Model):
     external_path = fields.Char(
         required=True, help="Path in the external record, e.g. customer.note or tags."
     )
+    res_model = fields.Char(compute="_compute_res_model")
     field_id = fields.Many2one(
         "ir.model.fields",
         string="Odoo Field",
         required=True,
         ondelete="cascade",
-        domain="[('store', '=', True), ('readonly', '=', False)]",
+        domain="[('model', '=', res_model), ('store', '=', True), ('readonly', '=', False)]",
     )
     converter = fields.Selection(
         [
@@ -67,6 +68,12 @@ class IntegrationFieldMapping(models.Model):
         "(connector, resource, COALESCE(backend_id, 0), field_id)",
         "This Odoo field already has a row.",
     )
+
+    @api.depends("connector", "resource")
+    def _compute_res_model(self):
+        for mapping in self:
+            name = f"integration.{mapping.connector}.{mapping.resource}"
+            mapping.res_model = name in self.env and self.env[name]._resource_model
 
     @api.constrains("backend_id", "connector")
     def _check_connector(self):

@@ -11,12 +11,27 @@ class IntegrationImportNow(models.TransientModel):
     _name = "integration.import.now"
     _description = "Import One Record"
 
+    backend_id = fields.Many2one("integration.backend")
     flow_id = fields.Many2one(
-        "integration.flow", required=True, domain=[("direction", "=", "in")]
+        "integration.flow",
+        string="What",
+        required=True,
+        compute="_compute_flow_id",
+        store=True,
+        precompute=True,
+        readonly=False,
+        domain="[('backend_id', '=', backend_id), ('direction', '=', 'in')]",
     )
     reference = fields.Char(
         required=True, help="Its number or id in the external system, e.g. #1001."
     )
+
+    @api.depends("backend_id")
+    def _compute_flow_id(self):
+        for wizard in self:
+            flows = wizard.backend_id.flow_ids.filtered(lambda flow: flow.direction == "in")
+            if wizard.flow_id not in flows:
+                wizard.flow_id = flows.filtered("enabled")[:1]
 
     def action_import(self):
         """Import the record in the foreground and show what became of it."""
