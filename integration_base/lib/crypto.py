@@ -11,8 +11,8 @@ _TOKEN = re.compile(r"v1:([0-9a-f]{8}):(\S+)", re.ASCII)
 # 32 bytes. Python's decoder would also take what it does not understand.
 _KEY = re.compile(r"[A-Za-z0-9_-]{43}=", re.ASCII)
 _HOW_TO = (
-    "Set integration_secret_keys in the server's configuration (several keys are separated by "
-    "commas, the newest first)."
+    "Set encryption_key in the section [integration] of the Odoo configuration file (several keys "
+    "are separated by commas, the newest first) and restart."
 )
 
 
@@ -35,7 +35,7 @@ def load_keys(text: str | None) -> list[str]:
     for number, key in enumerate(keys, start=1):
         if not _KEY.fullmatch(key):
             raise ConfigurationError(
-                f"Key number {number} of integration_secret_keys is not valid: it must be 32 bytes "
+                f"Key number {number} of encryption_key is not valid: it must be 32 bytes "
                 f"in URL-safe base64 (44 characters, the last one is =). {_HOW_TO}"
             )
     return keys
@@ -101,8 +101,8 @@ class SecretBox:
         if found[1] not in self._fernets:
             raise ConfigurationError(
                 f"A stored credential was encrypted with the key {found[1]}, which is not among "
-                f"the configured keys. Add that key to integration_secret_keys again, or enter "
-                f"the credential anew."
+                f"the configured keys. Add that key to encryption_key (section [integration]) "
+                f"again, or enter the credential anew."
             )
         return found[1], found[2].encode("ascii")
 

@@ -20,7 +20,6 @@ from collections.abc import Callable, Collection, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -207,7 +206,7 @@ class HttpClient:
         self._redactor = redactor or Redactor()
         self._classify = classify
         self._ca_bundle = ca_bundle
-        self._session = self._new_session()
+        self._adapter = _Adapter(_tls_context(ca_bundle))
 
     def __enter__(self) -> "HttpClient":
         return self
@@ -217,7 +216,7 @@ class HttpClient:
 
     def close(self) -> None:
         """Close the connections."""
-        self._session.close()
+        self._adapter.close()
 
     def request(
         self,
@@ -287,9 +286,9 @@ class HttpClient:
         redactor = self._redactor.with_secrets(value for value in values if len(value) >= 6)
         url = self._url(path)
         try:
-            prepared = self._session.prepare_request(
-                requests.Request(method, url, headers=sent, params=params, data=data)
-            )
+            prepared = requests.Request(
+                method, url, headers=sent, params=params, data=data
+            ).prepare()
             # What http.client would find out when half of the request is sent.
             "".join(map(str, prepared.headers.values())).encode("latin-1")
             valid = True
@@ -303,7 +302,10 @@ class HttpClient:
                 f"backend again, without line breaks or special characters."
             )
         return _Call(
-            prepared, label or "", redactor, frozenset(name.lower() for name in credentials)
+            prepared,
+            redactor.text(label or ""),
+            redactor,
+            frozenset(name.lower() for name in credentials),
         )
 
     def _url(self, path: str) -> str:
@@ -316,18 +318,6 @@ class HttpClient:
             f"({self._redactor.text(_host(path) or 'unknown')}). It was not called, because the "
             f"credentials of {self.host} must not go there. Tell your integrator.",
         )
-
-    def _new_session(self) -> requests.Session:
-        session = requests.Session()
-        # Neither proxies nor .netrc passwords nor certificates from the environment.
-        session.trust_env = False
-        session.verify = self._ca_bundle or True
-        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        session.headers.clear()
-        session.adapters.clear()
-        adapter = _Adapter(_tls_context(self._ca_bundle))
-        session.mount(f"{urlsplit(self.base_url).scheme}://", adapter)
-        return session
 
     # === SENDING === #
 
@@ -362,13 +352,13 @@ class HttpClient:
         return response
 
     def _exchange(self, call: "_Call", progress: "_Progress", answer: "_Answer") -> None:
-        received = self._session.send(
+        # Not through a Session: it would keep cookies, take proxies, passwords and certificates
+        # from the environment, and read the whole body of a redirect it does not follow.
+        received = self._adapter.send(
             call.prepared,
             stream=True,
-            allow_redirects=False,
             timeout=(min(self._connect, self._total), min(self._read, self._total)),
-            verify=self._session.verify,
-            proxies={},
+            verify=self._ca_bundle or True,
         )
         try:
             answer.status, answer.headers = received.status_code, received.headers
@@ -514,7 +504,7 @@ class HttpClient:
             duration_ms=progress.elapsed_ms,
             error=_cut(redactor.text(error)),
             started_at=started_at,
-            label=_cut(redactor.text(call.label)),
+            label=call.label,
         )
 
 
@@ -542,16 +532,19 @@ class _Progress:
     total: float
     read: float
     sent: bool = False
-    overdue: bool = False
     _stopped: float | None = None
 
     def next_timeout(self) -> float:
         """Seconds the next wait on the socket may take."""
         left = self.started + self.total - time.monotonic()
         if left <= 0:
-            self.overdue = True
             raise TimeoutError("total time is over")
         return min(left, self.read)
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the total time is over, give or take the precision of a socket's timeout."""
+        return time.monotonic() >= self.started + self.total - 0.01
 
     @property
     def elapsed_ms(self) -> int:

@@ -9,7 +9,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote_plus
 
@@ -59,7 +59,7 @@ SECRET_HEADERS = _words(
 
 # Anchored at the start of a run of characters: a search that starts anew at each of them would take
 # quadratic time on a long run without an @.
-_EMAIL = re.compile(r"(?<![\w.+%'!#$*^{|}~-])[\w.+%'!#$*^{|}~-]+(?:@|%40)[\w.-]+")
+_EMAIL = re.compile(r"(?<![\w.+%'!#$^{|}~-])[\w.+%'!#$^{|}~-]+(?:@|%40)[\w.-]+")
 # Not behind a slash: that is an id in a path (gid://shop/Order/4...).
 _CARD = re.compile(r"(?<![\w/.])\d+(?:[ -]\d+)*")
 _CARD_PREFIX = re.compile(
@@ -79,9 +79,12 @@ SECRET_PATTERNS = (
     r"(?<![\w-])gAAAA[\w-]{20,}={0,2}",
     r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]{0,30}PRIVATE KEY-----|\Z)",
 )
+_PATTERNS = [re.compile(pattern) for pattern in SECRET_PATTERNS]
+# Without any of these no rule for free text applies: most values are short words and numbers.
+_SUSPECT = re.compile(r"[:=<@%+_\s]|eyJ|gAAAA|-----|00\d|\d{15}|\d{4}-\d{4}")
 _USERINFO = re.compile(r"(?<=://)[^/\s?#\"'<>]*@")
 # Names with the value behind them: JSON that is broken, headers, forms, XML, and Python reprs.
-_QUOTED_NAME = re.compile(r'\\*"((?:[^"\\]|\\.){1,200}?)\\*"\s*:\s*')
+_QUOTED_NAME = re.compile(r'(?<!\\)\\*"((?:[^"\\]|\\+[^"\\]){1,200})\\*"\s*:\s*')
 _NAME = re.compile(r"(?<![\w.%-])([\w.%-]+(?:\[[\w.%-]*\])*)[\"']?[ \t]*(?:=>|[=:])[ \t]*")
 _XML = re.compile(r"<([\w.:-]+)((?:\s[^<>]*)?)>(\s*<!\[CDATA\[[^\]]{0,4000}|[^<]+)")
 _LINE_END = re.compile(r"[\r\n]")
@@ -135,8 +138,7 @@ class Redactor:
         if personal:
             self._keys |= {_path(key) for key in PERSONAL_KEYS}
         self._headers = {_plain(name) for name in self._settings["headers"]}
-        self._patterns = [re.compile(pattern) for pattern in SECRET_PATTERNS]
-        self._patterns += [re.compile(pattern) for pattern in self._settings["patterns"]]
+        self._own_patterns = [re.compile(pattern) for pattern in self._settings["patterns"]]
         self._extra = _literals(self._settings["extra"])
         self._personal = personal
 
@@ -216,8 +218,7 @@ class Redactor:
             return False
         name = path[-1]
         return (
-            any(part in name for part in SECRET_PARTS)
-            or name.endswith(tuple(SECRET_ENDS))
+            _is_secret_name(name)
             or (name,) in self._keys
             or any(path[-size:] in self._keys for size in range(2, min(len(path), 6) + 1))
         )
@@ -277,8 +278,12 @@ class Redactor:
             return text
         if self._extra:
             text = self._extra.sub(MASK, text)
+        for pattern in self._own_patterns:
+            text = pattern.sub(MASK, text)
+        if not _SUSPECT.search(text):
+            return text
         text = _USERINFO.sub(f"{MASK}@", text)
-        for pattern in self._patterns:
+        for pattern in _PATTERNS:
             text = pattern.sub(MASK, text)
         text = self._mask_named(text, _QUOTED_NAME, _json_value_end)
         text = self._mask_named(text, _NAME, _plain_value_end)
@@ -286,7 +291,7 @@ class Redactor:
             text = _XML.sub(self._xml, text)
         text = _CARD.sub(_mask_card, text)
         if self._personal:
-            if "@" in text:
+            if "@" in text or "%40" in text:
                 text = _EMAIL.sub(MASK, text)
             text = _PHONE.sub(MASK, text)
         return text
@@ -297,7 +302,7 @@ class Redactor:
             if found.start() < start or not self._written_secret(text, found):
                 continue
             end = value_end(text, found)
-            if end > found.end():
+            if text[found.end() : end].strip("\\\"'") not in _NO_SECRETS:
                 done += [text[start : found.end()], _masked(text, found.end(), end)]
                 start = end
         return "".join([*done, text[start:]]) if done else text
@@ -315,12 +320,19 @@ class Redactor:
         return f"<{name}{attributes}>{MASK}"
 
 
+_NO_SECRETS = {"", "null", "true", "false", "None", "True", "False"}
 _PARAMETERS = {(name,) for name in SECRET_PARAMETERS}
 _TEXTUAL = re.compile(r"^text/|json|xml|html|form-urlencoded|graphql|javascript|yaml|csv|multipart")
 
 
+@lru_cache(maxsize=4096)
 def _plain(name: str) -> str:
     return "".join(filter(str.isalnum, name.lower()))
+
+
+@lru_cache(maxsize=4096)
+def _is_secret_name(plain: str) -> bool:
+    return any(part in plain for part in SECRET_PARTS) or plain.endswith(SECRET_ENDS)
 
 
 def _without_end(text: str, cut: bool) -> str:
@@ -420,22 +432,20 @@ def _masked(text: str, start: int, end: int) -> str:
 
 def _mask_card(found: re.Match) -> str:
     # Groups of digits: the card may have neighbours, as in "4242 4242 4242 4242 12 27".
-    groups = [(g.start(), g.end()) for g in re.finditer(r"\d+", found[0])]
-    shown, index = found[0], 0
-    masks = []
+    whole = found[0]
+    groups = [(g.start(), g.end()) for g in re.finditer(r"\d+", whole)]
+    pieces, done, index = [], 0, 0
     while index < len(groups):
         step = 1
         for last in range(index, min(index + 6, len(groups))):
-            span = (groups[index][0], groups[last][1])
-            digits = "".join(found[0][a:b] for a, b in groups[index : last + 1])
+            digits = "".join(whole[start:end] for start, end in groups[index : last + 1])
             if _CARD_PREFIX.fullmatch(digits) and _luhn(digits):
-                masks.append(span)
+                pieces += [whole[done : groups[index][0]], MASK]
+                done = groups[last][1]
                 step = last - index + 1
                 break
         index += step
-    for start, end in reversed(masks):
-        shown = shown[:start] + MASK + shown[end:]
-    return shown
+    return "".join([*pieces, whole[done:]])
 
 
 def _luhn(digits: str) -> bool:

@@ -71,7 +71,7 @@ def test_keys_are_separated_by_commas_or_lines(separator):
 
 @pytest.mark.parametrize("nothing", [None, "", "  ", ",\n"])
 def test_no_key_fails_closed(nothing):
-    with pytest.raises(ConfigurationError, match="integration_secret_keys"):
+    with pytest.raises(ConfigurationError, match="encryption_key"):
         load_keys(nothing)
     with pytest.raises(ConfigurationError):
         SecretBox([])

@@ -56,8 +56,8 @@ def test_to_decimal(value, amount):
     "value",
     [
         1.1, True, None, b"1", "", " 1", "1 ", "1\n", "+1", "1e3", "1E3", "NaN", "Infinity", "-",
-        ".5", "5.", "1,5", "1_000", "0x10", "\u0661", "1" * 31, 10**30, Decimal("NaN"), Decimal("Infinity"),
-        Decimal("1e999999"), Decimal("1e-999999"), [1],
+        ".5", "5.", "1,5", "1_000", "0x10", "\u0661", "1" * 31, 10**30, Decimal("NaN"),
+        Decimal("Infinity"), Decimal("1e999999"), Decimal("1e-999999"), [1],
     ],
 )  # fmt: skip
 def test_to_decimal_refuses(value):

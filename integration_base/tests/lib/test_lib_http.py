@@ -1,0 +1,779 @@
+"""The HTTP client against real sockets: every way an answer can fail, and what is told about it."""
+
+import gzip
+import logging
+import ssl
+import struct
+import time
+import zlib
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from email.utils import format_datetime
+from ipaddress import ip_address
+from socket import SO_LINGER, SOL_SOCKET, create_server
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from wire import Wire, answer
+
+from odoo.addons.integration_base.lib.errors import (
+    AuthError,
+    ConfigurationError,
+    InvalidPayloadError,
+    RateLimitedError,
+    RequestRefused,
+    RetryableError,
+    SkipRecord,
+)
+from odoo.addons.integration_base.lib.http import MAX_RECORDED, ExchangeRecord, HttpClient
+from odoo.addons.integration_base.lib.redact import Redactor
+
+TOKEN = "shpat_canary0123456789"
+CUSTOM = "C4NARY-custom-value"
+
+
+@pytest.fixture
+def serve():
+    wires = []
+
+    def start(handler, tls=None) -> Wire:
+        wires.append(Wire(handler if callable(handler) else lambda *_args: handler, tls))
+        return wires[-1]
+
+    yield start
+    for wire in wires:
+        wire.close()
+
+
+@pytest.fixture
+def exchanges() -> list[ExchangeRecord]:
+    return []
+
+
+@pytest.fixture
+def client(exchanges):
+    clients = []
+
+    def make(url, **options) -> HttpClient:
+        options.setdefault("timeout", (1, 1, 2))
+        options.setdefault("on_exchange", exchanges.append)
+        clients.append(HttpClient(url, allow_insecure=True, **options))
+        return clients[-1]
+
+    yield make
+    for each in clients:
+        each.close()
+
+
+def failure(call, kind):
+    started = time.monotonic()
+    with pytest.raises(kind) as caught:
+        call()
+    error = caught.value
+    error.seconds = time.monotonic() - started
+    # Whatever is logged about an error must not bring back what was removed from its text.
+    assert error.__cause__ is None and error.__context__ is None
+    return error
+
+
+# === ANSWERS === #
+
+
+def test_answer_is_read_and_recorded(serve, client, exchanges):
+    wire = serve(answer(201, b'{"id": 7}', X_Request_Id="r-1"))
+    response = client(wire.url).post("orders", json={"a": Decimal("1.10")}, label="create order #1")
+    assert (response.status, response.ok, response.json()) == (201, True, {"id": 7})
+    assert response.headers["x-request-id"] == "r-1"
+    assert response.elapsed_ms >= 0
+    head, _, body = wire.requests[0].partition(b"\r\n\r\n")
+    assert head.startswith(b"POST /orders HTTP/1.1")
+    assert b"Accept-Encoding: identity" in head
+    assert b"Content-Type: application/json" in head
+    assert b"User-Agent: odoo-integration" in head
+    assert body == b'{"a":"1.10"}'
+    [record] = exchanges
+    assert (record.method, record.url, record.status) == ("POST", f"{wire.url}/orders", 201)
+    assert (record.request_body, record.response_body) == ('{"a": "1.10"}', '{"id": 7}')
+    assert (record.error, record.label) == ("", "create order #1")
+    assert record.started_at.tzinfo is None
+    assert abs(record.started_at - datetime.now(UTC).replace(tzinfo=None)) < timedelta(seconds=5)
+
+
+def test_one_connection_serves_several_requests(serve, client):
+    wire = serve(answer())
+    http = client(wire.url)
+    for _ in range(3):
+        http.get("x")
+    assert (len(wire.requests), wire.connections) == (3, 1)
+
+
+def test_parameters_forms_and_methods(serve, client):
+    wire = serve(answer())
+    http = client(f"{wire.url}/api/")
+    http.get("/a", params={"q": "x y", "n": 1})
+    http.post("a", data={"k": "v"})
+    http.request("put", "", data="text", headers={"Content-Type": "text/plain"})
+    first, second, third = wire.requests
+    assert first.startswith(b"GET /api/a?q=x+y&n=1 ")
+    assert second.endswith(b"k=v") and b"x-www-form-urlencoded" in second
+    assert third.startswith(b"PUT /api ") and third.endswith(b"text")
+    with pytest.raises(ValueError):
+        http.request("BREW", "x")
+    with pytest.raises(ValueError):
+        http.post("x", json={}, data="x")
+
+
+def test_chunked_answer(serve, client):
+    raw = (
+        b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{"a\r\n5\r\n": 1}\r\n0\r\n\r\n'
+    )
+    assert client(serve(raw).url).get("x").json() == {"a": 1}
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_answers_without_body(serve, client, status):
+    raw = f"HTTP/1.1 {status} X\r\nContent-Length: 10\r\n\r\n".encode()
+    response = client(serve(raw).url).get("x", expected=(304,))
+    assert (response.status, response.body) == (status, b"")
+
+
+def test_head_has_a_length_but_no_body(serve, client):
+    raw = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
+    assert client(serve(raw).url).request("HEAD", "x").body == b""
+
+
+def test_cookies_are_not_kept(serve, client):
+    wire = serve(answer(Set_Cookie="session=abc; Path=/"))
+    http = client(wire.url)
+    http.get("x")
+    http.get("x")
+    assert b"cookie" not in wire.requests[1].lower()
+
+
+def test_environment_does_not_interfere(serve, client, monkeypatch, tmp_path):
+    (tmp_path / ".netrc").write_text("machine localhost login canary password canary\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    wire = serve(answer())
+    client(wire.url).get("x")
+    assert b"authorization" not in wire.requests[0].lower()
+
+
+# === STATUS TABLE === #
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, RequestRefused),
+        (401, AuthError),
+        (403, AuthError),
+        (404, RequestRefused),
+        (408, RetryableError),
+        (409, RequestRefused),
+        (410, RequestRefused),
+        (422, RequestRefused),
+        (425, RetryableError),
+        (429, RateLimitedError),
+        (500, RetryableError),
+        (501, RequestRefused),
+        (502, RetryableError),
+        (503, RetryableError),
+        (504, RetryableError),
+        (505, RequestRefused),
+        (599, RetryableError),
+    ],
+)
+def test_default_table(serve, client, exchanges, status, kind):
+    wire = serve(answer(status, b'{"errors": "sku is taken", "token": "canary"}'))
+    error = failure(lambda: client(wire.url).post("x", json={}, label="product A"), kind)
+    assert type(error) is kind
+    assert f"localhost answered HTTP {status} (product A)" in error.message
+    assert "canary" not in f"{error.message}{error.detail}"
+    assert "sku is taken" in error.detail
+    if kind is RequestRefused:
+        assert error.status == status
+        assert "sku is taken" in error.message
+    if kind is RetryableError:
+        assert error.outcome == "unknown"
+    [record] = exchanges
+    assert (record.status, record.error) == (status, error.message)
+    assert len(wire.requests) == 1, "the client must not try again"
+
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry_After": "7"}, 7),
+        ({"Retry_After": "2.0"}, 2),
+        # Both clocks of the other side are a year ahead of ours: only their difference counts.
+        (
+            {
+                "Retry_After": format_datetime(NOW + timedelta(days=365, seconds=40), usegmt=True),
+                "Date": format_datetime(NOW + timedelta(days=365), usegmt=True),
+            },
+            40,
+        ),
+        ({"Retry_After": format_datetime(NOW - timedelta(hours=1), usegmt=True)}, 0),
+        ({"Retry_After": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_retry_after(serve, client, status, headers, seconds):
+    kind = RateLimitedError if status == 429 else RetryableError
+    error = failure(lambda: client(serve(answer(status, **headers)).url).get("x"), kind)
+    if seconds is None:
+        assert error.retry_after == (5 if status == 429 else None)
+    else:
+        assert error.retry_after == seconds
+
+
+def test_expected_status_is_returned(serve, client, exchanges):
+    response = client(serve(answer(404, b'{"e": 1}')).url).get("x", expected=(404,))
+    assert (response.status, response.ok, response.json()) == (404, False, {"e": 1})
+    assert exchanges[0].error == ""
+
+
+def test_classify_comes_first(serve, client, exchanges):
+    def classify(response):
+        if response.status == 402:
+            raise SkipRecord("the shop is frozen")
+        return True if response.status == 418 else None
+
+    for status, outcome in [(402, SkipRecord), (418, None), (404, RequestRefused), (200, None)]:
+        http = client(serve(answer(status)).url, classify=classify)
+        if outcome:
+            with pytest.raises(outcome):
+                http.get("x")
+        else:
+            assert http.get("x").status == status
+    assert [bool(record.error) for record in exchanges] == [True, False, True, False]
+
+
+def test_bug_in_classify_is_recorded_and_seen(serve, client, exchanges):
+    http = client(serve(answer()).url, classify=lambda response: response.nonsense)
+    with pytest.raises(AttributeError):
+        http.get("x")
+    assert exchanges[0].error == "AttributeError"
+
+
+# === REDIRECTS === #
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
+def test_redirect_is_an_error_and_nobody_else_is_called(serve, client, status):
+    other = serve(answer())
+    wire = serve(answer(status, Location=f"{other.url}/steal?token=canary"))
+    http = client(wire.url, auth=lambda: {"X-Shopify-Access-Token": TOKEN})
+    error = failure(lambda: http.post("x", json={"secret": 1}), RequestRefused)
+    assert f"{other.url}/steal" in error.message
+    assert "canary" not in error.message
+    assert other.connections == 0
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["http://localhost:1/x", "//localhost/x", "https://evil.example/x", "file:///etc/passwd",
+     "http://user@localhost/x", "HTTP://127.1/x", "javascript:1", "http://[::1/x"],
+)  # fmt: skip
+def test_other_servers_are_not_called(serve, client, path):
+    wire = serve(answer())
+    http = client(wire.url, auth=lambda: {"X-Token": TOKEN})
+    failure(lambda: http.get(path), InvalidPayloadError)
+    assert wire.connections == 0
+
+
+def test_absolute_link_of_the_same_server_is_taken(serve, client):
+    wire = serve(answer())
+    client(f"{wire.url}/api").get(f"{wire.url}/api/next?page=2")
+    assert wire.requests[0].startswith(b"GET /api/next?page=2 ")
+
+
+# === ADDRESSES === #
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "shop.example", "ftp://shop.example", "https://", "https://user:pw@shop.example",
+     "https://shop.example/?a=1", "https://shop.example/#a", "https://shop.example:99999",
+     "https://shop .example", "https://good.example\\@evil.example", "https://[::1", None],
+)  # fmt: skip
+def test_unusable_address(url):
+    error = failure(lambda: HttpClient(url), ConfigurationError)
+    assert "pw" not in error.message
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://shop.example", "http://127.1", "http://2130706433", "http://0x7f000001",
+     "http://0177.0.0.1", "http://0.0.0.0", "http://10.0.0.1", "http://localhost.evil.example"],
+)  # fmt: skip
+def test_plain_http_only_to_this_machine(url):
+    failure(lambda: HttpClient(url, allow_insecure=True), ConfigurationError)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://localhost", "http://[::1]:80"])
+def test_plain_http_only_when_allowed(url):
+    HttpClient(url, allow_insecure=True).close()
+    failure(lambda: HttpClient(url), ConfigurationError)
+
+
+@pytest.mark.parametrize("timeout", [(1, 1), (1, 1, 0), (1, None, 1), (1, 1, -1)])
+def test_timeouts_are_mandatory(timeout):
+    with pytest.raises(ValueError):
+        HttpClient("https://shop.example", timeout=timeout)
+
+
+# === NO ANSWER === #
+
+
+def test_refused_connection_sends_nothing(client, exchanges):
+    with create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    error = failure(lambda: client(f"http://127.0.0.1:{port}").post("x", json={}), RetryableError)
+    assert error.outcome == "not_sent"
+    assert "refuses connections" in error.message
+    assert (exchanges[0].status, exchanges[0].error) == (None, error.message)
+
+
+def test_unknown_name_sends_nothing(client, monkeypatch):
+    import socket
+
+    def fail(*_args, **_kwargs):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    error = failure(lambda: HttpClient("https://shop.example").post("x", json={}), RetryableError)
+    assert error.outcome == "not_sent"
+    assert "cannot be found" in error.message
+
+
+def test_full_backlog_times_out_before_anything_is_sent(client):
+    import socket
+
+    with create_server(("127.0.0.1", 0), backlog=0) as listener:
+        fillers = [socket.socket() for _ in range(3)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        time.sleep(0.1)
+        http = client(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=(0.3, 1, 2))
+        error = failure(lambda: http.post("x", json={}), RetryableError)
+        for filler in fillers:
+            filler.close()
+    assert error.outcome == "not_sent"
+    assert "could not be reached in time" in error.message
+    assert error.seconds < 1
+
+
+def test_closed_before_the_answer(serve, client):
+    wire = serve(b"")
+    error = failure(lambda: client(wire.url).post("x", json={}), RetryableError)
+    assert error.outcome == "unknown"
+    assert "may have been carried out" in error.message
+    assert len(wire.requests) == 1
+
+
+def reset(connection, sent=b""):
+    connection.sendall(sent)
+    time.sleep(0.05)
+    connection.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+    return b""
+
+
+def test_reset_before_the_answer(serve, client):
+    error = failure(
+        lambda: client(serve(lambda c, _r: reset(c)).url).post("x", json={}), RetryableError
+    )
+    assert error.outcome == "unknown"
+
+
+def test_reset_in_the_middle(serve, client, exchanges):
+    wire = serve(lambda c, _r: reset(c, answer(200, b'{"a": ', length=100)))
+    error = failure(lambda: client(wire.url).post("x", json={}), RetryableError)
+    assert error.outcome == "unknown"
+    assert (exchanges[0].status, exchanges[0].error) == (200, error.message)
+
+
+def test_end_in_the_middle(serve, client):
+    def handle(connection, _request):
+        connection.sendall(answer(200, b"[1]", length=100))
+        return b""
+
+    error = failure(lambda: client(serve(handle).url).get("x"), RetryableError)
+    assert error.outcome == "unknown"
+    assert "broke off in the middle" in error.message
+
+
+def test_end_in_the_middle_of_a_chunk(serve, client):
+    def handle(connection, _request):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n[1,")
+        return b""
+
+    assert (
+        "broke off" in failure(lambda: client(serve(handle).url).get("x"), RetryableError).message
+    )
+
+
+@pytest.mark.parametrize(
+    "raw", [b"220 mail.example ESMTP\r\n", b"\0\xff" * 100, b"HTTP/1.1 abc\r\n\r\n"]
+)
+def test_other_protocols(serve, client, raw):
+    def handle(connection, _request):
+        connection.sendall(raw)
+        return b""
+
+    assert failure(lambda: client(serve(handle).url).get("x"), RetryableError).outcome == "unknown"
+
+
+def test_silence_ends_at_the_read_timeout(serve, client):
+    wire = serve(lambda _c, _r: wire.wait(5) and b"")
+    error = failure(
+        lambda: client(wire.url, timeout=(1, 0.3, 5)).post("x", json={}), RetryableError
+    )
+    assert error.outcome == "unknown"
+    assert "did not answer in time" in error.message
+    assert 0.25 < error.seconds < 1
+
+
+DRIPS = {
+    "headers": b"HTTP/1.1 200 OK\r\nX-Slow: ",
+    "body": b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n",
+    "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffff\r\n",
+    "endless": b"HTTP/1.1 200 OK\r\n\r\n",
+    "error": b"HTTP/1.1 500 No\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("where", DRIPS)
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+def test_drip_ends_at_the_total_timeout(serve, client, authority, where, secure):
+    def drip(connection, _request):
+        connection.sendall(DRIPS[where])
+        while not wire.wait(0.05):
+            connection.sendall(b"x")
+
+    wire = serve(drip, authority.server("localhost") if secure else None)
+    http = client(wire.url, timeout=(1, 1, 0.5), ca_bundle=authority.path if secure else None)
+    error = failure(lambda: http.post("x", json={}), RetryableError)
+    assert error.outcome == "unknown"
+    assert "did not finish its answer within 0.5 seconds" in error.message
+    assert 0.45 < error.seconds < 1.2
+
+
+def test_next_request_after_a_failure_gets_its_own_answer(serve, client):
+    def handle(connection, request):
+        if b" /slow " in request:
+            wire.wait(0.4)
+            return answer(200, b'"slow"')
+        return answer(200, b'["fast"]')
+
+    wire = serve(handle)
+    http = client(wire.url, timeout=(1, 0.2, 5))
+    failure(lambda: http.get("slow"), RetryableError)
+    assert http.get("fast").json() == ["fast"]
+
+
+# === SIZE AND COMPRESSION === #
+
+
+def test_size_is_capped(serve, client, exchanges):
+    wire = serve(answer(200, b"[" + b"1," * 10_000))
+    error = failure(lambda: client(wire.url, max_response_bytes=1000).get("x"), InvalidPayloadError)
+    assert "more than 1,000 bytes" in error.message
+    assert exchanges[0].status == 200
+    assert client(serve(answer(200, b"x" * 1000)).url, max_response_bytes=1000).get("x").ok
+
+
+def test_endless_error_page_is_cut(serve, client):
+    wire = serve(answer(404, b"x" * 3_000_000, "text/plain"))
+    assert failure(lambda: client(wire.url).get("x"), RequestRefused).status == 404
+
+
+@pytest.mark.parametrize(
+    ("encoding", "pack"),
+    [
+        ("gzip", gzip.compress),
+        ("deflate", zlib.compress),
+        ("deflate", lambda data: zlib.compress(data)[2:-4]),
+        ("identity", bytes),
+    ],
+)
+def test_insisting_servers_are_unpacked(serve, client, encoding, pack):
+    data = b'{"a": "' + b"x" * 200_000 + b'"}'
+    wire = serve(answer(200, pack(data), Content_Encoding=encoding))
+    assert client(wire.url).get("x").body == data
+
+
+def test_gzip_bomb(serve, client):
+    import tracemalloc
+
+    packer = zlib.compressobj(9, wbits=31)
+    bomb = b"".join(packer.compress(b"\0" * 1_000_000) for _ in range(200)) + packer.flush()
+    assert len(bomb) < 250_000
+    wire = serve(answer(200, bomb, Content_Encoding="gzip"))
+    http = client(wire.url, max_response_bytes=5_000_000)
+    tracemalloc.start()
+    failure(lambda: http.get("x"), InvalidPayloadError)
+    _now, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20_000_000
+
+
+def test_damaged_and_cut_compression(serve, client):
+    packed = gzip.compress(b"x" * 1000)
+    for data in (packed[:-20], b"no gzip at all", packed[:12] + b"\xff" * 20):
+        wire = serve(answer(200, data, Content_Encoding="gzip"))
+        error = failure(lambda wire=wire: client(wire.url).get("x"), RetryableError)
+        assert error.outcome == "unknown"
+
+
+def test_unknown_compression(serve, client):
+    wire = serve(answer(200, b"?", Content_Encoding="br"))
+    assert "br" in failure(lambda: client(wire.url).get("x"), InvalidPayloadError).message
+    wire = serve(answer(502, b"?", Content_Encoding="br"))
+    failure(lambda: client(wire.url).get("x"), RetryableError)
+
+
+# === JSON === #
+
+
+PAGE = b"<!DOCTYPE html><html><style>b{}</style><title>Just a moment...</title><p>Checking</html>"
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "words"),
+    [
+        (PAGE, "text/html; charset=utf-8", "web page (text/html) instead of data (order #1)"),
+        (PAGE, "application/json", "web page (application/json)"),
+        (b"Bad gateway", "text/html", "It begins: Bad gateway."),
+        (b"", "application/json", "with nothing where data was expected"),
+        (b" \r\n", "", "with nothing"),
+    ],
+)
+def test_page_or_nothing_instead_of_data_passes(serve, client, body, content_type, words):
+    response = client(serve(answer(200, body, content_type)).url).get("x", label="order #1")
+    error = failure(response.json, RetryableError)
+    assert words in error.message
+    assert "<" not in error.message
+
+
+def test_excerpt_of_a_page_is_its_text(serve, client):
+    response = client(serve(answer(200, PAGE, "text/html")).url).get("x")
+    assert response.excerpt() == "Just a moment... Checking"
+    assert response.excerpt(6) == "Just a…"[:5].rstrip() + "…"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"a": NaN}', "NaN is not a number (line 1, column 7)"),
+        (b'{"a": 1', "a part is missing"),
+        (b"OK", "not JSON"),
+        (b"[" * 5000 + b"]" * 5000, "deeper than 64"),
+        (b'"text"', "an object or a list was expected"),
+        (b'{"a": "\xff"}', "not UTF-8"),
+    ],
+)
+def test_unacceptable_json(serve, client, body, words):
+    response = client(serve(answer(200, body)).url).get("x", label="order #1")
+    error = failure(response.json, InvalidPayloadError)
+    assert error.message.startswith("The answer of localhost (order #1) cannot be read: ")
+    assert words in error.message
+
+
+def test_json_in_disguise(serve, client):
+    for body, content_type in [
+        (b'\xef\xbb\xbf{"a": 1.10}', "application/json"),
+        (b' {"a": 1.10}', "text/html"),
+        (b'{"a": 1.10}', ""),
+    ]:
+        response = client(serve(answer(200, body, content_type)).url).get("x")
+        assert response.json(decimals=True) == {"a": Decimal("1.10")}
+
+
+# === SECRETS === #
+
+
+def test_credentials_are_sent_but_never_kept(serve, client, exchanges):
+    wire = serve(lambda _c, request: answer(422, b"echo: " + request, "text/plain", X_Echo=CUSTOM))
+    http = client(
+        wire.url, auth=lambda: {"X-Shopify-Access-Token": TOKEN, "X-Odd": f"Odd {CUSTOM}"}
+    )
+    error = failure(
+        lambda: http.post(
+            "x", params={"access_token": TOKEN, "q": CUSTOM}, json={"a": CUSTOM}, label=TOKEN
+        ),
+        RequestRefused,
+    )
+    assert TOKEN.encode() in wire.requests[0] and CUSTOM.encode() in wire.requests[0]
+    kept = f"{exchanges}{error.message}{error.detail}{error!r}"
+    assert TOKEN not in kept and CUSTOM not in kept
+    assert exchanges[0].request_headers["X-Odd"] == "***"
+
+
+@pytest.mark.parametrize("value", ["a\nb-canary", "a\r\nX: canary", "canary\u20ac"])
+def test_unusable_credentials_are_not_shown(serve, client, value):
+    wire = serve(answer())
+    http = client(wire.url, auth=lambda: {"X-Token": value})
+    error = failure(lambda: http.get("x"), ConfigurationError)
+    assert "canary" not in f"{error.message}{error.detail}"
+    assert wire.connections == 0
+
+
+def test_error_of_auth_is_passed_on(client):
+    def auth():
+        raise AuthError("Enter the token of the shop.")
+
+    with pytest.raises(AuthError, match="Enter the token"):
+        client("http://localhost:1", auth=auth).get("x")
+
+
+def test_secret_in_the_address_of_a_failed_request(client, exchanges):
+    http = client("http://localhost:1", redactor=Redactor(extra=[CUSTOM]))
+    error = failure(lambda: http.get(f"hooks/{CUSTOM}", params={"token": TOKEN}), RetryableError)
+    kept = f"{exchanges}{error.message}{error.detail}"
+    assert TOKEN not in kept and CUSTOM not in kept
+
+
+def test_long_bodies_are_cut_in_the_record(serve, client, exchanges):
+    client(serve(answer(200, b"x" * 200_000, "text/plain")).url).post("x", data="y" * 200_000)
+    for text in (exchanges[0].request_body, exchanges[0].response_body):
+        assert MAX_RECORDED < len(text) < MAX_RECORDED + 100
+        assert "[cut: " in text
+
+
+def test_failing_record_does_not_lose_the_answer(serve, client, caplog):
+    def broken(_record):
+        raise RuntimeError("disk full, canary")
+
+    with caplog.at_level(logging.ERROR):
+        assert client(serve(answer()).url, on_exchange=broken).get("x").ok
+    assert "RuntimeError" in caplog.text and "canary" not in caplog.text
+
+
+# === TLS === #
+
+
+class Authority:
+    """A certificate authority of its own for one test run."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.certificate = self._issue("Test Authority", self.key, ca=True)
+        self.path = str(folder / "ca.pem")
+        (folder / "ca.pem").write_bytes(self._pem(self.certificate))
+
+    def server(self, name, days=1, self_signed=False, maximum=None) -> ssl.SSLContext:
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = self._issue(name, key, days=days, self_signed=self_signed)
+        path = self.folder / f"{name}-{days}-{self_signed}.pem"
+        path.write_bytes(
+            self._pem(certificate)
+            + key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(path)
+        if maximum:
+            context.set_ciphers("ALL:@SECLEVEL=0")
+            context.minimum_version = ssl.TLSVersion.TLSv1
+            context.maximum_version = maximum
+        return context
+
+    def _issue(self, name, key, days=1, ca=False, self_signed=False):
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        own = ca or self_signed
+        now = datetime.now(UTC).replace(tzinfo=None)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(subject if own else self.certificate.subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=10))
+            .not_valid_after(now + timedelta(days=days))
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        )
+        if not ca:
+            names = [x509.DNSName(name)]
+            if name == "localhost":
+                names.append(x509.IPAddress(ip_address("127.0.0.1")))
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        return builder.sign(key if own else self.key, hashes.SHA256())
+
+    def _pem(self, certificate):
+        return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("tls"))
+
+
+def test_tls_with_a_trusted_certificate(serve, client, authority):
+    wire = serve(answer(200, b'{"a": 1}'), authority.server("localhost"))
+    assert client(wire.url, ca_bundle=authority.path).get("x").json() == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "trusted"),
+    [
+        ("localhost", {}, False),
+        ("localhost", {"self_signed": True}, True),
+        ("other.example", {}, True),
+        ("localhost", {"days": -1}, True),
+    ],
+    ids=["unknown authority", "self signed", "other name", "expired"],
+)
+def test_tls_with_a_bad_certificate_sends_nothing(serve, client, authority, name, options, trusted):
+    wire = serve(answer(), authority.server(name, **options))
+    http = client(wire.url, ca_bundle=authority.path if trusted else None)
+    error = failure(lambda: http.post("x", json={}), RetryableError)
+    assert error.outcome == "not_sent"
+    assert "certificate is not valid" in error.message
+    assert wire.requests == []
+
+
+def test_tls_before_1_2_sends_nothing(serve, client, authority):
+    wire = serve(answer(), authority.server("localhost", maximum=ssl.TLSVersion.TLSv1_1))
+    http = client(wire.url, ca_bundle=authority.path)
+    error = failure(lambda: http.post("x", json={}), RetryableError)
+    assert error.outcome == "not_sent"
+    assert wire.requests == []
+
+
+def test_plain_answer_on_a_tls_port_sends_nothing(serve, client):
+    wire = serve(answer())
+    http = client(wire.url.replace("http:", "https:"))
+    error = failure(lambda: http.post("x", json={}), RetryableError)
+    assert error.outcome == "not_sent"
+
+
+def test_environment_does_not_choose_the_authorities(serve, client, authority, monkeypatch):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", authority.path)
+    monkeypatch.setenv("CURL_CA_BUNDLE", authority.path)
+    wire = serve(answer(), authority.server("localhost"))
+    failure(lambda: client(wire.url).get("x"), RetryableError)
+
+
+def test_missing_authorities_are_a_setting(tmp_path):
+    for bundle in (tmp_path / "missing.pem", __file__):
+        error = failure(
+            lambda b=bundle: HttpClient("https://shop.example", ca_bundle=str(b)),
+            ConfigurationError,
+        )
+        assert "PEM" in error.message
