@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import database, paths, schema, supervisor, testing
+from . import checks, database, paths, schema, supervisor, testing
 from .console import EnvironmentProblem, call, say
 from .project import Project
 
@@ -57,7 +57,18 @@ def _main(arguments: list[str]) -> int:
     logs.set_defaults(action=lambda project, known, rest: supervisor.logs(known.follow))
 
     test = add("test", "run the tests; takes paths and every option of pytest")
-    test.set_defaults(action=lambda project, known, rest: testing.run_tests(project, rest))
+    test.add_argument(
+        "--core",
+        action="store_true",
+        help="the tests of Odoo's modules below ours, and of queue_job",
+    )
+    test.add_argument(
+        "--baseline", action="store_true", help="with --core: on a database without our addons"
+    )
+    test.set_defaults(action=_test)
+
+    check = add("check", "ruff, pylint-odoo and our own rules")
+    check.set_defaults(action=lambda project, known, rest: checks.run_checks(project))
 
     python = add(
         "python", "run the virtual environment's Python, with Odoo and PostgreSQL in reach"
@@ -85,6 +96,12 @@ def _main(arguments: list[str]) -> int:
 
 def _up(project: Project, known: argparse.Namespace, rest: list[str]) -> int:
     return (supervisor.detach if known.detach else supervisor.up)(project, known.port)
+
+
+def _test(project: Project, known: argparse.Namespace, rest: list[str]) -> int:
+    if known.core:
+        return testing.run_core_tests(project, rest, baseline=known.baseline)
+    return testing.run_tests(project, rest)
 
 
 def _shell(project: Project, known: argparse.Namespace, rest: list[str]) -> int:

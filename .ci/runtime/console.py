@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 class EnvironmentProblem(Exception):
-    """The machine lacks something. The message is one sentence and the way out; it is shown without traceback."""
+    """The machine lacks something; the message is one sentence and the way out."""
 
 
 def say(message: str) -> None:
@@ -23,10 +23,11 @@ def say(message: str) -> None:
 
 @contextmanager
 def step(title: str) -> Iterator[None]:
-    """Show `title` while the block runs: a running clock on a terminal, a line every 20 s elsewhere."""
+    """Show `title` while the block runs: a clock on a terminal, a line every 20 s elsewhere."""
     started = time.monotonic()
     finished = threading.Event()
     terminal = sys.stdout.isatty()
+    start_of_line = "\r" if terminal else ""
 
     def tick() -> None:
         while not finished.wait(1 if terminal else 20):
@@ -45,13 +46,11 @@ def step(title: str) -> Iterator[None]:
     except BaseException:
         finished.set()
         clock.join()
-        say(
-            f"{chr(13) if terminal else ''}!!! {title}: stopped after {time.monotonic() - started:.0f} s"
-        )
+        say(f"{start_of_line}!!! {title}: stopped after {time.monotonic() - started:.0f} s")
         raise
     finished.set()
     clock.join()
-    say(f"{chr(13) if terminal else ''}  ok {title} ({time.monotonic() - started:.1f} s)")
+    say(f"{start_of_line}  ok {title} ({time.monotonic() - started:.1f} s)")
 
 
 def run(
@@ -104,7 +103,7 @@ def run(
 def call(
     command: Sequence[str | Path], environment: Mapping[str, str], cwd: Path | None = None
 ) -> int:
-    """Run a program in this terminal and return its exit code; Ctrl-C reaches it too and it ends itself."""
+    """Run a program in this terminal; returns its exit code. On Ctrl-C it ends by itself."""
     process = subprocess.Popen([str(part) for part in command], env=dict(environment), cwd=cwd)
     while True:
         try:

@@ -1,7 +1,8 @@
 """Template databases: modules are installed once, a copy takes a second.
 
-Two layers. The base template holds Odoo's modules and queue_job; it changes only with Odoo or the lock file. The
-template holds our addons on a copy of it; it changes with their content. Tests and the demo work on copies.
+Two layers. The base template holds Odoo's modules and queue_job; it changes only with Odoo or the
+lock file. The template holds our addons on a copy of it; it changes with their content. Tests and
+the demo work on copies.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from .console import EnvironmentProblem, run, step
 from .project import Project
 from .usage import alone
 
-# What our addons build on, now and in the next steps, plus the applications a shop uses: one base for all of them.
+# What our addons build on, now and in the next steps, plus the applications a shop uses: one base
+# for all of them.
 MODULES = ("sale_management", "stock_delivery", "account_payment", "payment_stripe", "queue_job")
 BASE = "integration-base-"
 TEMPLATE = "integration-template-"
@@ -31,7 +33,7 @@ def base_template(project: Project) -> str:
 
 
 def template(project: Project) -> str:
-    """Name of the database with all our addons, built if it is not there; older ones are dropped."""
+    """Name of the database with all our addons, built if it is not there; drops old ones."""
     base = base_template(project)
     addons = paths.addons()
     if not addons:

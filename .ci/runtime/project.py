@@ -1,4 +1,4 @@
-"""Everything a command needs, built on first use: Odoo, the virtual environment, PostgreSQL, configuration files."""
+"""What a command needs, built on first use: Odoo, virtual environment, PostgreSQL, settings."""
 
 from __future__ import annotations
 
@@ -51,9 +51,14 @@ class Project:
             self._usage.end()
             del self.server
 
-    def environment(self) -> dict[str, str]:
-        """Environment of every process that runs Odoo or the tests."""
+    def environment(self, *, with_database: bool = True) -> dict[str, str]:
+        """Environment of every process that runs Odoo or the tests.
+
+        :param with_database: start PostgreSQL and put it in reach.
+        """
         values = venv.environment(self.python)
+        if not with_database:
+            return values
         values["PATH"] = f"{self.server.binaries}:{values['PATH']}"
         return {**values, **self.server.variables}
 

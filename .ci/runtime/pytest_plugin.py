@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from . import server, testbed
+from . import core_tests, server, testbed
 
-# Tests that start servers run one after the other: two at once on two cores would measure each other.
+# Tests that start servers run one after the other: two at once on two cores would measure each
+# other.
 SERVER_TESTS = ("tests/e2e/", "tests/chaos/", "tests/ui/", "tests/bench/")
 
 
@@ -27,6 +30,37 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not _needs_servers(item))
 
 
+def _core_results(terminal: pytest.TerminalReporter) -> dict[str, int]:
+    """Passed tests of each Odoo module."""
+    reports = terminal.stats.get("passed", [])
+    return Counter(report.nodeid.split("/tests/")[0].rsplit("/", 1)[-1] for report in reports)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """In a run of Odoo's own tests: how many passed in each module, and where some are missing."""
+    version = os.environ.get(core_tests.VARIABLE)
+    if version and not terminalreporter.config.getoption("keyword"):
+        passed = _core_results(terminalreporter)
+        terminalreporter.section("passed tests of each module", sep="-")
+        for module, count in sorted(passed.items()):
+            terminalreporter.write_line(f"{module}: {count}")
+        for module, (count, expected) in core_tests.missing(version, passed).items():
+            terminalreporter.write_line(
+                f"{module}: {count} passed, {expected} without our addons", red=True
+            )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run of Odoo's own tests in which fewer of them passed than without our addons."""
+    version = os.environ.get(core_tests.VARIABLE)
+    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+    if not version or not terminal or session.config.getoption("keyword"):
+        return
+    if core_tests.missing(version, _core_results(terminal)):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def _needs_servers(item: pytest.Item) -> bool:
     return item.location[0].startswith(SERVER_TESTS)
 
@@ -39,7 +73,7 @@ def project() -> testbed.InsideProject:
 
 @pytest.fixture(scope="module")
 def odoo_server(project: testbed.InsideProject) -> Iterator[Callable[..., testbed.TestServer]]:
-    """Factory of running Odoo servers: `odoo_server(workers=2, **options)`; all end with the module."""
+    """Factory of running Odoo servers, `odoo_server(workers=2)`; all end with the module."""
     started: list[testbed.TestServer] = []
 
     def start(**options: object) -> testbed.TestServer:
@@ -53,7 +87,7 @@ def odoo_server(project: testbed.InsideProject) -> Iterator[Callable[..., testbe
 
 @pytest.fixture(scope="module")
 def shop_simulator(project: testbed.InsideProject) -> Iterator[Callable[[], server.Service]]:
-    """Factory of running shop simulators, each with its address in `url`; all end with the module."""
+    """Factory of running shop simulators, address in `url`; all end with the module."""
     started: list[server.Service] = []
 
     def start() -> server.Service:

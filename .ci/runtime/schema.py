@@ -1,7 +1,7 @@
 """Shopify's published Admin GraphQL schemas, out of the npm package @shopify/dev-mcp.
 
-Contract tests and the shop simulator validate every document against them. They are downloaded, checked and unpacked
-into the cache; they are not part of this project.
+Contract tests and the shop simulator validate every document against them. They are downloaded,
+checked and unpacked into the cache; they are not part of this project.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def ensure() -> Path:
         found = hashlib.sha256(package.read_bytes()).hexdigest()
         if found != SHA256:
             raise EnvironmentProblem(
-                f"The downloaded {PACKAGE} is not the known one (SHA-256 {found}): it is not used. Try another network."
+                f"The downloaded {PACKAGE} is not the known one (SHA-256 {found}): it is not "
+                f"used. Try another network."
             )
         partial = target.with_name(f"{target.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)

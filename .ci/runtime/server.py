@@ -1,4 +1,4 @@
-"""Starts and stops the processes of a running system: Odoo with workers and job runner, and the shop simulator."""
+"""The processes of a running system: Odoo with workers and job runner, the shop simulator."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from .console import EnvironmentProblem
 from .project import Project
 
 HOST = "127.0.0.1"
-# root has one more place than its children need: the heartbeat of the engine must never wait for a drain.
+# root has one more place than its children need: the heartbeat of the engine must never wait for a
+# drain.
 CHANNELS = "root:3,root.integration:2"
 WORKERS = 2
 START_TIMEOUT = 180
@@ -47,7 +48,7 @@ def free_port(first: int | None = None) -> int:
 
 
 def _die_with_parent() -> None:
-    """Let the kernel end this process when whoever started it is killed, so that nothing is left running."""
+    """Let the kernel end this process when its parent is killed: nothing is left running."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
@@ -95,7 +96,8 @@ class Service:
         while time.monotonic() < end:
             if self.process.poll() is not None:
                 raise EnvironmentProblem(
-                    f"{self.name} ended with {self.process.returncode} while it started:\n{self.tail()}"
+                    f"{self.name} ended with {self.process.returncode} while it "
+                    f"started:\n{self.tail()}"
                 )
             try:
                 with urllib.request.urlopen(self.probe, timeout=30) as answer:

@@ -1,7 +1,8 @@
 """`./run up`, `stop` and `reset`: the running system of this checkout.
 
-One process, the supervisor, starts everything, watches it and stops it again. `--detach` is the same process in the
-background. The lock on `.run/up.lock` says whether it lives, `.run/up.json` says where.
+One process, the supervisor, starts everything, watches it and stops it again. `--detach` is the
+same process in the background. The lock on `.run/up.lock` says whether it lives, `.run/up.json`
+says where.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ def up(project: Project, port: int) -> int:
     try:
         if not server.is_free(port):
             raise EnvironmentProblem(
-                f"Port {port} is taken by another program: choose another one with `./run up --port {port + 10}`."
+                f"Port {port} is taken by another program: choose another one with `./run up "
+                f"--port {port + 10}`."
             )
         _prepare_database(project)
         odoo = server.OdooServer(project, DATABASE, port=port, config=CONFIG, log=LOG)
@@ -141,7 +143,8 @@ def _prepare_database(project: Project) -> None:
             with step(f"Updating the database {DATABASE} to the changed addons"):
                 run(
                     project.odoo_command(
-                        config, "-d", DATABASE, "-u", names, "-i", names, "--stop-after-init", "--no-http"
+                        config, "-d", DATABASE, "-u", names, "-i", names, "--stop-after-init",
+                        "--no-http",
                     ),
                     "The database cannot be updated; `./run reset` starts with a new one.",
                     env=project.environment(),
@@ -209,7 +212,7 @@ def stop() -> int:
 
 
 def reset(project: Project) -> int:
-    """Stop everything and delete the databases, files and logs of this checkout; the cache stays."""
+    """Stop everything, delete databases, files and logs of this checkout; the cache stays."""
     if status() is not None:
         stop()
     given = project.database_url or any(os.environ.get(name) for name in ("PGHOST", "PGSERVICE"))

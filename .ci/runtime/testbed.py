@@ -1,4 +1,4 @@
-"""Real servers for end-to-end tests: a database of their own, workers, the job runner, and means to break them."""
+"""Real servers for end-to-end tests: own database, workers, job runner, means to break them."""
 
 from __future__ import annotations
 

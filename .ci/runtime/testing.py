@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from . import browser, database, paths, schema
+from . import browser, core_tests, database, paths, schema
 from .console import EnvironmentProblem, call, say, step
 from .project import Project
 
@@ -16,13 +16,39 @@ TIMEOUT = 900
 
 
 def run_tests(project: Project, arguments: list[str]) -> int:
-    """Run pytest and return its exit code.
+    """Run pytest over our tests and return its exit code.
 
     :param arguments: paths and options for pytest; all tests when no path is among them.
     """
+    environment = _prepare(project)
+    environment["INTEGRATION_TEMPLATE"] = database.template(project)
+    targets: list[str] = []
+    if not _paths(arguments):
+        targets = [str(addon.relative_to(paths.ROOT)) for addon in paths.addons()]
+        targets += [name for name in ("tests",) if (paths.ROOT / name).is_dir()]
+    return _pytest(project, environment, [*arguments, *targets], parallel=bool(targets))
+
+
+def run_core_tests(project: Project, arguments: list[str], *, baseline: bool) -> int:
+    """Run the own tests of the Odoo modules we build on, and of queue_job.
+
+    :param baseline: on a database without our addons, to know how green they are by themselves.
+    """
+    environment = _prepare(project)
+    source = database.base_template if baseline else database.template
+    environment["INTEGRATION_TEMPLATE"] = source(project)
+    environment[core_tests.VARIABLE] = project.odoo.version
+    targets = [str(folder) for folder in core_tests.folders(project)]
+    return _pytest(project, environment, [*arguments, *targets], parallel=True)
+
+
+def _prepare(project: Project) -> dict[str, str]:
+    """Environment of the tests, with Shopify's schema and chromium in reach where possible.
+
+    :raises EnvironmentProblem: one of them is missing in CI, where nothing may be skipped.
+    """
     in_ci = bool(os.environ.get("CI"))
     environment = project.environment()
-    environment["INTEGRATION_TEMPLATE"] = template = database.template(project)
     try:
         environment[schema.VARIABLE] = str(schema.ensure())
     except EnvironmentProblem as problem:
@@ -31,7 +57,13 @@ def run_tests(project: Project, arguments: list[str]) -> int:
         say(f"Tests against Shopify's schema are skipped. {problem}")
     chromium = browser.find(required=in_ci)
     if chromium:
-        environment["PATH"] = f"{chromium.parent}{os.pathsep}{environment['PATH']}"
+        environment["PATH"] = f"{environment['PATH']}{os.pathsep}{chromium.parent}"
+    return environment
+
+
+def _pytest(
+    project: Project, environment: dict[str, str], arguments: list[str], *, parallel: bool
+) -> int:
     _remove_leftovers(project)
     name = f"{PREFIX}{os.getpid()}"
     config = project.write_config(
@@ -42,23 +74,20 @@ def run_tests(project: Project, arguments: list[str]) -> int:
         log_level="critical",
     )
     with step("Copying the template database"):
-        database.copy(project, template, name)
+        database.copy(project, environment["INTEGRATION_TEMPLATE"], name)
     environment["INTEGRATION_TEST_DATABASE"] = name
     environment["PYTHONPATH"] = str(paths.RUNTIME.parent)
-    command = [
-        str(project.python), "-m", "pytest", "-p", "runtime.pytest_plugin", f"--odoo-config={config}", f"--odoo-database={name}", "--odoo-http",
-        f"--timeout={TIMEOUT}", *_parallel(arguments), *arguments,
-    ]  # fmt: skip
-    if not _paths(arguments):
-        command += [str(addon.relative_to(paths.ROOT)) for addon in paths.addons()]
-        command += [name for name in ("tests",) if (paths.ROOT / name).is_dir()]
+    command = [str(project.python), "-m", "pytest", "-p", "runtime.pytest_plugin"]
+    command += [f"--odoo-config={config}", f"--odoo-database={name}", "--odoo-http"]
+    command += [f"--timeout={TIMEOUT}", f"--rootdir={paths.ROOT}", "-c", "pyproject.toml"]
+    if parallel and not _is_interactive(arguments):
+        command += ["-n", str(WORKERS), "--dist=loadgroup"]
     try:
-        return call(command, environment, cwd=paths.ROOT)
+        return call([*command, *arguments], environment, cwd=paths.ROOT)
     finally:
         config.unlink()
-        database.drop(
-            project, *(other for other in project.server.databases() if other.startswith(name))
-        )
+        mine = (other for other in project.server.databases() if other.startswith(name))
+        database.drop(project, *mine)
 
 
 def _remove_leftovers(project: Project) -> None:
@@ -71,7 +100,7 @@ def _remove_leftovers(project: Project) -> None:
 
 
 def _paths(arguments: list[str]) -> list[str]:
-    """Arguments that name tests; the value of an option such as `-k name` is none, unless a file is called so."""
+    """Arguments that name tests; a value such as that of `-k name` only if a file is called so."""
     return [
         item
         for item in arguments
@@ -79,12 +108,7 @@ def _paths(arguments: list[str]) -> list[str]:
     ]
 
 
-def _parallel(arguments: list[str]) -> list[str]:
-    """Options that spread a large run over workers; a selected test or a debugger runs in one process."""
-    mine = any(
-        item.startswith(("-n", "-p", "--numprocesses", "--pdb", "-s", "--dist"))
-        for item in arguments
-    )
-    if mine or _paths(arguments):
-        return []
-    return ["-n", str(WORKERS), "--dist=loadgroup"]
+def _is_interactive(arguments: list[str]) -> bool:
+    """Whether the person wants one process: a debugger, direct output, or an own distribution."""
+    own = ("-n", "--numprocesses", "--pdb", "--trace", "-s", "--dist")
+    return any(item.startswith(own) for item in arguments)

@@ -1,4 +1,4 @@
-"""Locks between commands that run at the same time, in one checkout or in several with one cache."""
+"""Locks between commands at the same time, in one checkout or several with one cache."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def alone(file: Path) -> Iterator[None]:
 
 
 class Usage:
-    """Who uses the embedded PostgreSQL: the last command to end stops it, so nothing is left running."""
+    """Who uses the embedded PostgreSQL: the last command to end stops it."""
 
     def __init__(self) -> None:
         self._file: IO | None = None

@@ -19,19 +19,24 @@ PIP_ENVIRONMENT = {
     "PIP_ROOT_USER_ACTION": "ignore",
 }
 
+# Odoo starts itself again for its live chat process, by the path of the script that started it.
+SCRIPT = "from odoo.cli.command import main\n\nmain()\n"
+
 
 def ensure(odoo: OdooSource) -> Path:
     """Build the environment if it is not there; returns its Python.
 
-    :raises EnvironmentProblem: wrong Python, no network, a package whose hash differs from the lock file.
+    :raises EnvironmentProblem: wrong Python, no network, a package whose hash differs from the lock
+        file.
     """
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     if sys.version_info >= (3, 14):
         raise EnvironmentProblem(
-            f"Odoo 19 runs on Python 3.11 to 3.13 and this is {version}: start again with `python3.13 run ...`."
+            f"Odoo 19 runs on Python 3.11 to 3.13 and this is {version}: start again with "
+            f"`python3.13 run ...`."
         )
     platform = sysconfig.get_platform()
-    key = paths.fingerprint(version, Path(__file__), platform, paths.LOCK_FILE, str(odoo.path))
+    key = paths.fingerprint(version, platform, paths.LOCK_FILE, str(odoo.path), SCRIPT)
     folder = paths.cache() / f"venv-{version}-{key}"
     python = folder / "bin" / "python"
     if (folder / "complete").exists() and python.exists():
@@ -53,15 +58,15 @@ def ensure(odoo: OdooSource) -> Path:
                 "-r",
                 paths.LOCK_FILE,
             ],
-            "The Python packages cannot be installed: check the network and pip's settings (`pip config list`), "
+            "The Python packages cannot be installed: check the network and pip's settings (`pip "
+            "config list`), "
             "then start again.",
             env=PIP_ENVIRONMENT,
         )
     site = next((folder / "lib").glob("python*/site-packages"))
     (site / "odoo_source.pth").write_text(f"{odoo.path}\n")
-    # Odoo starts itself again for its live chat process, by the path of the script that started it.
     script = folder / "bin" / "odoo"
-    script.write_text(f"#!{python}\nfrom odoo.cli.command import main\n\nmain()\n")
+    script.write_text(f"#!{python}\n{SCRIPT}")
     script.chmod(0o755)
     (folder / "complete").touch()
     return python
@@ -76,7 +81,8 @@ def _create(folder: Path, python: Path) -> None:
         wheel = _pip_wheel()
         run(
             [python, wheel / "pip", "install", "-q", "--no-index", wheel],
-            "pip cannot be put into the virtual environment: run `apt-get install python3-venv`, then start again.",
+            "pip cannot be put into the virtual environment: run `apt-get install python3-venv`, "
+            "then start again.",
             env=PIP_ENVIRONMENT,
         )
     else:
