@@ -22,6 +22,8 @@ MAX_URL = 16 * 1024
 #: No secret is longer, so the end of a cut text can hold no more than this of one.
 _LONGEST_SECRET = 8 * 1024
 _MAX_DEPTH = 100
+# PostgreSQL takes neither, and one of them would lose the records of a whole batch.
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -96,7 +98,8 @@ def _never_raises(method: Callable) -> Callable:
     @wraps(method)
     def guarded(self, *args, **kwargs):
         try:
-            return method(self, *args, **kwargs)
+            result = method(self, *args, **kwargs)
+            return _UNSTORABLE.sub("\ufffd", result) if isinstance(result, str) else result
         except Exception as error:
             # A record of a request is no reason to lose the request; and what cannot be redacted
             # is not shown. The error's text may hold the secret, so only its type is logged.
@@ -108,6 +111,8 @@ def _never_raises(method: Callable) -> Callable:
 
 class Redactor:
     """Removes secrets, and personal data unless told otherwise. Never raises.
+
+    Every text returned can be stored in PostgreSQL.
 
     :param keys: more names of secret fields; ``a.b`` means ``b`` directly below ``a`` (positions in
         lists do not count). Case, ``_`` and ``-`` make no difference.

@@ -351,6 +351,23 @@ def test_any_body_is_taken(body, content_type):
         assert isinstance(REDACTOR.url(body), str)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"a": "\\ud800"}',
+        '{"a\\udfff": "\\u0000"}',
+        '{"a": "\ud800"}',
+        "x" * 2000 + "\0",
+        b"x" * 2000 + b"\0\xff",
+        "[\ud800",
+    ],
+)
+def test_everything_kept_can_be_stored(body):
+    for shown in (REDACTOR.body(body), REDACTOR.text(body), REDACTOR.url(body)):
+        assert "\0" not in shown
+        shown.encode()
+
+
 @given(canary_in(SECRET_NAMES))
 def test_twice_is_the_same_as_once(data):
     once = REDACTOR.body(json.dumps(data))
