@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from werkzeug.exceptions import HTTPException
-from werkzeug.serving import BaseWSGIServer, make_server
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Request, Response
 
@@ -45,8 +45,24 @@ def json_response(body: Any, status: int = 200, **headers: str) -> Response:
     return Response(text, status, headers, content_type="application/json; charset=utf-8")
 
 
+def _operation_name(raw: bytes) -> str:
+    """Name of the operation a request body asks for, as far as it can be told."""
+    try:
+        named = _OPERATION.search(json.loads(raw)["query"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return named.group(1) if named else ""
+
+
 class ConnectionReset(Exception):
     """The connection is to be cut instead of answered."""
+
+
+class _QuietHandler(WSGIRequestHandler):
+    """Requests are counted, not printed."""
+
+    def log_request(self, *_args: Any) -> None:
+        return
 
 
 class Simulator:
@@ -69,7 +85,7 @@ class Simulator:
 
     def listen(self, host: str, port: int) -> BaseWSGIServer:
         """Bind the port, warm the schema up and start the notification senders."""
-        self.server = make_server(host, port, self, threaded=True)
+        self.server = make_server(host, port, self, threaded=True, request_handler=_QuietHandler)
         load_schema(self.shop.config.versions[-1])
         self.webhooks.start()
         return self.server
@@ -170,7 +186,7 @@ class Simulator:
     # === GRAPHQL === #
 
     def served_version(self, asked: str) -> str | None:
-        """Version that answers: the one asked for, or the oldest still accessible; None if nonsense."""
+        """Version that answers: the one asked for or the oldest accessible; None if nonsense."""
         versions = self.shop.config.versions
         if asked in versions:
             return asked
@@ -187,8 +203,7 @@ class Simulator:
         if request.method != "POST":
             return json_response({"errors": "Not Found"}, 404)
         raw = request.get_data()
-        named = _OPERATION.search(raw.decode("utf-8", "replace"))
-        operation = named.group(1) if named else ""
+        operation = _operation_name(raw)
         return self.with_fault(
             "graphql", operation, lambda: self._graphql(request, raw, asked, version)
         )

@@ -1,8 +1,9 @@
 """Query cost and the leaky bucket.
 
-Objects cost 1, scalars nothing, mutations 10. Shopify keeps the rest to itself but says connections scale
-logarithmically; ``2 + children x 2 ln(first)`` is what the one public breakdown fits (a product's 250 variants
-with their inventory item: 25).
+Objects cost 1, scalars nothing, mutations 10. Shopify keeps the rest to itself but says that
+connections scale logarithmically; ``2 + children x 2 ln(first)`` is what the one public breakdown
+fits (a product's 250 variants with their inventory item: 25). The older, linear rule can be chosen
+instead: whoever lives with it lives with the real one.
 """
 
 from __future__ import annotations
@@ -20,18 +21,17 @@ from graphql import (
     GraphQLSchema,
     GraphQLUnionType,
     InlineFragmentNode,
-    IntValueNode,
     OperationDefinitionNode,
     SelectionSetNode,
-    VariableNode,
     get_named_type,
+    value_from_ast_untyped,
 )
 
 MAX_COST = 1000
 _MUTATION_COST = {"refundCreate": 20, "orderCapture": 20}
 
 
-def _scale(count: int) -> float:
+def _logarithmic(count: int) -> float:
     return min(count, max(1.0, 2 * math.log(count))) if count > 0 else 0.0
 
 
@@ -44,11 +44,13 @@ class Costs:
         operation: OperationDefinitionNode,
         fragments: dict[str, FragmentDefinitionNode],
         variables: dict[str, Any],
+        model: str = "log",
     ) -> None:
         self.schema = schema
         self.operation = operation
         self.fragments = fragments
         self.variables = variables
+        self._scale = float if model == "linear" else _logarithmic
         self.is_mutation = operation.operation.value == "mutation"
         self.root = schema.mutation_type if self.is_mutation else schema.query_type
 
@@ -126,26 +128,30 @@ class Costs:
                 1 + self._selection(node.selection_set, named, item) for item in value if item
             ]
             return sum(children)
-        return 1 + self._selection(node.selection_set, named, value)
+        one = 1 + self._selection(node.selection_set, named, value)
+        # A list asked for by identifiers is as long as they are many.
+        return one * self._scale(self._argument(node, "ids")) if data is None else one
+
+    def _argument(self, node: FieldNode, name: str) -> int:
+        """Number in an argument, or length of a list in it; 1 when it is not given."""
+        for argument in node.arguments:
+            if argument.name.value == name:
+                value = value_from_ast_untyped(argument.value, self.variables)
+                return len(value) if isinstance(value, list) else int(value or 0)
+        return 1
 
     def _connection(self, node: FieldNode, named: Any, value: Any, asked: bool) -> float:
         if asked:
-            count = 1
-            for argument in node.arguments:
-                if argument.name.value in ("first", "last"):
-                    if isinstance(argument.value, IntValueNode):
-                        count = int(argument.value.value)
-                    elif isinstance(argument.value, VariableNode):
-                        count = int(self.variables.get(argument.value.name.value) or 0)
+            count = max(self._argument(node, "first"), self._argument(node, "last"))
             child = self._nodes(node, named, None)
-            return 2 + child * _scale(count)
+            return 2 + child * self._scale(count)
         rows = value.get("nodes")
         if rows is None:
             rows = [edge.get("node") for edge in value.get("edges") or []]
         if not rows:
             return 2
         mean = sum(self._nodes(node, named, row) for row in rows) / len(rows)
-        return 2 + mean * _scale(len(rows))
+        return 2 + mean * self._scale(len(rows))
 
     def _nodes(self, node: FieldNode, named: Any, row: Any) -> float:
         """Cost of one node of a connection, however it is selected."""

@@ -1,4 +1,4 @@
-"""One GraphQL request: parse, validate, coerce the variables, weigh, execute - with Shopify's answers."""
+"""One GraphQL request: parse, validate, coerce, weigh, execute - with Shopify's answers."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import Any
 from graphql import (
     FieldNode,
     FragmentDefinitionNode,
+    FragmentSpreadNode,
     GraphQLError,
     GraphQLObjectType,
     GraphQLResolveInfo,
     GraphQLSchema,
     GraphQLSyntaxError,
     OperationDefinitionNode,
+    SelectionSetNode,
     TypeInfo,
     TypeInfoVisitor,
     Visitor,
@@ -22,6 +24,7 @@ from graphql import (
     get_named_type,
     get_operation_ast,
     parse,
+    print_ast,
     validate,
     visit,
 )
@@ -30,7 +33,7 @@ from graphql.execution.values import get_variable_values
 from . import mutations  # noqa: F401  (declares the mutations)
 from .cost import MAX_COST, Bucket, Costs
 from .records import Order
-from .resolvers import DICT_TYPES, FIELDS, plain, resolve_type
+from .resolvers import FIELDS, plain, resolve_type
 from .schema import load_schema
 from .shop import Shop
 
@@ -85,7 +88,7 @@ class Context:
     shop: Shop
     scopes: tuple[str, ...]
     version: str
-    overrides: list[tuple[list[Any], dict[str, Any]]] = field(default_factory=list)
+    overrides: list[Override] = field(default_factory=list)
     search: list[dict[str, Any]] = field(default_factory=list)
 
     gql_type = "AppInstallation"
@@ -128,16 +131,13 @@ def resolve_field(source: Any, info: GraphQLResolveInfo, **arguments: Any) -> An
     function = FIELDS.get(parent, {}).get(name)
     if function is not None:
         return plain(function(source, info, **arguments))
-    if isinstance(source, dict) and (name in source or _answers_dict(parent)):
+    # A payload leaves out what did not come about; everything else it has to say.
+    if isinstance(source, dict) and (name in source or parent.endswith("Payload")):
         return source.get(name)
     raise GraphQLError(
         f"This simulator does not serve {parent}.{name}.",
         extensions={"code": "NOT_SIMULATED", "typeName": parent, "fieldName": name},
     )
-
-
-def _answers_dict(parent: str) -> bool:
-    return parent in DICT_TYPES or parent.endswith(("Edge", "Connection", "Payload", "UserError"))
 
 
 def _check_access(parent: str, name: str, info: GraphQLResolveInfo, context: Context) -> None:
@@ -148,8 +148,8 @@ def _check_access(parent: str, name: str, info: GraphQLResolveInfo, context: Con
         return
     if not context.shop.config.protected_data and name in _PROTECTED.get(parent, ()):
         raise GraphQLError(
-            f"This app is not approved to use the {name} field. See {_DOCS}/protected-customer-data "
-            "for more details.",
+            f"This app is not approved to use the {name} field. "
+            f"See {_DOCS}/protected-customer-data for more details.",
             extensions={
                 "code": "ACCESS_DENIED",
                 "documentation": f"{_DOCS}/protected-customer-data",
@@ -164,39 +164,64 @@ def _check_access(parent: str, name: str, info: GraphQLResolveInfo, context: Con
 
 
 def _remember_overrides(order: Order, info: GraphQLResolveInfo, context: Context) -> None:
-    """Note where an order that breaks the contract on purpose stands in the answer."""
-    where = info.path.prev.as_list() if info.path.prev else []
-    if not any(known == where for known, _what in context.overrides):
-        context.overrides.append((where, order.corrupt))
+    """Note where a field that is to break the contract stands in the answer."""
+    for path, value in order.corrupt.items():
+        name, _dot, rest = path.partition(".")
+        if name == info.field_name:
+            steps = rest.split(".") if rest else []
+            context.overrides.append(Override(info.path.as_list(), steps, value, info))
 
 
-def apply_overrides(data: Any, overrides: list[tuple[list[Any], dict[str, Any]]]) -> None:
-    """Write the wished nonsense into the answer.
+@dataclass
+class Override:
+    """A value the answer gets at ``where`` / ``steps`` instead of the true one.
 
-    A key is a path inside the order ("totalPriceSet.shopMoney.amount", "lineItems.nodes.0.sku");
-    ``"__delete__"`` as value takes the key out of the answer.
+    The steps are field names and list positions ("shopMoney.amount", "nodes.0.sku"), whatever the
+    document calls them; ``"__delete__"`` as value takes the key out of the answer.
     """
-    for where, changes in overrides:
-        target = data
-        for step in where:
+
+    where: list[Any]
+    steps: list[str]
+    value: Any
+    info: GraphQLResolveInfo
+
+    def apply(self, data: Any) -> None:
+        target: Any = data
+        for step in self.where[:-1]:
             target = target[step]
-        for path, value in changes.items():
-            _override(target, path.split("."), value)
+        places = [(target, self.where[-1], list(self.info.field_nodes))]
+        for step in self.steps:
+            places = [found for place in places for found in self._below(place, step)]
+        for container, key, _nodes in places:
+            if self.value == "__delete__":
+                container.pop(key, None)
+            else:
+                container[key] = self.value
 
+    def _below(self, place: tuple[Any, Any, list[FieldNode]], step: str) -> list[Any]:
+        container, key, nodes = place
+        here = container[key]
+        if isinstance(here, list):
+            return [(here, int(step), nodes)] if step.isdigit() and int(step) < len(here) else []
+        if not isinstance(here, dict):
+            return []
+        found: dict[str, list[FieldNode]] = {}
+        for node in nodes:
+            for child in self._fields(node.selection_set):
+                if child.name.value == step:
+                    found.setdefault(child.alias.value if child.alias else step, []).append(child)
+        return [(here, name, children) for name, children in found.items() if name in here]
 
-def _override(target: Any, steps: list[str], value: Any) -> None:
-    for step in steps[:-1]:
-        if isinstance(target, list):
-            target = target[int(step)] if step.isdigit() and int(step) < len(target) else None
-        elif isinstance(target, dict):
-            target = target.get(step)
-    last = steps[-1]
-    # A field the document did not ask for is not invented.
-    if isinstance(target, dict) and last in target:
-        if value == "__delete__":
-            del target[last]
-        else:
-            target[last] = value
+    def _fields(self, selection_set: SelectionSetNode | None) -> list[FieldNode]:
+        fields: list[FieldNode] = []
+        for node in selection_set.selections if selection_set else []:
+            if isinstance(node, FieldNode):
+                fields.append(node)
+            elif isinstance(node, FragmentSpreadNode):
+                fields += self._fields(self.info.fragments[node.name.value].selection_set)
+            else:
+                fields += self._fields(node.selection_set)
+        return fields
 
 
 # === ERRORS === #
@@ -250,12 +275,18 @@ def _validation_error(
     }
 
 
-def _variable_error(error: GraphQLError, variables: dict[str, Any]) -> dict[str, Any]:
+def _variable_error(
+    error: GraphQLError, operation: OperationDefinitionNode, variables: dict[str, Any]
+) -> dict[str, Any]:
     locations = [{"line": loc.line, "column": loc.column} for loc in error.locations or []]
     if found := _VARIABLE.search(error.message):
         name, _value, where, explanation = found.groups()
         steps = re.findall(r"\w+", where or name)[1:]
-        kind = "input"
+        kind = next(
+            print_ast(d.type)
+            for d in operation.variable_definitions
+            if d.variable.name.value == name
+        )
         return {
             "message": f"Variable ${name} of type {kind} was provided invalid value"
             + (f" for {'.'.join(steps)} ({explanation})" if steps else f" ({explanation})"),
@@ -353,13 +384,13 @@ class Executor:
         answer.deprecated = deprecated_fields(schema, document)
         values = get_variable_values(schema, operation.variable_definitions, variables or {})
         if isinstance(values, list):
-            errors = [_variable_error(e, variables or {}) for e in values]
+            errors = [_variable_error(e, operation, variables or {}) for e in values]
             answer.body = {"data": None, "errors": errors}
             return answer
         fragments = {
             d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)
         }
-        costs = Costs(schema, operation, fragments, values)
+        costs = Costs(schema, operation, fragments, values, self.shop.config.cost_model)
         answer.requested_cost = requested = costs.requested()
         refusal = self._refuse(requested)
         if refusal:
@@ -379,8 +410,9 @@ class Executor:
         actual = min(costs.actual(result.data), requested)
         self.bucket.give_back(requested - actual)
         body: dict[str, Any] = {"data": result.data}
-        if result.data is not None and context.overrides:
-            apply_overrides(result.data, context.overrides)
+        if result.data is not None:
+            for override in context.overrides:
+                override.apply(result.data)
         if result.errors:
             body["errors"] = [_execution_error(e) for e in result.errors]
         body["extensions"] = {"cost": self.cost(requested, actual)}
@@ -412,9 +444,9 @@ class Executor:
             return {
                 "errors": [
                     {
-                        "message": f"Query cost is {requested}, which exceeds the single query max cost "
-                        f"limit ({MAX_COST}).\n\nSee {_DOCS}/rate-limits for more information on how "
-                        "the cost of a query is calculated.",
+                        "message": f"Query cost is {requested}, which exceeds the single query max "
+                        f"cost limit ({MAX_COST}).\n\nSee {_DOCS}/rate-limits for more "
+                        "information on how the cost of a query is calculated.",
                         "extensions": {
                             "code": "MAX_COST_EXCEEDED",
                             "cost": requested,

@@ -16,7 +16,7 @@ class Fault:
     Shopify side: ``status`` with ``body`` ("html", "empty", "json" or a text of its own),
     ``retry_after`` seconds, ``hang`` seconds before the answer, ``truncate`` (half of the JSON),
     ``reset`` ("before" or "after" the request is executed), ``throttle`` (the GraphQL answer).
-    ``target`` is "graphql", "token" or "any"; ``operation`` a regular expression of operation names.
+    ``target`` is "graphql", "token" or "any"; ``operation`` a regular expression of their names.
     """
 
     count: int | None = None

@@ -19,26 +19,54 @@ if TYPE_CHECKING:
 
 _STYLE = """
 :root{color-scheme:light dark;--line:#d9dce1;--soft:#f4f5f7;--ink:#1d2530;--green:#0a7a4b}
-@media(prefers-color-scheme:dark){:root{--line:#394150;--soft:#232a35;--ink:#e7eaf0;--green:#4cc38a}
+@media(prefers-color-scheme:dark){:root{--line:#394150;--soft:#232a35;--ink:#e7eaf0}
 body{background:#171c24}}
-*{box-sizing:border-box}body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);margin:0 auto;
-max-width:1080px;padding:24px}header{display:flex;gap:16px;align-items:baseline;flex-wrap:wrap}
-h1{font-size:22px;margin:0}h2{font-size:17px;margin:28px 0 8px}small{opacity:.7}
-table{width:100%;border-collapse:collapse}th,td{text-align:left;padding:6px 8px;
-border-bottom:1px solid var(--line);vertical-align:top}td.n,th.n{text-align:right;
-font-variant-numeric:tabular-nums;white-space:nowrap}th{font-weight:600;font-size:13px}
-button{font:inherit;padding:4px 10px;border:1px solid var(--line);border-radius:6px;background:var(--soft);
-color:inherit;cursor:pointer}button.main{background:var(--green);border-color:var(--green);color:#fff}
-form{display:inline}.tag{padding:1px 8px;border-radius:10px;background:var(--soft);font-size:13px}
+*{box-sizing:border-box}
+body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);
+margin:0 auto;max-width:1180px;padding:24px}
+header{display:flex;gap:16px;align-items:center;flex-wrap:wrap}
+header div{flex:1}
+h1{font-size:22px;margin:0}
+h2{font-size:17px;margin:28px 0 8px}
+small{opacity:.7}
+table{width:100%;border-collapse:collapse}
+th,td{text-align:left;padding:6px 8px;border-bottom:1px solid var(--line);vertical-align:top}
+th{font-weight:600;font-size:13px}
+.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+button{font:inherit;padding:4px 10px;border:1px solid var(--line);border-radius:6px;
+background:var(--soft);color:inherit;cursor:pointer}
+button.main{background:var(--green);border-color:var(--green);color:#fff;padding:8px 16px}
+form{display:inline}
+.tag{padding:1px 8px;border-radius:10px;background:var(--soft);font-size:13px;white-space:nowrap}
 .note{background:var(--soft);border-left:4px solid var(--green);padding:8px 12px;margin:16px 0}
 .scroll{overflow-x:auto}
+"""
+
+_TEMPLATE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>{name}</title>
+<meta name="viewport" content="width=device-width,initial-scale=1">
+<style>{style}</style></head><body>
+<header><div><h1>{name}</h1>
+<small>{domain} · simulated Shopify shop · {count} orders · {subscriptions} webhook
+subscriptions</small></div>{place}</header>
+{note}
+<h2>Orders</h2><div class="scroll"><table>
+<thead><tr><th>Order</th><th>Customer</th><th class="n">Items</th><th class="n">Total</th>
+<th class="n">Tax</th><th>Payment</th><th>Shipping</th><th></th></tr></thead>
+<tbody>{orders}</tbody></table></div>{more}
+<h2>Products</h2><div class="scroll"><table>
+<thead><tr><th>Product</th><th>Variant</th><th>SKU</th><th>Barcode</th><th class="n">Price</th>
+<th class="n">In stock</th></tr></thead>
+<tbody>{products}</tbody></table></div>
+</body></html>
 """
 
 
 def _button(action: str, label: str, order: Order | None = None, main: bool = False) -> str:
     target = f'<input type="hidden" name="order" value="{order.id}">' if order else ""
     kind = ' class="main"' if main else ""
-    return f'<form method="post" action="/page/{action}">{target}<button{kind}>{label}</button></form> '
+    button = f"<button{kind}>{label}</button>"
+    return f'<form method="post" action="/page/{action}">{target}{button}</form> '
 
 
 class Page:
@@ -94,16 +122,18 @@ class Page:
         )
         products = "".join(self._product(p) for p in shop.all("Product"))
         subscriptions = len(shop.all("WebhookSubscription"))
-        return f"""<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{escape(config.name)}</title>
-<meta name="viewport" content="width=device-width,initial-scale=1"><style>{_STYLE}</style></head><body>
-<header><h1>{escape(config.name)}</h1><small>{escape(config.domain)} · simulated Shopify · {len(orders)} orders ·
-{subscriptions} webhook subscriptions</small><span>{_button("place", "Place an order", main=True)}</span></header>
-{note}<h2>Orders</h2><div class="scroll"><table><thead><tr><th>Order</th><th>Customer</th><th class="n">Items</th>
-<th class="n">Total</th><th class="n">Tax</th><th>Payment</th><th>Shipping</th><th></th></tr></thead>
-<tbody>{shown or '<tr><td colspan="8">No orders yet.</td></tr>'}</tbody></table></div>{more}
-<h2>Products</h2><div class="scroll"><table><thead><tr><th>Product</th><th>Variant</th><th>SKU</th><th>Barcode</th>
-<th class="n">Price</th><th class="n">In stock</th></tr></thead><tbody>{products}</tbody></table></div>
-</body></html>"""
+        return _TEMPLATE.format(
+            style=_STYLE,
+            name=escape(config.name),
+            domain=escape(config.domain),
+            count=len(orders),
+            subscriptions=subscriptions,
+            place=_button("place", "Place an order", main=True),
+            note=note,
+            orders=shown or '<tr><td colspan="8">No orders yet.</td></tr>',
+            more=more,
+            products=products,
+        )
 
     @staticmethod
     def _order(order: Order) -> str:
@@ -138,8 +168,8 @@ class Page:
     def _product(self, product: Any) -> str:
         currency = self.simulator.shop.config.currency
         return "".join(
-            f"<tr><td>{escape(product.title)}</td><td>{escape(v.title)}</td><td>{escape(v.sku or '')}</td>"
-            f"<td>{escape(v.barcode or '')}</td>"
+            f"<tr><td>{escape(product.title)}</td><td>{escape(v.title)}</td>"
+            f"<td>{escape(v.sku or '')}</td><td>{escape(v.barcode or '')}</td>"
             f'<td class="n">{rest_amount(v.price, currency)} {currency}</td>'
             f'<td class="n">{v.available}</td></tr>'
             for v in product.variants

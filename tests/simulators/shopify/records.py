@@ -1,4 +1,4 @@
-"""The records a shop keeps. Amounts are :class:`~.money.Bag`; times are aware UTC datetimes in whole seconds."""
+"""The records a shop keeps: amounts are :class:`~.money.Bag`, times aware UTC, in whole seconds."""
 
 from __future__ import annotations
 
@@ -191,8 +191,8 @@ class TaxLine:
 class Discount:
     """A discount application of an order.
 
-    ``kind`` is code | automatic | manual; ``across`` says it belongs to the whole order and is spread
-    over the lines, otherwise it belongs to the line that holds the allocation.
+    ``kind`` is code | automatic | manual; ``across`` says it belongs to the whole order and is
+    spread over the lines, otherwise it belongs to the line that holds the allocation.
     """
 
     index: int
@@ -214,7 +214,7 @@ class Allocation:
 
 @dataclass(eq=False)
 class Charged(Record):
-    """What goods and shipping have in common: a price, its discounts, its taxes, and what left again."""
+    """What goods and shipping share: a price, its discounts, its taxes, and what left again."""
 
     title: str = ""
     order: Order = None  # type: ignore[assignment]
@@ -265,6 +265,8 @@ class Line(Charged):
     fulfilled: int = 0
     # Units that left (edit, refund, cancel) without ever being fulfilled.
     withdrawn: int = 0
+    # Fulfilled units that came back.
+    returned: int = 0
     attributes: list[tuple[str, str]] = field(default_factory=list)
     gql_type = "LineItem"
 

@@ -331,7 +331,8 @@ def find(info: GraphQLResolveInfo, gid: str, *kinds: str) -> Any:
 def _nodes(_root: Any, info: GraphQLResolveInfo, ids: list[str]) -> list[Any]:
     if len(ids) > MAX_PAGE:
         raise gql_error(
-            f"The input array size of {len(ids)} is greater than the maximum allowed of {MAX_PAGE}.",
+            f"The input array size of {len(ids)} is greater than the maximum allowed of "
+            f"{MAX_PAGE}.",
             "MAX_INPUT_SIZE_EXCEEDED",
         )
     return [find(info, gid) for gid in ids]
@@ -533,15 +534,13 @@ served(
 # === ORDER === #
 
 
-def _bags(kind: str, /, **fields: Callable[[Any], Bag]) -> None:
+def _order_bag(getter: Callable[[Order], Bag]) -> Resolver:
+    return lambda order, info, **_args: bag(order, getter(order))
+
+
+def _bags(kind: str, /, **getters: Callable[[Order], Bag]) -> None:
     """Fields of type MoneyBag of an order."""
-    served(
-        kind,
-        **{
-            name: (lambda getter: lambda record, info, **_a: bag(record, getter(record)))(getter)
-            for name, getter in fields.items()
-        },
-    )
+    served(kind, **{name: _order_bag(getter) for name, getter in getters.items()})
 
 
 def _across(order: Order) -> Bag:
@@ -1364,9 +1363,10 @@ served(
 
 
 def _quantities(level: Level, info: GraphQLResolveInfo, names: list[str]) -> list[dict[str, Any]]:
+    where = f"{level.id}?inventory_item_id={level.item.id}"
     return [
         {
-            "id": f"gid://shopify/InventoryQuantity/{level.id}?inventory_item_id={level.item.id}&name={n}",
+            "id": f"gid://shopify/InventoryQuantity/{where}&name={n}",
             "name": n,
             "quantity": level.quantity(n),
             "updatedAt": stamp(level.updated_at),

@@ -1,7 +1,7 @@
-"""Shopify's published Admin schema, from the full introspection when it is there, else the trimmed copy.
+"""Shopify's published Admin schema: the full introspection when it is there, else a trimmed copy.
 
-The full files ``admin_<version>.json.gz`` come from the npm package ``@shopify/dev-mcp`` (ISC licence) and
-are looked for in the folder ``$SHOPIFY_SCHEMA_DIR``. ``data/admin_2026-10.trimmed.json.gz`` is made of the
+The full files ``admin_<version>.json.gz`` come from the npm package ``@shopify/dev-mcp`` (ISC
+licence) and are looked for in the folder ``$SHOPIFY_SCHEMA_DIR``. The trimmed copy is made of the
 same file by ``trim_schema.py``, so the simulator also works without any download.
 """
 

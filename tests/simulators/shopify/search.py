@@ -1,4 +1,4 @@
-"""Shopify's search syntax: ``updated_at:>='2026-11-20T10:00:00Z' AND (tag:vip OR -status:cancelled)``."""
+"""Shopify's search syntax: ``updated_at:>='2026-11-20T10:00:00Z' AND (tag:vip OR -test:true)``."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ Node = tuple[Any, ...]
 class Search:
     """A parsed query over named fields.
 
-    :param fields: name -> function of the record giving a text, number, datetime, bool or list of texts.
-    :param timezone: zone in which a time without offset is read (the shop's own, a well known trap).
+    :param fields: name -> function of the record, giving a text, number, datetime, bool or list.
+    :param timezone: zone of a time without offset (the shop's own, a well known trap).
     """
 
     def __init__(self, query: str | None, fields: Mapping[str, Value], timezone: str) -> None:

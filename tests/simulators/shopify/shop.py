@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import random
 import secrets
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -61,6 +63,9 @@ DEFAULT_SCOPES = (
     "write_merchant_managed_fulfillment_orders",
     "read_returns",
 )
+
+# A change of the ledger: what, action, signed net and tax as stored, signed units (None: all).
+Entry = tuple[Charged, str, Bag, Bag, int | None]
 
 COUNTRIES = {
     "AT": "Austria",
@@ -121,6 +126,7 @@ class Config:
     webhook_version: str = "2026-10"
     cost_bucket: float = 2000
     cost_restore: float = 100
+    cost_model: str = "log"
     search_delay: float = 0.2
     protected_data: bool = True
     seed: int = 1
@@ -152,6 +158,22 @@ def decimal(value: Any, what: str = "amount") -> Decimal:
         raise SpecError(f"{what}: {value!r} is not a number") from error
 
 
+def action(method: Callable[..., Any]) -> Callable[..., Any]:
+    """One thing that happens to the shop: whatever it notifies shares one event identifier."""
+
+    @functools.wraps(method)
+    def run(self: Shop, *args: Any, **kwargs: Any) -> Any:
+        if not self.depth:
+            self.event_id = str(uuid.UUID(int=self.random.getrandbits(128), version=4))
+        self.depth += 1
+        try:
+            return method(self, *args, **kwargs)
+        finally:
+            self.depth -= 1
+
+    return run
+
+
 class Shop:
     """All state, in memory, behind one lock. Callers hold ``lock`` while they read or change it."""
 
@@ -165,6 +187,8 @@ class Shop:
     def reset(self) -> None:
         """Forget every record and start the identifiers again; the settings stay."""
         self.random = random.Random(self.config.seed)
+        self.event_id = str(uuid.UUID(int=self.random.getrandbits(128), version=4))
+        self.depth = 0
         self._ids: dict[str, itertools.count] = {}
         self.records: dict[str, dict[int, Record]] = {}
         self.order_number = itertools.count(1001)
@@ -237,6 +261,7 @@ class Shop:
         locations = [loc for loc in self.all("Location") if loc.active]
         return locations[0] if locations else self.add_location("Main warehouse")
 
+    @action
     def add_product(self, spec: dict[str, Any]) -> Product:
         """Create a product.
 
@@ -330,6 +355,7 @@ class Shop:
             values.setdefault("country", COUNTRIES.get(code, code))
         return self.add(Address(self.next_id("MailingAddress"), **values))
 
+    @action
     def add_customer(self, spec: dict[str, Any]) -> Customer:
         """Create a customer, or return the one with this id, e-mail or phone."""
         if spec.get("id"):
@@ -360,7 +386,7 @@ class Shop:
     # === PLACING AN ORDER === #
 
     def _bag(self, value: Any, currencies: Currencies, what: str) -> Bag:
-        """Amount of a spec: a number in the buyer's currency, or {"shop": .., "presentment": ..}."""
+        """Amount of a spec: a number in the buyer's currency or {"shop": .., "presentment": ..}."""
         if isinstance(value, dict):
             shop = decimal(value["shop"], what)
             return Bag(shop, decimal(value.get("presentment", shop), what)).rounded(currencies)
@@ -373,19 +399,20 @@ class Shop:
         buyer = price if currencies.single else price / currencies.rate
         return Bag(price, buyer).rounded(currencies)
 
-    def place_order(self, spec: dict[str, Any]) -> Order:
-        """Place an order. The keys of ``spec`` are described in README.md, "Placing an order"."""
-        currency = spec.get("currency") or self.config.currency
-        if currency != self.config.currency and not spec.get("presentmentCurrency"):
-            spec = {**spec, "presentmentCurrency": currency}
-        buyer = spec.get("presentmentCurrency") or self.config.currency
-        if spec.get("rate") is not None:
-            rate = decimal(spec["rate"], "rate")
-        elif buyer == self.config.currency:
+    def _currencies(self, spec: dict[str, Any]) -> Currencies:
+        buyer = spec.get("presentmentCurrency") or spec.get("currency") or self.config.currency
+        if buyer == self.config.currency:
             rate = Decimal(1)
+        elif spec.get("rate") is not None:
+            rate = decimal(spec["rate"], "rate")
         else:
             rate = self.live_rate(buyer)
-        currencies = Currencies(self.config.currency, buyer, rate)
+        return Currencies(self.config.currency, buyer, rate)
+
+    @action
+    def place_order(self, spec: dict[str, Any]) -> Order:
+        """Place an order. The keys of ``spec`` are described in README.md, "Placing an order"."""
+        currencies = self._currencies(spec)
         if not spec.get("lines"):
             raise SpecError("lines: an order needs at least one line")
         taxes_included = bool(spec.get("taxesIncluded", self.config.taxes_included))
@@ -423,6 +450,13 @@ class Shop:
         rows = [*spec["lines"], *spec.get("shipping", [])]
         for row, charged in zip(rows, order.charged, strict=True):
             self._tax(order, charged, row.get("taxes"), taxes)
+        if isinstance(spec.get("corrupt"), dict):
+            order.corrupt = dict(spec["corrupt"])
+        self._open(order, spec.get("payment", "paid"))
+        return order
+
+    def _open(self, order: Order, payment: Any) -> None:
+        """An order that is written down becomes one of the shop."""
         order.original_total = order.total
         self.add(order)
         self._ledger(
@@ -433,12 +467,10 @@ class Shop:
         )
         self._reserve(order)
         self._route(order, order.lines)
-        self._initial_payments(order, spec.get("payment", "paid"))
+        self._initial_payments(order, payment)
         if order.customer:
             order.customer.orders.append(order)
             order.customer.updated_at = order.created_at
-        if isinstance(spec.get("corrupt"), dict):
-            order.corrupt = dict(spec["corrupt"])
         self._index(order)
         # Both orders are seen in reality: the update notice may overtake the creation notice.
         topics = ["ORDERS_CREATE", "ORDERS_UPDATED"]
@@ -451,7 +483,6 @@ class Shop:
                 self.emit("ORDER_TRANSACTIONS_CREATE", transaction)
         if order.financial_status == "PAID":
             self.emit("ORDERS_PAID", order)
-        return order
 
     @staticmethod
     def _moment(value: Any) -> datetime:
@@ -502,7 +533,7 @@ class Shop:
         order.shipping_address = self.make_address(delivery) if delivery else None
 
     def _make_line(self, order: Order, row: dict[str, Any]) -> Line:
-        """A line of an order spec: ``sku`` or ``variant`` of the catalogue, or a custom ``title``."""
+        """A line of a spec: ``sku`` or ``variant`` of the catalogue, or a custom ``title``."""
         variant = None
         if row.get("variant"):
             variant = self.get("ProductVariant", row["variant"])
@@ -619,8 +650,8 @@ class Shop:
     ) -> None:
         """Write the tax lines of one line.
 
-        A row is ``{"title", "rate"}`` with the rate as a fraction, and optionally ``amount`` when the
-        stored tax is not what the rate gives (the tax service decides, not the rate).
+        A row is ``{"title", "rate"}`` with the rate as a fraction, and optionally ``amount`` when
+        the stored tax is not what the rate gives (the tax service decides, not the rate).
         """
         is_line = isinstance(charged, Line)
         if is_line and (charged.tip or charged.gift_card or not charged.taxable):
@@ -677,7 +708,7 @@ class Shop:
             "authorized": ("AUTHORIZATION", "SUCCESS"),
             "failed": ("AUTHORIZATION", "FAILURE"),
         }
-        if payment in kinds:
+        if isinstance(payment, str) and payment in kinds:
             if order.total:
                 kind, status = kinds[payment]
                 self._transact(order, kind, order.total, status=status)
@@ -722,7 +753,7 @@ class Shop:
         order: Order,
         reason: str,
         moment: datetime,
-        entries: Iterable[tuple[Charged, str, Bag, Bag, int | None]],
+        entries: Iterable[Entry],
         refund: Refund | None = None,
     ) -> Agreement:
         """Append an agreement.
@@ -823,6 +854,7 @@ class Shop:
 
     # === CHANGES === #
 
+    @action
     def changed(self, order: Order, *topics: str) -> None:
         """Stamp an order as changed, let the search index know (later), and notify."""
         order.updated_at = max(now(), order.updated_at)
@@ -840,6 +872,7 @@ class Shop:
         if done and not order.closed_at:
             order.closed_at = order.updated_at
 
+    @action
     def touch(self, order: Order, spec: dict[str, Any]) -> None:
         """Change what does not concern money: note, tags, e-mail, addresses, attributes."""
         for key, name in (
@@ -891,20 +924,27 @@ class Shop:
         line.current_quantity -= quantity
         return amount, tax
 
+    @action
     def edit(self, order: Order, spec: dict[str, Any]) -> Order:
         """Edit an order as the admin does.
 
         :param spec: ``set`` [{line, quantity}], ``add`` [line specs with ``taxes``], ``discount``
-            [{line, fixed (per unit) or percentage}], ``shipping`` [shipping specs], ``restock`` (true).
+            [{line, fixed (per unit) or percentage}], ``shipping`` [shipping specs].
         """
         if order.cancelled_at:
             raise Refused("The order cannot be edited.", ["id"])
-        entries: list[tuple[Charged, str, Bag, Bag, int | None]] = []
+        added = [(row, self._make_line(order, row)) for row in spec.get("add", [])]
+        drops: list[tuple[Line, int]] = []
         for row in spec.get("set", []):
-            line, wanted = self.line_of(order, row["line"]), int(row["quantity"])
-            drop = line.current_quantity - wanted
+            line = self.line_of(order, row["line"])
+            drop = line.current_quantity - int(row["quantity"])
             if drop > line.unfulfilled:
                 raise Refused("The quantity of fulfilled units cannot be reduced.", ["quantity"])
+            drops.append((line, drop))
+        for row in spec.get("discount", []):
+            self.line_of(order, row["line"])
+        entries: list[Entry] = []
+        for line, drop in drops:
             if drop > 0:
                 amount, tax = self._remove_units(order, line, drop)
                 self._withdraw(line, drop)
@@ -912,13 +952,10 @@ class Shop:
                 entries.append((line, "RETURN", -amount, -tax, -drop))
             elif drop < 0:
                 entries.append(self._add_units(order, line, -drop))
-        added: list[Line] = []
-        for row in spec.get("add", []):
-            line = self._make_line(order, row)
+        for row, line in added:
             order.lines.append(line)
             self._tax(order, line, row.get("taxes"), spec.get("taxes", self._taxes_of(order)))
             self._move_stock(line, {"available": -line.quantity, "committed": line.quantity})
-            added.append(line)
             entries.append((line, "ORDER", line.discounted, line.tax, None))
         for row in spec.get("discount", []):
             line = self.line_of(order, row["line"])
@@ -934,7 +971,7 @@ class Shop:
         if not entries:
             raise Refused("There must be at least one change to be made.", ["id"])
         order.edited = True
-        self._route(order, added)
+        self._route(order, [line for _row, line in added])
         self._ledger(order, "ORDER_EDIT", now(), entries)
         self.changed(order, "ORDERS_EDITED")
         return order
@@ -951,9 +988,7 @@ class Shop:
         for tax_line, part in zip(charged.tax_lines, removed, strict=False):
             tax_line.removed = part
 
-    def _add_units(
-        self, order: Order, line: Line, quantity: int
-    ) -> tuple[Charged, str, Bag, Bag, int | None]:
+    def _add_units(self, order: Order, line: Line, quantity: int) -> Entry:
         before, tax_before = line.discounted, line.tax
         line.quantity += quantity
         line.current_quantity += quantity
@@ -966,6 +1001,7 @@ class Shop:
         self._move_stock(line, {"available": -quantity, "committed": quantity})
         return line, "ORDER", line.discounted - before, line.tax - tax_before, quantity
 
+    @action
     def pay(self, order: Order, spec: dict[str, Any] | None = None) -> Transaction:
         """Receive money: the whole outstanding amount unless ``amount`` says otherwise.
 
@@ -1004,6 +1040,7 @@ class Shop:
         except SpecError:
             return order.currencies.rate
 
+    @action
     def authorize(self, order: Order, spec: dict[str, Any] | None = None) -> Transaction:
         spec = spec or {}
         due = order.outstanding.presentment
@@ -1021,6 +1058,7 @@ class Shop:
         self.changed(order)
         return transaction
 
+    @action
     def capture(self, order: Order, spec: dict[str, Any] | None = None) -> Transaction:
         spec = spec or {}
         if not order.open_authorizations:
@@ -1040,6 +1078,7 @@ class Shop:
         self.changed(order, *(["ORDERS_PAID"] if order.financial_status == "PAID" else []))
         return transaction
 
+    @action
     def void(self, order: Order, spec: dict[str, Any] | None = None) -> Transaction:
         if not order.open_authorizations:
             raise Refused(
@@ -1051,6 +1090,7 @@ class Shop:
         self.changed(order)
         return transaction
 
+    @action
     def fulfil(self, order: Order, spec: dict[str, Any] | None = None) -> Fulfillment:
         """Ship everything still open, or ``lines`` [{line, quantity}].
 
@@ -1068,6 +1108,11 @@ class Shop:
         ]
         if not open_orders or order.cancelled_at:
             raise Refused("The order has nothing left to fulfil.", ["fulfillment"])
+        for line, quantity in (wanted or {}).items():
+            if quantity > line.unfulfilled:
+                raise Refused(
+                    "Invalid fulfillment order line item quantity requested.", ["fulfillment"]
+                )
         fulfillment = Fulfillment(
             self.next_id("Fulfillment"),
             order,
@@ -1092,10 +1137,6 @@ class Shop:
             rest = any(row.remaining for row in fulfillment_order.lines)
             fulfillment_order.status = "IN_PROGRESS" if rest else "CLOSED"
             fulfillment_order.updated_at = now()
-        if wanted and any(left > 0 for left in wanted.values()):
-            raise Refused(
-                "Invalid fulfillment order line item quantity requested.", ["fulfillment"]
-            )
         for line, quantity in shipped.items():
             line.fulfilled += quantity
             self._move_stock(
@@ -1114,69 +1155,86 @@ class Shop:
         )
         return fulfillment
 
+    @action
     def refund(self, order: Order, spec: dict[str, Any] | None = None) -> Refund:
         """Refund.
 
-        :param spec: ``full`` (true) or ``lines`` [{line, quantity, restock: RETURN|CANCEL|NO_RESTOCK}],
-            ``shipping`` ("full" or an amount in the buyer's currency), ``amount`` of money sent back
-            (default: what the lines and shipping are worth, at most what was received; 0 sends none),
-            ``status`` of the money (SUCCESS or PENDING), ``note``, ``rate``.
+        :param spec: ``full`` (true) or ``lines`` [{line, quantity, restock}] with restock RETURN,
+            CANCEL or NO_RESTOCK; ``shipping`` ("full" or a net amount in the buyer's currency);
+            ``amount`` of money sent back (default: what is given back and was paid; 0 sends none);
+            ``status`` of the money (SUCCESS or PENDING), ``rate`` of today, ``note``;
+            ``zeroSubtotal`` shows 0.0 on the refund lines, as one recording has it.
         """
         spec = spec or {}
-        cur = order.currencies
-        refund = Refund(self.next_id("Refund"), order, spec.get("note"))
+        paid = order.net_payment.presentment
+        asked = None if spec.get("amount") is None else decimal(spec["amount"])
+        if asked is not None and asked > paid:
+            code = order.currencies.presentment
+            raise Refused(
+                f"Refund amount ${round_money(asked, code)} is greater than net payment received "
+                f"${round_money(paid, code)}"
+            )
         rows = list(spec.get("lines", []))
         shipping = spec.get("shipping")
         if spec.get("full"):
-            rows = [
-                {"line": ln.gid, "quantity": ln.current_quantity}
-                for ln in order.lines
-                if ln.current_quantity
-            ]
+            rows = [{"line": ln.gid, "quantity": ln.current_quantity} for ln in order.lines]
+            rows = [row for row in rows if row["quantity"]]
             shipping = "full"
-        for row in rows:
-            line, quantity = self.line_of(order, row["line"]), int(row.get("quantity", 1))
-            if not 0 < quantity <= line.current_quantity:
-                raise Refused(
-                    "Quantity cannot refund more items than were purchased",
-                    ["refundLineItems", "0", "quantity"],
-                )
-        entries: list[tuple[Charged, str, Bag, Bag, int | None]] = []
+        plan = self._refund_plan(order, rows)
+        if not plan and shipping is None and not asked:
+            raise Refused("Refund cannot be empty.", None)
+        refund = Refund(self.next_id("Refund"), order, spec.get("note"))
+        entries: list[Entry] = []
         worth = Bag()
-        for row in rows:
-            line, quantity = self.line_of(order, row["line"]), int(row.get("quantity", 1))
-            restock = row.get("restock", "NO_RESTOCK").upper()
+        for line, quantity, restock in plan:
             amount, tax = self._remove_units(order, line, quantity)
             self._take_back(line, quantity, restock)
-            refund.lines.append(
-                self.add(
-                    RefundLine(
-                        self.next_id("RefundLineItem"),
-                        line,
-                        quantity,
-                        restock,
-                        amount,
-                        tax,
-                        self.default_location if restock != "NO_RESTOCK" else None,
-                    )
-                )
+            shown = spec.get("zeroSubtotal")
+            row = RefundLine(
+                self.next_id("RefundLineItem"),
+                line,
+                quantity,
+                restock,
+                Bag() if shown else amount,
+                Bag() if shown else tax,
+                self.default_location if restock != "NO_RESTOCK" else None,
             )
+            refund.lines.append(self.add(row))
             entries.append((line, "RETURN", -amount, -tax, -quantity))
             worth += amount if order.taxes_included else amount + tax
         if shipping is not None:
             worth += self._refund_shipping(order, refund, shipping, entries)
-        money = self._refund_money(order, refund, spec, worth)
-        if not entries and not money:
-            raise Refused("Refund cannot be empty.", None)
+        due = self._refund_due(order, worth)
+        money = self._refund_money(order, refund, due if asked is None else asked, worth, spec)
         order.refunds.append(self.add(refund))
         agreement = self._ledger(order, "REFUND", refund.created_at, entries, refund)
-        self._balance_refund(order, refund, agreement, worth, money, spec)
-        if spec.get("status", "SUCCESS").upper() != "PENDING":
+        pending = spec.get("status", "SUCCESS").upper() == "PENDING"
+        self._balance_refund(order, agreement, worth, due, Bag() if pending else money, pending)
+        if not pending:
             for transaction in refund.transactions:
                 self.emit("ORDER_TRANSACTIONS_CREATE", transaction)
         self.emit("REFUNDS_CREATE", refund)
         self.changed(order)
         return refund
+
+    def _refund_plan(self, order: Order, rows: list[dict[str, Any]]) -> list[tuple[Line, int, str]]:
+        plan: list[tuple[Line, int, str]] = []
+        taken: dict[Line, int] = {}
+        for index, row in enumerate(rows):
+            line, quantity = self.line_of(order, row["line"]), int(row.get("quantity", 1))
+            taken[line] = taken.get(line, 0) + quantity
+            if quantity < 1 or taken[line] > line.current_quantity:
+                raise Refused(
+                    "Quantity cannot refund more items than were purchased",
+                    ["refundLineItems", str(index), "quantity"],
+                )
+            plan.append((line, quantity, row.get("restock", "NO_RESTOCK").upper()))
+        return plan
+
+    def _refund_due(self, order: Order, worth: Bag) -> Decimal:
+        """Money that is owed after goods were given back, in the buyer's currency."""
+        kept = order.current_total.presentment + order.adjusted.presentment
+        return max(ZERO, min(worth.presentment, order.net_payment.presentment - kept))
 
     def _refund_shipping(self, order: Order, refund: Refund, asked: Any, entries: list[Any]) -> Bag:
         """Give shipping back: everything, or a net amount in the buyer's currency."""
@@ -1208,57 +1266,49 @@ class Shop:
             worth += amount if order.taxes_included else amount + tax
         return worth
 
-    def _refund_money(self, order: Order, refund: Refund, spec: dict[str, Any], worth: Bag) -> Bag:
-        """The transaction of a refund; returns the money that moved or will move."""
-        paid = order.net_payment.presentment
-        if spec.get("amount") is not None:
-            asked = decimal(spec["amount"])
-        else:
-            asked = min(worth.presentment, paid)
-        if asked > paid:
-            sign = round_money(asked, order.currencies.presentment)
-            net = round_money(paid, order.currencies.presentment)
-            raise Refused(f"Refund amount ${sign} is greater than net payment received ${net}")
+    def _refund_money(
+        self, order: Order, refund: Refund, asked: Decimal, worth: Bag, spec: dict[str, Any]
+    ) -> Bag:
+        """Send money back; returns what moved or will move."""
         if not asked:
             return Bag()
         parent = next(
             t for t in order.transactions if t.kind in ("SALE", "CAPTURE") and t.status == "SUCCESS"
         )
-        whole = asked == worth.presentment and (
-            order.currencies.single or parent.amount == order.original_total
+        same_rate = order.currencies.single or parent.amount == order.original_total
+        if asked == worth.presentment and same_rate and "rate" not in spec:
+            amount = worth
+        else:
+            amount = self._live_bag(order, asked, spec.get("rate"))
+        status = spec.get("status", "SUCCESS").upper()
+        refund.transactions.append(
+            self._transact(order, "REFUND", amount, parent=parent, status=status)
         )
-        amount = (
-            worth
-            if whole and "rate" not in spec
-            else self._live_bag(order, asked, spec.get("rate"))
-        )
-        transaction = self._transact(
-            order, "REFUND", amount, parent=parent, status=spec.get("status", "SUCCESS").upper()
-        )
-        refund.transactions.append(transaction)
         return amount
 
     def _balance_refund(
         self,
         order: Order,
-        refund: Refund,
         agreement: Agreement,
         worth: Bag,
-        money: Bag,
-        spec: dict[str, Any],
+        due: Decimal,
+        moved: Bag,
+        pending: bool,
     ) -> None:
-        """Write the difference between the goods given back and the money sent back."""
-        pending = spec.get("status", "SUCCESS").upper() == "PENDING"
-        moved = Bag() if pending else money
-        if not order.received:
+        """Write the difference between what was owed for the goods and the money sent back."""
+        if due == moved.presentment:
             return
-        gap = worth - moved
-        if not order.currencies.single and not gap.presentment:
-            return
-        if not gap:
-            return
+        if due == worth.presentment:
+            owed = worth
+        else:
+            ratio = worth.shop / worth.presentment if worth.presentment else ZERO
+            owed = Bag(due * ratio, due).rounded(order.currencies)
+        gap = owed - moved
         reason = "PENDING_REFUND_DISCREPANCY" if pending else "REFUND_DISCREPANCY"
-        refund.adjustments.append(
+        self._adjust(agreement, gap, reason)
+
+    def _adjust(self, agreement: Agreement, gap: Bag, reason: str) -> None:
+        agreement.refund.adjustments.append(
             self.add(Adjustment(self.next_id("OrderAdjustment"), gap, Bag(), reason))
         )
         agreement.sales.append(
@@ -1266,16 +1316,21 @@ class Shop:
         )
 
     def _take_back(self, line: Line, quantity: int, restock: str) -> None:
-        loose = 0 if restock == "RETURN" else min(quantity, line.unfulfilled)
+        """Units given back: first those never shipped, unless they are said to have returned."""
+        shipped = line.fulfilled - line.returned
+        back = (
+            min(quantity, shipped) if restock == "RETURN" else max(quantity - line.unfulfilled, 0)
+        )
+        loose = quantity - back
+        line.returned += back
         if loose:
             self._withdraw(line, loose)
-        if restock == "CANCEL":
-            self._move_stock(line, {"available": loose, "committed": -loose})
-        elif restock == "RETURN":
-            self._move_stock(line, {"available": quantity, "on_hand": quantity})
-        elif loose:
-            self._move_stock(line, {"committed": -loose, "on_hand": -loose})
+        if restock != "NO_RESTOCK":
+            self._move_stock(
+                line, {"available": quantity, "committed": -loose, "on_hand": quantity - loose}
+            )
 
+    @action
     def settle(self, refund: Refund, status: str = "SUCCESS") -> Refund:
         """A pending refund becomes real: the balancing row is cleared by an opposite one."""
         for transaction in refund.transactions:
@@ -1284,21 +1339,13 @@ class Shop:
                 self.emit("ORDER_TRANSACTIONS_CREATE", transaction)
         pending = [a for a in refund.adjustments if a.reason == "PENDING_REFUND_DISCREPANCY"]
         if status == "SUCCESS" and pending:
-            gap = total(a.amount for a in pending)
-            refund.adjustments.append(
-                self.add(
-                    Adjustment(
-                        self.next_id("OrderAdjustment"), -gap, Bag(), "PENDING_REFUND_DISCREPANCY"
-                    )
-                )
-            )
             agreement = next(a for a in refund.order.agreements if a.refund is refund)
-            agreement.sales.append(
-                Sale(self.next_id("Sale"), "RETURN", "ADJUSTMENT", -gap, Bag(), Bag())
-            )
+            gap = total(a.amount for a in pending)
+            self._adjust(agreement, -gap, "PENDING_REFUND_DISCREPANCY")
         self.changed(refund.order)
         return refund
 
+    @action
     def cancel(self, order: Order, spec: dict[str, Any] | None = None) -> Order:
         """Cancel: money back to where it came from (unless ``refund`` is false), units released.
 
@@ -1327,17 +1374,23 @@ class Shop:
         order.cancelled_at = order.closed_at = moment
         order.cancel_reason = spec.get("reason", "OTHER").upper()
         order.staff_note = spec.get("note")
-        paid = order.net_payment.presentment
-        money = {} if spec.get("refund", True) else {"amount": 0}
-        if paid and not money:
-            money = {"amount": paid}
-        self.refund(order, {"lines": rows, "shipping": "full", "note": "Order canceled", **money})
+        self._cancel_refund(order, rows, spec.get("refund", True))
         for fulfillment_order in order.fulfillment_orders:
             fulfillment_order.status = "CLOSED"
             for row in fulfillment_order.lines:
                 row.total = row.remaining = 0
         self.changed(order, "ORDERS_CANCELLED")
         return order
+
+    def _cancel_refund(self, order: Order, rows: list[dict[str, Any]], pay_back: bool) -> None:
+        """A cancellation takes every unit out; money goes back only when it is wished."""
+        refund: dict[str, Any] = {"lines": rows, "shipping": "full", "note": "Order canceled"}
+        paid = order.net_payment.presentment
+        if not pay_back:
+            refund["amount"] = 0
+        elif paid:
+            refund["amount"] = paid
+        self.refund(order, refund)
 
     # === SEARCH INDEX === #
 

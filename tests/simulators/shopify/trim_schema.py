@@ -1,7 +1,7 @@
 """Make the small schema the simulator carries with it.
 
-``python -m tests.simulators.shopify.trim_schema FOLDER/admin_2026-10.json.gz`` keeps the types the simulator
-serves (with all their plain fields), the mutations it has, and whatever these need.
+``python -m tests.simulators.shopify.trim_schema FOLDER/admin_2026-10.json.gz`` keeps the types the
+simulator serves (with all their plain fields), its mutations, and whatever these need.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from .resolvers import DICT_TYPES, FIELDS
 from .schema import TRIMMED, read_introspection
 
 _NOTICE = (
-    "Part of the Admin GraphQL schema published by Shopify Inc. in the npm package @shopify/dev-mcp, "
-    "ISC licence; see LICENSE-shopify-dev-mcp beside this file."
+    "Part of the Admin GraphQL schema published by Shopify Inc. in the npm package "
+    "@shopify/dev-mcp, ISC licence; see LICENSE-shopify-dev-mcp beside this file."
 )
 
 

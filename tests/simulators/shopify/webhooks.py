@@ -158,13 +158,12 @@ class Webhooks:
         if not subscriptions:
             return
         content = payload(self.shop, topic, record)
-        event_id = str(uuid.UUID(int=self._random.getrandbits(128), version=4))
         moment = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "000Z")
         for subscription in subscriptions:
             if not self._passes(subscription, content):
                 continue
             body = self._body(subscription, content)
-            self._dispatch(Delivery(subscription, topic, body, event_id, moment))
+            self._dispatch(Delivery(subscription, topic, body, self.shop.event_id, moment))
 
     def _passes(self, subscription: Subscription, content: dict[str, Any]) -> bool:
         if not subscription.filter:
@@ -234,10 +233,11 @@ class Webhooks:
     def resend(self, times: int = 1) -> int:
         """Send everything delivered so far again: same event, original body, new delivery id."""
         with self._wake:
-            seen: dict[tuple[str, int], Delivery] = {}
+            seen: dict[tuple[str, int, bytes], Delivery] = {}
             for delivery in self.log:
                 if delivery.status == "delivered":
-                    seen.setdefault((delivery.event_id, delivery.subscription.id), delivery)
+                    key = (delivery.event_id, delivery.subscription.id, delivery.body)
+                    seen.setdefault(key, delivery)
             for _round in range(times):
                 for original in seen.values():
                     copy = Delivery(
