@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import unicodedata
 from typing import Any
 
 from .money import exponent
@@ -95,27 +96,105 @@ def seed_catalogue(shop: Shop) -> None:
                 "tags": [kind.lower()],
             }
         )
-    for person in _PEOPLE[:3]:
-        shop.add_customer(_customer(person))
+    rng = random.Random(shop.config.seed)
+    for country in ("DE", "FR", "US"):
+        shop.add_customer(_customer(rng, country))
 
 
-_PEOPLE = [
-    ("Anna", "Bergmann", "DE", "Lindenweg 4", "10435", "Berlin", None),
-    ("Liam", "O'Connor", "IE", "12 Merrion Sq", "D02 E400", "Dublin", None),
-    ("Chloé", "Dubois", "FR", "3 rue des Lilas", "69001", "Lyon", None),
-    ("Marco", "Rossi", "IT", "Via Roma 15", "20121", "Milano", ("MI", "Milano")),
-    ("Emma", "Johnson", "US", "450 Market St", "94105", "San Francisco", ("CA", "California")),
-    ("Noah", "Williams", "US", "77 Broadway", "10006", "New York", ("NY", "New York")),
-    ("Olivia", "Smith", "GB", "5 Deansgate", "M3 1AZ", "Manchester", None),
-    ("Yuki", "Tanaka", "JP", "1-2-3 Shibuya", "150-0002", "Tokyo", ("JP-13", "Tokyo")),
-    ("Lukas", "Meier", "CH", "Seestr. 8", "8002", "Zürich", None),
-    ("Sofia", "García", "ES", "Calle Mayor 9", "28013", "Madrid", ("M", "Madrid")),
-    ("Åsa", "Lindqvist", "SE", "Sveavägen 44", "111 34", "Stockholm", None),
-    ("Jan", "de Vries", "NL", "Keizersgracht 100", "1015 CV", "Amsterdam", None),
-    ("Amélie", "Tremblay", "CA", "200 Rue Sainte-Anne", "H3B 1A1", "Montréal", ("QC", "Quebec")),
-    ("Maria", "Huber", "AT", "Ringstr. 2", "1010", "Wien", None),
-    ("Jack", "Nguyen", "AU", "18 George St", "2000", "Sydney", ("NSW", "New South Wales")),
-]
+# country -> (first names, last names, streets, [(post code, city, province)])
+_PLACES: dict[str, tuple[str, str, str, list[tuple[str, str, tuple[str, str] | None]]]] = {
+    "DE": (
+        "Anna Jonas Greta Felix Mia Paul Lea Emil",
+        "Bergmann Krüger Weiß Schäfer Vogt Brandt Lorenz Köhler",
+        "Lindenweg|Bahnhofstr.|Am Markt",
+        [("10435", "Berlin", None), ("20095", "Hamburg", None), ("80331", "München", None)],
+    ),
+    "AT": (
+        "Maria Lukas Eva Tobias Klara",
+        "Huber Gruber Pichler Moser Steiner",
+        "Ringstr.|Hauptplatz",
+        [("1010", "Wien", None), ("8010", "Graz", None)],
+    ),
+    "FR": (
+        "Chloé Hugo Léa Théo Manon",
+        "Dubois Lefèvre Moreau Girard Fontaine",
+        "rue des Lilas|avenue Foch",
+        [("69001", "Lyon", None), ("75011", "Paris", None)],
+    ),
+    "IT": (
+        "Marco Giulia Luca Sara Elena",
+        "Rossi Ferrari Bianchi Greco D'Angelo",
+        "Via Roma|Corso Italia",
+        [("20121", "Milano", ("MI", "Milano")), ("10121", "Torino", ("TO", "Torino"))],
+    ),
+    "ES": (
+        "Sofía Pablo Lucía Diego Carmen",
+        "García Muñoz Ortega Ibáñez Vidal",
+        "Calle Mayor|Gran Vía",
+        [("28013", "Madrid", ("M", "Madrid")), ("08002", "Barcelona", ("B", "Barcelona"))],
+    ),
+    "NL": (
+        "Jan Sanne Daan Lotte Bram",
+        "Jansen Visser Bakker Smit Dekker",
+        "Keizersgracht|Dorpsstraat",
+        [("1015 CV", "Amsterdam", None), ("3511 LN", "Utrecht", None)],
+    ),
+    "IE": (
+        "Liam Aoife Conor Niamh Sean",
+        "O'Connor Byrne Walsh Kelly Nolan",
+        "Merrion Sq|Main St",
+        [("D02 E400", "Dublin", ("D", "Dublin")), ("T12 XY00", "Cork", ("CO", "Cork"))],
+    ),
+    "GB": (
+        "Olivia George Amelia Harry Isla",
+        "Smith Taylor Hughes Patel Clarke",
+        "Deansgate|High Street",
+        [("M3 1AZ", "Manchester", None), ("SW1A 1AA", "London", None)],
+    ),
+    "SE": (
+        "Åsa Erik Maja Nils Freja",
+        "Lindqvist Bergström Åkesson Holm Ek",
+        "Sveavägen|Storgatan",
+        [("111 34", "Stockholm", None), ("411 03", "Göteborg", None)],
+    ),
+    "CH": (
+        "Lukas Nora Beat Selina Reto",
+        "Meier Keller Frei Brunner Zürcher",
+        "Seestr.|Dorfstr.",
+        [("8002", "Zürich", ("ZH", "Zürich")), ("3011", "Bern", ("BE", "Bern"))],
+    ),
+    "US": (
+        "Emma Noah Ava James Mia Ethan Grace Logan",
+        "Johnson Williams Brown Davis Miller Garcia Lee Walker",
+        "Market St|Broadway|Oak Ave",
+        [
+            ("94105", "San Francisco", ("CA", "California")),
+            ("10006", "New York", ("NY", "New York")),
+            ("78701", "Austin", ("TX", "Texas")),
+        ],
+    ),
+    "CA": (
+        "Amélie William Zoé Thomas Léa",
+        "Tremblay Gagnon Roy MacDonald Singh",
+        "Rue Sainte-Anne|King St",
+        [("H3B 1A1", "Montréal", ("QC", "Quebec")), ("M5H 2N2", "Toronto", ("ON", "Ontario"))],
+    ),
+    "JP": (
+        "Yuki Haruto Sakura Ren Aoi",
+        "Tanaka Suzuki Yamamoto Kobayashi Mori",
+        "Shibuya|Umeda",
+        [("150-0002", "Tokyo", ("JP-13", "Tokyo")), ("530-0001", "Osaka", ("JP-27", "Osaka"))],
+    ),
+    "AU": (
+        "Jack Ruby Oliver Matilda Lachlan",
+        "Nguyen Campbell Murphy Kelly Harris",
+        "George St|Collins St",
+        [
+            ("2000", "Sydney", ("NSW", "New South Wales")),
+            ("3000", "Melbourne", ("VIC", "Victoria")),
+        ],
+    ),
+}
 
 # country -> (currency, taxes included, [(title, rate)], shipping price in that currency)
 _MARKETS: dict[str, tuple[str, bool, list[tuple[str, str]], str]] = {
@@ -136,18 +215,33 @@ _MARKETS: dict[str, tuple[str, bool, list[tuple[str, str]], str]] = {
 }
 
 
-def _customer(person: tuple[Any, ...], serial: str = "") -> dict[str, Any]:
-    first, last, country, street, code, city, province = person
-    plain = "".join(
-        c for c in f"{first}.{last}".lower() if c.isascii() and (c.isalnum() or c == ".")
-    )
-    address = {"address1": street, "zip": code, "city": city, "country_code": country}
+# Where most of the buyers are.
+_WEIGHTS = {"DE": 5, "US": 4, "FR": 2, "GB": 2}
+
+
+def _customer(rng: random.Random, country: str) -> dict[str, Any]:
+    """Somebody of a country; the same name is the same person at the same address."""
+    firsts, lasts, streets, towns = _PLACES[country]
+    first, last = rng.choice(firsts.split()), rng.choice(lasts.split())
+    number = sum(map(ord, first + last))
+    street = streets.split("|")[number % len(streets.split("|"))]
+    code, city, province = towns[number % len(towns)]
+    place = f"{number % 90 + 1}"
+    before = country in ("US", "GB", "IE", "CA", "AU", "FR")
+    address: dict[str, Any] = {
+        "address1": f"{place} {street}" if before else f"{street} {place}",
+        "zip": code,
+        "city": city,
+        "country_code": country,
+    }
     if province:
         address["province_code"], address["province"] = province
+    name = unicodedata.normalize("NFKD", f"{first}.{last}".lower().replace("ß", "ss"))
+    plain = "".join(char for char in name if char.isascii() and (char.isalnum() or char == "."))
     return {
         "firstName": first,
-        "lastName": last + serial,
-        "email": f"{plain}{serial.strip()}@example.com",
+        "lastName": last,
+        "email": f"{plain}@{country.lower()}.example.com",
         "address": address,
     }
 
@@ -156,17 +250,12 @@ def random_orders(count: int, seed: int, shop: Shop) -> list[dict[str, Any]]:
     """Specs of ``count`` orders; the same seed on the same catalogue draws the same orders."""
     rng = random.Random(seed)
     variants = [v for v in shop.all("ProductVariant") if v.sku]
-    return [_random_order(rng, index, variants, shop) for index in range(count)]
+    return [_random_order(rng, variants, shop) for _order in range(count)]
 
 
-def _random_order(
-    rng: random.Random, index: int, variants: list[Any], shop: Shop
-) -> dict[str, Any]:
-    person = rng.choice(_PEOPLE)
-    # Buyers come back: 60 % of the orders are of a small circle, the others of somebody new.
-    serial = f" {rng.randint(1, 4)}" if rng.random() < 0.6 else f" {100 + index}"
-    customer = _customer(person, serial)
-    country = person[2]
+def _random_order(rng: random.Random, variants: list[Any], shop: Shop) -> dict[str, Any]:
+    country = rng.choices(list(_MARKETS), [_WEIGHTS.get(c, 1) for c in _MARKETS])[0]
+    customer = _customer(rng, country)
     currency, included, taxes, shipping = _MARKETS[country]
     local = currency == shop.config.currency or currency in shop.config.rates
     if not local or rng.random() < 0.15:
@@ -210,7 +299,7 @@ def _random_order(
     if rng.random() < 0.25:
         spec["note"] = rng.choice(["Please ring twice", "Gift, no invoice in the box", "Ça va? ✓"])
     if rng.random() < 0.2:
-        other = _customer(rng.choice([p for p in _PEOPLE if p[2] == country]))
+        other = _customer(rng, country)
         spec["delivery"] = {
             "first_name": other["firstName"],
             "last_name": other["lastName"],
