@@ -449,6 +449,19 @@ def edit_payload(shop: Shop, order: Order) -> dict[str, Any]:
     }
 
 
+# What an app or a plan without access to personal data gets as null.
+_PROTECTED = [
+    "billing_address",
+    "contact_email",
+    "customer",
+    "default_address",
+    "email",
+    "first_name",
+    "last_name",
+    "phone",
+    "shipping_address",
+]
+
 _BY_TYPE: dict[str, Callable[[Shop, Any], dict[str, Any]]] = {
     "Order": order_payload,
     "Customer": customer_payload,
@@ -471,4 +484,7 @@ def payload(shop: Shop, topic: str, record: Any) -> dict[str, Any]:
         return record
     if topic == "ORDERS_EDITED":
         return edit_payload(shop, record)
-    return _BY_TYPE[record.gql_type](shop, record)
+    body = _BY_TYPE[record.gql_type](shop, record)
+    if not shop.config.protected_data:
+        body |= {key: None for key in _PROTECTED if key in body}
+    return body

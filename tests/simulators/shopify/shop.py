@@ -820,7 +820,8 @@ class Shop:
         for line in order.goods:
             self._move_stock(line, {"available": -line.quantity, "committed": line.quantity})
 
-    def _route(self, order: Order, lines: Iterable[Line]) -> None:
+    def _route(self, order: Order, lines: Iterable[Line], units: int | None = None) -> None:
+        """A fulfillment order for these lines, whole or for some units of each."""
         goods = [line for line in lines if not line.tip]
         if not goods:
             return
@@ -828,20 +829,16 @@ class Shop:
             self.next_id("FulfillmentOrder"), order, self.default_location
         )
         for line in goods:
-            fulfillment_order.lines.append(
-                self.add(
-                    FulfillmentOrderLine(
-                        self.next_id("FulfillmentOrderLineItem"), line, line.quantity, line.quantity
-                    )
-                )
-            )
+            count = line.quantity if units is None else units
+            row = FulfillmentOrderLine(self.next_id("FulfillmentOrderLineItem"), line, count, count)
+            fulfillment_order.lines.append(self.add(row))
         order.fulfillment_orders.append(self.add(fulfillment_order))
         self.emit("FULFILLMENT_ORDERS_ORDER_ROUTING_COMPLETE", fulfillment_order)
 
     def _withdraw(self, line: Line, quantity: int) -> None:
         """Take unfulfilled units out of the work still to do."""
         line.withdrawn += quantity
-        for fulfillment_order in line_orders(line, self.all("FulfillmentOrder")):
+        for fulfillment_order in line_orders(line, line.order.fulfillment_orders):
             for row in fulfillment_order.lines:
                 if row.line is line and quantity:
                     cut = min(row.remaining, quantity)
@@ -993,11 +990,13 @@ class Shop:
         line.quantity += quantity
         line.current_quantity += quantity
         self._retax(order, line)
-        for fulfillment_order in order.fulfillment_orders:
-            for row in fulfillment_order.lines:
-                if row.line is line and fulfillment_order.status == "OPEN":
-                    row.total += quantity
-                    row.remaining += quantity
+        working = line_orders(line, order.fulfillment_orders)
+        if working:
+            row = next(row for row in working[0].lines if row.line is line)
+            row.total += quantity
+            row.remaining += quantity
+        else:
+            self._route(order, [line], quantity)
         self._move_stock(line, {"available": -quantity, "committed": quantity})
         return line, "ORDER", line.discounted - before, line.tax - tax_before, quantity
 
@@ -1412,7 +1411,8 @@ class Shop:
         moment = time.monotonic()
         while self._pending_index and self._pending_index[0][0] <= moment:
             _due, order, document = self._pending_index.pop(0)
-            order.indexed = document
+            if not order.indexed or order.indexed["updated_at"] <= document["updated_at"]:
+                order.indexed = document
         horizon = now() - timedelta(days=60)
         everything = "read_all_orders" in self.config.scopes
         return [

@@ -335,6 +335,10 @@ class Webhooks:
         self._failed(delivery)
 
     def _failed(self, delivery: Delivery) -> None:
+        if delivery.bad_signature:
+            # Not Shopify's doing, so nobody tries again.
+            delivery.status = "refused"
+            return
         backoff = self.shop.config.webhook_backoff
         if delivery.tries <= len(backoff):
             delivery.status = "retrying"

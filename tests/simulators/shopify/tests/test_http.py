@@ -277,6 +277,14 @@ def test_dropped_doubled_held_and_forged(subscribed: ShopSimulator, receiver: Re
     assert sorted(signed(h, b) for h, b in receiver.got) == [False, True]
 
 
+def test_a_forgery_is_not_tried_again(subscribed: ShopSimulator, receiver: Receiver) -> None:
+    receiver.status = 401
+    assert subscribed.send_webhook("orders/create", payload={"id": 1}, badSignature=True) == 1
+    assert subscribed.wait_for_webhooks() == 0
+    assert [row["status"] for row in subscribed.webhook_log()] == ["refused"]
+    assert len(receiver.got) == 1
+
+
 def test_a_dead_receiver_loses_its_subscription(
     subscribed: ShopSimulator, receiver: Receiver
 ) -> None:

@@ -284,6 +284,16 @@ def test_fulfilled_and_paid_orders_are_closed(shop: Shop) -> None:
         shop.fulfil(order)
 
 
+def test_more_units_of_a_shipped_line_are_shipped_too(shop: Shop) -> None:
+    order = place(shop, {"price": "10"})
+    shop.fulfil(order)
+    shop.edit(order, {"set": [{"line": 0, "quantity": 3}]})
+    assert order.lines[0].unfulfilled == 2
+    assert [fo.status for fo in order.fulfillment_orders] == ["CLOSED", "OPEN"]
+    shop.fulfil(order)
+    assert order.lines[0].unfulfilled == 0
+
+
 def test_stock_follows_the_order(shop: Shop) -> None:
     shop.add_product({"title": "Mug", "sku": "MUG", "price": "5", "stock": 5})
     order = shop.place_order({"lines": [{"sku": "MUG", "quantity": 2}]})
