@@ -1,6 +1,24 @@
-"""Connects a demo backend to the shop simulator, so that the first order can be placed at once."""
+"""Sets up a company that sells through the shop simulator, so that the first order can be placed at once."""
 
 from __future__ import annotations
+
+import json
+import urllib.request
+import xmlrpc.client
+from collections.abc import Callable
+from typing import Any
+
+BACKEND = "Demo Shop"
+# Of the simulator's markets: percentage, whether prices include it.
+TAXES = [
+    *((rate, True) for rate in (5, 10, 19, 20, 21, 22, 23, 25)),
+    *((rate, False) for rate in (1.25, 5, 7.25, 8.1, 9.975)),
+]
+CURRENCIES = ("EUR", "USD", "GBP", "JPY", "SEK", "CHF", "CAD", "AUD")
+# What the simulator expects unless it is started with others.
+CREDENTIALS = {"client_id": "demo-client-id", "client_secret": "demo-client-secret"}
+
+Call = Callable[..., Any]
 
 
 def connect(url: str, database: str, shop_url: str) -> str:
@@ -9,4 +27,117 @@ def connect(url: str, database: str, shop_url: str) -> str:
     :param url: address of Odoo.
     :param shop_url: address of the shop simulator.
     """
-    return f"Odoo: {url} (admin / admin)\nShop simulator: {shop_url}"
+    user = xmlrpc.client.ServerProxy(f"{url}/xmlrpc/2/common").authenticate(
+        database, "admin", "admin", {}
+    )
+    objects = xmlrpc.client.ServerProxy(f"{url}/xmlrpc/2/object", allow_none=True)
+
+    def call(model: str, method: str, *arguments: Any, **keywords: Any) -> Any:
+        return objects.execute_kw(database, user, "admin", model, method, arguments, keywords)
+
+    prepare_company(call)
+    create_products(call, shop_url)
+    connect_backend(call, url, shop_url)
+    order = f"""curl -X POST {shop_url}/control/orders -d '{{"random": {{"count": 1}}}}'"""
+    return "\n".join(
+        (
+            "",
+            f"  Odoo            {url}   (user admin, password admin)",
+            f"  Shop simulator  {shop_url}",
+            "",
+            f"  Next: press Place an order at {shop_url}, or run",
+            f"    {order}",
+            f"  Seconds later its sales order is at {url}/odoo/sales, its way there at {url}/odoo/sync-log",
+            "",
+        )
+    )
+
+
+def prepare_company(call: Call) -> None:
+    """Give the company the currencies and taxes of the shop's markets."""
+    currencies = call(
+        "res.currency",
+        "search",
+        [("name", "in", CURRENCIES), ("active", "=", False)],
+        context={"active_test": False},
+    )
+    if currencies:
+        call("res.currency", "write", currencies, {"active": True})
+    sales = [("type_tax_use", "=", "sale"), ("amount_type", "=", "percent")]
+    known = {
+        (tax["amount"], tax["price_include"])
+        for tax in call("account.tax", "search_read", sales, ["amount", "price_include"])
+    }
+    call(
+        "account.tax",
+        "create",
+        [
+            {
+                "name": f"{rate:g}%{' included' if included else ''}",
+                "amount": rate,
+                "type_tax_use": "sale",
+                "price_include_override": "tax_included" if included else "tax_excluded",
+            }
+            for rate, included in TAXES
+            if (rate, included) not in known
+        ],
+    )
+
+
+def create_products(call: Call, shop_url: str) -> None:
+    """Create Odoo's side of the shop's catalogue: the same SKUs and barcodes."""
+    wanted = {
+        variant["sku"]: (product["title"], variant)
+        for product in _get(f"{shop_url}/control/products")
+        for variant in product["variants"]
+        if variant["sku"]
+    }
+    known = call(
+        "product.product",
+        "search_read",
+        [("default_code", "in", list(wanted))],
+        ["default_code"],
+    )
+    for product in known:
+        wanted.pop(product["default_code"], None)
+    call(
+        "product.product",
+        "create",
+        [
+            {
+                "name": f"{title} {variant['title']}".removesuffix(" Default Title"),
+                "default_code": sku,
+                "barcode": variant["barcode"],
+                "list_price": float(variant["price"]),
+                "is_storable": True,
+                "taxes_id": [],
+            }
+            for sku, (title, variant) in wanted.items()
+        ],
+    )
+
+
+def connect_backend(call: Call, url: str, shop_url: str) -> int:
+    """Create and connect the backend as a user would, or connect it again; returns its id."""
+    call("ir.config_parameter", "set_param", "web.base.url", url)
+    call("ir.config_parameter", "set_param", "web.base.url.freeze", "True")
+    # the simulator has another port after each start
+    backends = call("integration.backend", "search", [("name", "=", BACKEND)])
+    if backends:
+        call("integration.backend", "write", backends, {"base_url": shop_url})
+    else:
+        values = {"name": BACKEND, "connector": "shopify", "base_url": shop_url}
+        backends = call("integration.backend", "create", [values])
+        for code, value in CREDENTIALS.items():
+            domain = [("backend_id", "in", backends), ("code", "=", code)]
+            rows = call("integration.credential", "search", domain)
+            call("integration.credential", "write", rows, {"value": value})
+        flows = call("integration.flow", "search", [("backend_id", "in", backends)])
+        call("integration.flow", "write", flows, {"interval_minutes": 1})
+    call("integration.backend", "action_test_connection", backends)
+    return backends[0]
+
+
+def _get(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        return json.load(answer)

@@ -177,7 +177,8 @@ class IntegrationBackend(models.Model):
                         "interval_minutes": resource._resource_interval_minutes,
                     }
                 )
-        self.env["integration.flow"].create(flows)
+        # sudo: flows follow from the connector, nobody adds others
+        self.env["integration.flow"].sudo().create(flows)
         # sudo: whoever may create a backend gets the empty rows to type its secrets into
         credentials = self.sudo().credential_ids
         self.env["integration.credential"].sudo().create(
