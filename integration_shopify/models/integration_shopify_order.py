@@ -311,24 +311,25 @@ class IntegrationShopifyOrder(models.AbstractModel):
         }
         mapped = self.env["integration.mapping"]._values(backend, "tax", wanted) if wanted else {}
         for item in items:
-            missing, wrong = {}, {}
-            for line in item.values["amounts"].lines:
-                for tax in line.taxes:
-                    value = MissingValue("tax", tax.key, tax.label)
-                    if tax.key not in mapped:
-                        # a tax of 0.00 changes nothing: it is offered for mapping, not needed
-                        (missing if tax.amount else {}).setdefault(tax.key, value)
-                        if not tax.amount and value not in item.seen:
-                            item.seen.append(value)
-                    elif self._tax_problem(mapped[tax.key], item.values["amounts"], tax):
-                        wrong[tax.key] = value
+            found, missing, wrong = item.values["amounts"], {}, ""
+            for tax in {tax.key: tax for line in found.lines for tax in line.taxes}.values():
+                value = MissingValue("tax", tax.key, tax.label)
+                if tax.key in mapped:
+                    wrong = wrong or self._tax_problem(mapped[tax.key], found)
+                elif self._is_zero(found, tax.key):
+                    # a tax of 0.00 changes nothing: it is offered for mapping, not needed
+                    item.seen.append(value)
+                else:
+                    missing[tax.key] = value
             item.values["taxes"] = mapped
             if missing:
                 item.fail(self._missing_taxes(item, list(missing.values())))
             elif wrong:
-                value = next(iter(wrong.values()))
-                problem = self._tax_problem(mapped[value.value], item.values["amounts"], None)
-                item.fail(MappingError(f"{item.label}: {problem}", missing=list(wrong.values())))
+                item.fail(ConfigurationError(f"{item.label}: {wrong}"))
+
+    @api.model
+    def _is_zero(self, found, key):
+        return not any(tax.amount for line in found.lines for tax in line.taxes if tax.key == key)
 
     @api.model
     def _missing_taxes(self, item, missing):
@@ -344,26 +345,27 @@ class IntegrationShopifyOrder(models.AbstractModel):
         )
 
     @api.model
-    def _tax_problem(self, tax, found, of_shopify):
+    def _tax_problem(self, tax, found):
         """Return why the mapped tax cannot carry the amounts, or an empty text."""
         if tax.amount_type == "group":
             return self.env._(
-                "%s is a group of taxes. Choose a single tax for it under Value Mappings.",
+                "the Odoo tax %s is a group of taxes, which cannot hold exact amounts. Choose a "
+                "single tax under Value Mappings of the backend, then press Retry.",
                 tax.display_name,
             )
-        if tax.price_include == found.taxes_included or (of_shopify and not of_shopify.amount):
+        if tax.price_include == found.taxes_included or not tax.amount:
             return ""
         if found.taxes_included:
             return self.env._(
                 "the prices of this order include tax, but the Odoo tax %s is added on top of "
-                "prices. Make a copy of it with Included in Price set to Tax Included, and choose "
-                "the copy under Value Mappings of the backend.",
+                "prices. Make a copy of it with Included in Price set to Tax Included, choose it "
+                "under Value Mappings of the backend, then press Retry.",
                 tax.display_name,
             )
         return self.env._(
             "the prices of this order are without tax, but the Odoo tax %s is included in "
-            "prices. Make a copy of it with Included in Price set to Tax Excluded, and choose the "
-            "copy under Value Mappings of the backend.",
+            "prices. Make a copy of it with Included in Price set to Tax Excluded, choose it "
+            "under Value Mappings of the backend, then press Retry.",
             tax.display_name,
         )
 

@@ -1,0 +1,9 @@
+from . import (
+    test_amounts,
+    test_client,
+    test_connection,
+    test_documents,
+    test_order_import,
+    test_order_update,
+    test_webhook,
+)

@@ -1,0 +1,320 @@
+"""A shop that answers from fixtures, and helpers to write them in a few words."""
+
+import copy
+import json
+from pathlib import Path
+from unittest.mock import patch
+
+from cryptography.fernet import Fernet
+
+from odoo.tests import TransactionCase
+
+from odoo.addons.integration_base.lib.records import Change
+from odoo.addons.integration_base.models import integration_credential
+
+from ..lib.client import Answer, GraphqlClient
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+def fixture(name):
+    """Return the order of ``fixtures/<name>.json`` as the API returns it."""
+    return json.loads((FIXTURES / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def money(amount):
+    """Return a pair of amounts as our documents ask for it."""
+    return {"money": {"amount": str(amount)}}
+
+
+def tax(title, rate, amount, **extra):
+    """Return a tax line."""
+    return {
+        "title": title,
+        "rate": rate,
+        "channelLiable": False,
+        "priceSet": money(amount),
+        **extra,
+    }
+
+
+def line(number, price, quantity=1, *, discounts=(), taxes=(), sku="SKU-1", **extra):
+    """Return a line item; ``discounts`` are amounts, ``taxes`` are results of :func:`tax`."""
+    return {
+        "id": f"gid://shopify/LineItem/{number}",
+        "name": f"Line {number}",
+        "sku": sku,
+        "quantity": quantity,
+        "currentQuantity": quantity,
+        "isGiftCard": False,
+        "taxable": True,
+        "requiresShipping": True,
+        "originalUnitPriceSet": money(price),
+        "discountAllocations": [{"allocatedAmountSet": money(d)} for d in discounts],
+        "taxLines": list(taxes),
+        "variant": {"id": f"gid://shopify/ProductVariant/{number}", "barcode": None},
+        **extra,
+    }
+
+
+def shipping(number, price, *, discounted=None, current=None, taxes=(), title="Standard", **extra):
+    """Return a shipping line."""
+    discounted = price if discounted is None else discounted
+    return {
+        "id": f"gid://shopify/ShippingLine/{number}",
+        "title": title,
+        "code": title,
+        "originalPriceSet": money(price),
+        "discountedPriceSet": money(discounted),
+        "currentDiscountedPriceSet": money(discounted if current is None else current),
+        "taxLines": list(taxes),
+        **extra,
+    }
+
+
+def address(**values):
+    """Return a mailing address of Anna Muster in Berlin, or what ``values`` say."""
+    return {
+        "firstName": "Anna",
+        "lastName": "Muster",
+        "name": "Anna Muster",
+        "company": None,
+        "address1": "Hauptstr. 5",
+        "address2": None,
+        "city": "Berlin",
+        "zip": "10115",
+        "phone": None,
+        "countryCodeV2": "DE",
+        "provinceCode": None,
+        "province": None,
+        **values,
+    }
+
+
+def order(number, lines, total, tax_total="0.0", *, shipping_lines=(), **extra):
+    """Return an order as the API returns it."""
+    return {
+        "id": f"gid://shopify/Order/{number}",
+        "name": f"#{number}",
+        "processedAt": "2026-11-20T09:59:59Z",
+        "updatedAt": "2026-11-20T10:00:01Z",
+        "cancelledAt": None,
+        "cancelReason": None,
+        "test": False,
+        "email": "anna@example.com",
+        "phone": None,
+        "note": None,
+        "tags": [],
+        "currencyCode": "USD",
+        "presentmentCurrencyCode": "USD",
+        "taxesIncluded": False,
+        "displayFinancialStatus": "PAID",
+        "paymentGatewayNames": [],
+        "discountCodes": [],
+        "currentTotalPriceSet": money(total),
+        "currentTotalTaxSet": money(tax_total),
+        "currentTotalDutiesSet": None,
+        "currentTotalAdditionalFeesSet": None,
+        "totalTipReceivedSet": money("0.0"),
+        "customer": {
+            "id": "gid://shopify/Customer/1",
+            "firstName": "Anna",
+            "lastName": "Muster",
+            "defaultEmailAddress": {"emailAddress": "anna@example.com"},
+        },
+        "billingAddress": address(),
+        "shippingAddress": address(),
+        "shippingLines": {
+            "nodes": list(shipping_lines),
+            "pageInfo": {"hasNextPage": False, "endCursor": None},
+        },
+        "lineItems": {
+            "nodes": list(lines),
+            "pageInfo": {"hasNextPage": False, "endCursor": None},
+        },
+        **extra,
+    }
+
+
+class FakeShop:
+    """Answers documents from the orders it holds, and counts the calls."""
+
+    def __init__(self):
+        self.orders = {}
+        self.calls = []
+        self.errors = []
+
+    def put(self, *orders):
+        for payload in orders:
+            self.orders[payload["id"]] = payload
+
+    def execute(self, name, variables=None, *, money="presentment"):
+        self.calls.append((name, variables))
+        if self.errors:
+            error = self.errors.pop(0)
+            if error:
+                raise error
+        return Answer(data=getattr(self, f"_{name}")(variables))
+
+    def _orders(self, variables):
+        answer = []
+        for gid in variables["ids"]:
+            payload = copy.deepcopy(self.orders.get(gid))
+            if payload:
+                self._cut(payload["lineItems"], 0, variables["lines"])
+                self._cut(payload["shippingLines"], 0, variables["shippingLines"])
+            answer.append(payload)
+        return {"nodes": answer}
+
+    def _order_lines(self, variables):
+        payload = copy.deepcopy(self.orders[variables["id"]])
+        self._cut(payload["lineItems"], int(variables["after"]), variables["first"])
+        return {"order": payload}
+
+    def _order_changes(self, variables):
+        rows = sorted(self.orders.values(), key=lambda row: row["updatedAt"])
+        start = int(variables["after"] or 0)
+        page = rows[start : start + variables["first"]]
+        end = start + len(page)
+        return {
+            "orders": {
+                "nodes": [{key: row[key] for key in ("id", "name", "updatedAt")} for row in page],
+                "pageInfo": {"hasNextPage": end < len(rows), "endCursor": str(end)},
+            }
+        }
+
+    @staticmethod
+    def _cut(connection, start, size):
+        nodes = connection["nodes"]
+        end = min(start + size, len(nodes))
+        connection["nodes"] = nodes[start:end]
+        connection["pageInfo"] = {"hasNextPage": end < len(nodes), "endCursor": str(end)}
+
+
+class ShopifyCase(TransactionCase):
+    """A backend of a US company, a product with the SKU ``SKU-1``, and a fake shop."""
+
+    #: Whether documents are answered by :class:`FakeShop`; without it they reach the HTTP client.
+    fake_shop = True
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.enterClassContext(
+            patch.dict(
+                "os.environ", {integration_credential.KEY_VARIABLE: Fernet.generate_key().decode()}
+            )
+        )
+        cls.company = cls.env.company
+        cls.usd = cls.company.currency_id
+        cls.backend = cls.env["integration.backend"].create(
+            {"name": "Demo shop", "connector": "shopify", "base_url": "demo.myshopify.com"}
+        )
+        cls.backend.write({"state": "active", "shopify_domain": "demo.myshopify.com"})
+        cls.flow = cls.backend.flow_ids
+        cls.product = cls._product("SKU-1")
+        cls.env["account.tax"].search(
+            [("company_id", "=", cls.company.id), ("type_tax_use", "=", "sale")]
+        ).active = False
+        cls.tax_group = cls.env["account.tax.group"].search(
+            [("company_id", "=", cls.company.id)], limit=1
+        ) or cls.env["account.tax.group"].create(
+            {"name": "Shop taxes", "company_id": cls.company.id}
+        )
+        cls.tax13 = cls._tax("HST 13%", 13)
+        cls.tax10 = cls._tax("GST 10%", 10)
+        cls.vat19 = cls._tax("VAT 19% incl.", 19, included=True)
+        cls.vat5 = cls._tax("VAT 5% incl.", 5, included=True)
+
+    def setUp(self):
+        super().setUp()
+        self.shop = FakeShop()
+        if not self.fake_shop:
+            return
+        self.startPatcher(
+            patch.object(
+                GraphqlClient,
+                "execute",
+                lambda _client, name, variables=None, **options: self.shop.execute(
+                    name, variables, **options
+                ),
+            )
+        )
+
+    @classmethod
+    def _product(cls, sku, **values):
+        return cls.env["product.product"].create(
+            {
+                "name": f"Product {sku}",
+                "default_code": sku,
+                "type": "consu",
+                "is_storable": True,
+                "invoice_policy": "order",
+                **values,
+            }
+        )
+
+    @classmethod
+    def _tax(cls, name, amount, *, included=False, **values):
+        return cls.env["account.tax"].create(
+            {
+                "name": name,
+                "amount": amount,
+                "amount_type": "percent",
+                "type_tax_use": "sale",
+                "company_id": cls.company.id,
+                "tax_group_id": cls.tax_group.id,
+                "country_id": cls.company.account_fiscal_country_id.id or cls.env.ref("base.us").id,
+                "price_include_override": "tax_included" if included else "tax_excluded",
+                **values,
+            }
+        )
+
+    # === RUNNING THE ENGINE === #
+
+    def drain(self, *orders, force=False):
+        """Put orders into the shop, import them through the engine; returns the operations."""
+        self.shop.put(*orders)
+        operations = self.env["integration.sync.log"]._append(
+            self.flow, [Change(payload["id"]) for payload in orders], "webhook"
+        )
+        self.env.flush_all()
+        with self.enter_registry_test_mode():
+            self.env["integration.engine"]._drain(self.flow.id)
+        self.env.invalidate_all()
+        return self.env["integration.sync.log"].browse(
+            operations.ids if hasattr(operations, "ids") else operations
+        )
+
+    def import_one(self, payload):
+        """Import an order that has to succeed; returns the sales order."""
+        operation = self.drain(payload)
+        self.assertEqual(operation.state, "done", operation.message)
+        return self.env["sale.order"].browse(operation.res_id)
+
+    def refuse_one(self, payload):
+        """Import an order that has to become a dead letter; returns the operation."""
+        operation = self.drain(payload)
+        self.assertEqual(operation.state, "dead", operation.message)
+        return operation
+
+    def assertTotals(self, sale, untaxed, tax_total, total):
+        """Compare the totals of a sales order, exactly."""
+        present = (sale.amount_untaxed, sale.amount_tax, sale.amount_total)
+        for is_, should in zip(present, (untaxed, tax_total, total), strict=True):
+            self.assertFalse(
+                sale.currency_id.compare_amounts(is_, float(should)), f"{present} is not {should}"
+            )
+
+
+__all__ = [
+    "FakeShop",
+    "ShopifyCase",
+    "address",
+    "fixture",
+    "line",
+    "money",
+    "order",
+    "shipping",
+    "tax",
+]

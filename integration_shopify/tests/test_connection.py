@@ -1,0 +1,352 @@
+import hashlib
+import hmac
+import json
+from datetime import timedelta
+from unittest.mock import patch
+from urllib.parse import parse_qs, urlsplit
+
+from requests.structures import CaseInsensitiveDict
+
+from odoo import fields
+from odoo.exceptions import UserError, ValidationError
+from odoo.tests import HttpCase, new_test_user, tagged
+
+from odoo.addons.integration_base.lib.errors import AuthError, ConfigurationError, RequestRefused
+from odoo.addons.integration_base.lib.http import HttpClient, Response
+
+from ..lib import webhook
+from .common import ShopifyCase
+
+SHOP = {
+    "name": "Demo",
+    "myshopifyDomain": "demo.myshopify.com",
+    "currencyCode": "USD",
+    "ianaTimezone": "America/New_York",
+    "taxesIncluded": False,
+}
+
+
+class FakeHttp:
+    """Stands in for the network under the HTTP client."""
+
+    def __init__(self):
+        self.requests = []
+        self.tokens = 0
+        self.token_answer = {"scope": "read_orders", "expires_in": 86399}
+        self.valid = None
+        self.scopes = ["read_orders", "read_customers", "read_products"]
+        self.subscriptions = []
+        self.subscription_errors = []
+        self.api_version = "2026-10"
+
+    def post(self, client, path, *, json=None, data=None, **_options):
+        headers = dict(client._auth() or {}) if client._auth else {}
+        self.requests.append((path, headers, json or data))
+        if path.endswith("/access_token"):
+            return self.answer(self.issue(data))
+        if headers.get("X-Shopify-Access-Token") != self.valid:
+            raise AuthError("Shopify refuses the credentials.")
+        return self.answer({"data": self.data(json)})
+
+    def issue(self, form):
+        if form["client_secret"] != "s3cret":
+            raise RequestRefused("HTTP 400 invalid_client", status=400)
+        self.tokens += 1
+        self.valid = f"token-{self.tokens}"
+        answer = {"access_token": self.valid, **self.token_answer}
+        if form.get("grant_type") != "client_credentials":
+            answer |= {"refresh_token": f"refresh-{self.tokens}", "expires_in": 3600}
+        return answer
+
+    def data(self, request):
+        if "query Shop" in request["query"]:
+            rows = [{"handle": scope} for scope in self.scopes]
+            return {"shop": SHOP, "currentAppInstallation": {"accessScopes": rows}}
+        if "query WebhookSubscriptions" in request["query"]:
+            return {
+                "webhookSubscriptions": {
+                    "nodes": self.subscriptions,
+                    "pageInfo": {"hasNextPage": False, "endCursor": None},
+                }
+            }
+        variables = request["variables"]
+        if not self.subscription_errors:
+            self.subscriptions.append(
+                {"id": "1", "topic": variables["topic"], **variables["webhookSubscription"]}
+            )
+        return {
+            "webhookSubscriptionCreate": {
+                "webhookSubscription": None,
+                "userErrors": self.subscription_errors,
+            }
+        }
+
+    def answer(self, body):
+        headers = CaseInsensitiveDict({"X-Shopify-API-Version": self.api_version})
+        return Response(200, headers, json.dumps(body).encode(), 5)
+
+    def forms(self):
+        return [body for path, _headers, body in self.requests if path.endswith("/access_token")]
+
+
+class ConnectionMixin:
+    def connect(self):
+        self.http = http = FakeHttp()
+        self.startPatcher(
+            patch.object(
+                HttpClient,
+                "post",
+                lambda client, path, **options: http.post(client, path, **options),
+            )
+        )
+        for code, value in (("client_id", "app-id"), ("client_secret", "s3cret")):
+            self.credential(code).value = value
+        self.backend.state = "draft"
+
+    def credential(self, code):
+        return self.backend.credential_ids.filtered(lambda row: row.code == code)
+
+    def press_test_connection(self):
+        self.env.flush_all()
+        with self.enter_registry_test_mode():
+            return self.backend.action_test_connection()
+
+
+class TestConnection(ConnectionMixin, ShopifyCase):
+    fake_shop = False
+
+    def setUp(self):
+        super().setUp()
+        self.connect()
+
+    def renew(self):
+        with self.enter_registry_test_mode():
+            return self.backend._connector()._renew_auth(self.backend)
+
+    def test_client_credentials(self):
+        action = self.press_test_connection()
+        self.assertEqual(
+            action["params"]["message"], 'Connected to "Demo" (demo.myshopify.com, USD).'
+        )
+        self.assertEqual(self.backend.state, "active")
+        self.assertEqual(self.backend.shopify_shop_name, "Demo")
+        self.assertEqual(self.backend.shopify_timezone, "America/New_York")
+        self.assertEqual(len(self.http.forms()), 1)
+        self.assertEqual(self.http.forms()[0]["grant_type"], "client_credentials")
+        token = self.backend.credential_ids.filtered(lambda row: row.kind == "token")
+        life = token.expires_at - fields.Datetime.now()
+        self.assertLess(life, timedelta(seconds=86399 - 290))
+        self.assertGreater(life, timedelta(hours=23))
+        self.press_test_connection()
+        self.assertEqual(len(self.http.forms()), 1)
+
+    def test_wrong_secret(self):
+        self.credential("client_secret").value = "wrong"
+        with self.assertRaisesRegex(UserError, "Check client id and client secret"):
+            self.press_test_connection()
+        self.assertEqual(self.backend.state, "draft")
+
+    def test_missing_secret(self):
+        self.credential("client_id").unlink()
+        with self.assertRaisesRegex(UserError, "client_id"):
+            self.press_test_connection()
+
+    def test_refused_token_is_renewed_once(self):
+        self.press_test_connection()
+        self.http.valid = "another"
+        self.press_test_connection()
+        self.assertEqual(len(self.http.forms()), 2)
+
+    def test_another_worker_was_faster(self):
+        self.press_test_connection()
+        connector = self.backend._connector()
+        with self.enter_registry_test_mode():
+            token = connector._issue_token(self.backend, "token-0")
+        self.assertEqual(token, "token-1")
+        self.assertEqual(len(self.http.forms()), 1)
+
+    def test_legacy_token(self):
+        self.backend.shopify_auth = "legacy"
+        self.http.valid = "shpat_1"
+        with self.assertRaisesRegex(UserError, "Access token"):
+            self.press_test_connection()
+        self.credential("access_token").value = "shpat_1"
+        self.press_test_connection()
+        self.assertEqual(self.http.forms(), [])
+        self.assertFalse(self.renew())
+
+    def test_authorization_code_without_consent(self):
+        self.backend.shopify_auth = "authorization_code"
+        with self.assertRaisesRegex(UserError, "Connect with Shopify"):
+            self.press_test_connection()
+
+    def test_refresh_token_rotates(self):
+        self.backend.shopify_auth = "authorization_code"
+        connector = self.backend._connector()
+        with self.enter_registry_test_mode():
+            connector._complete_oauth(
+                self.backend, self.callback_query(), "https://odoo.example.com/callback"
+            )
+        self.assertEqual(self.http.forms()[0]["code"], "c0de")
+        self.press_test_connection()
+        self.assertTrue(self.renew())
+        self.assertEqual(self.http.forms()[1]["refresh_token"], "refresh-1")
+        self.assertTrue(self.renew())
+        self.assertEqual(self.http.forms()[2]["refresh_token"], "refresh-2")
+
+    def callback_query(self, **changes):
+        query = {
+            "code": "c0de",
+            "shop": "demo.myshopify.com",
+            "state": "x",
+            "timestamp": "1",
+            **changes,
+        }
+        message = "&".join(f"{key}={value}" for key, value in sorted(query.items()))
+        query["hmac"] = hmac.new(b"s3cret", message.encode(), hashlib.sha256).hexdigest()
+        return query
+
+    def test_callback_of_another_shop_or_unsigned(self):
+        self.backend.shopify_auth = "authorization_code"
+        connector = self.backend._connector()
+        with self.assertRaises(ConfigurationError):
+            connector._complete_oauth(
+                self.backend, self.callback_query(shop="other.myshopify.com"), "https://x"
+            )
+        with self.assertRaises(AuthError):
+            connector._complete_oauth(
+                self.backend, {**self.callback_query(), "code": "stolen"}, "https://x"
+            )
+        self.assertEqual(self.http.forms(), [])
+
+    def test_missing_scopes_are_named(self):
+        self.http.scopes = ["read_orders"]
+        with self.assertRaisesRegex(UserError, "read_customers, read_products"):
+            self.press_test_connection()
+
+    def test_subscriptions_are_made_once(self):
+        self.press_test_connection()
+        self.press_test_connection()
+        self.assertEqual(len(self.http.subscriptions), len(webhook.TOPICS))
+        by_topic = {row["topic"]: row for row in self.http.subscriptions}
+        self.assertEqual(by_topic["ORDERS_CREATE"]["uri"], self.backend._webhook_url())
+        self.assertEqual(by_topic["ORDERS_CREATE"]["includeFields"], webhook.INCLUDE_FIELDS)
+        self.assertNotIn("includeFields", by_topic["ORDERS_EDITED"])
+        self.backend.webhook_token = "another-address-of-this-backend"
+        self.press_test_connection()
+        self.assertEqual(len(self.http.subscriptions), 2 * len(webhook.TOPICS))
+
+    def test_refused_address_does_not_prevent_the_connection(self):
+        self.http.subscription_errors = [
+            {"field": ["webhookSubscription", "uri"], "message": "Address is invalid"}
+        ]
+        self.press_test_connection()
+        self.assertEqual(self.backend.state, "active")
+        self.assertIn("Address is invalid", self.backend.message_ids[0].body)
+        self.assertIn("web.base.url", self.backend.message_ids[0].body)
+
+    def test_another_version_answers(self):
+        self.http.api_version = "2027-01"
+        self.press_test_connection()
+        self.assertEqual(self.backend.shopify_api_version, "2027-01")
+        self.assertTrue(self.backend.shopify_api_outdated)
+
+    def test_version_is_noted_by_work_too(self):
+        self.press_test_connection()
+        self.http.api_version = "2027-04"
+        self.env.flush_all()
+        with self.enter_registry_test_mode():
+            self.backend._shopify_client().execute("shop")
+        self.assertEqual(self.backend.shopify_api_version, "2027-04")
+
+    def test_address(self):
+        self.backend.base_url = "Other-Shop"
+        self.assertEqual(self.backend.base_url, "https://other-shop.myshopify.com")
+        with self.assertRaises(ValidationError):
+            self.backend.base_url = "http://other-shop.myshopify.com"
+        self.backend.write({"environment": "production", "base_url": "https://evil.example"})
+        with self.assertRaisesRegex(UserError, "not the address of a Shopify shop"):
+            self.press_test_connection()
+        self.assertEqual(self.http.requests, [])
+
+
+@tagged("post_install", "-at_install")
+class TestOauthCallback(HttpCase):
+    """The two pages in the browser: consent and return."""
+
+    def setUp(self):
+        super().setUp()
+        self.backend = self.env["integration.backend"].create(
+            {
+                "name": "Demo shop",
+                "connector": "shopify",
+                "base_url": "demo.myshopify.com",
+                "shopify_auth": "authorization_code",
+            }
+        )
+        for code, value in (("client_id", "app-id"), ("client_secret", "s3cret")):
+            self.backend.credential_ids.filtered(lambda row, c=code: row.code == c).value = value
+        self.http = http = FakeHttp()
+        self.startPatcher(
+            patch.object(
+                HttpClient,
+                "post",
+                lambda client, path, **options: http.post(client, path, **options),
+            )
+        )
+
+    def consent(self):
+        answer = self.url_open(
+            f"/integration/shopify/connect/{self.backend.id}", allow_redirects=False
+        )
+        address = urlsplit(answer.headers["Location"])
+        self.assertEqual(address.netloc, "demo.myshopify.com")
+        query = {name: values[0] for name, values in parse_qs(address.query).items()}
+        self.assertEqual(query["client_id"], "app-id")
+        self.assertTrue(query["redirect_uri"].endswith("/integration/shopify/callback"))
+        return query["state"]
+
+    def come_back(self, state, secret=b"s3cret", **changes):
+        query = {"code": "c0de", "shop": "demo.myshopify.com", "state": state, **changes}
+        message = "&".join(f"{key}={value}" for key, value in sorted(query.items()))
+        query["hmac"] = hmac.new(secret, message.encode(), hashlib.sha256).hexdigest()
+        return self.url_open(
+            "/integration/shopify/callback?" + "&".join(f"{k}={v}" for k, v in query.items()),
+            allow_redirects=False,
+        )
+
+    def test_connect(self):
+        self.authenticate("admin", "admin")
+        self.env.ref("base.user_admin").group_ids += self.env.ref(
+            "integration_base.group_integration_manager"
+        )
+        state = self.consent()
+        answer = self.come_back(state)
+        self.assertEqual(answer.status_code, 303)
+        self.env.invalidate_all()
+        self.assertEqual(self.backend.state, "active")
+        self.assertEqual(self.backend._token("shopify_refresh"), "refresh-1")
+        with self.subTest("the state is good once"):
+            self.assertEqual(self.come_back(state).status_code, 403)
+            self.assertEqual(len(self.http.forms()), 1)
+
+    def test_forged(self):
+        self.authenticate("admin", "admin")
+        self.env.ref("base.user_admin").group_ids += self.env.ref(
+            "integration_base.group_integration_manager"
+        )
+        self.assertEqual(self.come_back("guess").status_code, 403)
+        self.consent()
+        self.assertEqual(self.come_back("guess").status_code, 403)
+        self.assertIn("not signed", self.come_back(self.consent(), b"wrong").text)
+        other = self.come_back(self.consent(), shop="other.myshopify.com")
+        self.assertIn("other.myshopify.com", other.text)
+        self.assertEqual(self.http.forms(), [])
+
+    def test_other_users(self):
+        new_test_user(self.env, "clerk", groups="integration_base.group_integration_operator")
+        self.authenticate("clerk", "clerk")
+        answer = self.url_open(
+            f"/integration/shopify/connect/{self.backend.id}", allow_redirects=False
+        )
+        self.assertEqual(answer.status_code, 404)

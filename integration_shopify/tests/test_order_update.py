@@ -1,0 +1,183 @@
+from odoo.fields import Command
+
+from .common import ShopifyCase, address, fixture, line, order, shipping, tax
+
+
+def later(payload, minute=5, **changes):
+    """Return the order as it is some minutes later."""
+    return {**payload, "updatedAt": f"2026-11-20T10:{minute:02}:00Z", **changes}
+
+
+class TestOrderUpdate(ShopifyCase):
+    """Orders that changed in Shopify change in Odoo, as long as nothing went out."""
+
+    def setUp(self):
+        super().setUp()
+        self.payload = order(
+            1,
+            [
+                line(1, "100.0", 2, taxes=[tax("HST", 0.13, "26.0")]),
+                line(2, "10.0", taxes=[tax("HST", 0.13, "1.3")]),
+            ],
+            "242.3",
+            "27.3",
+            shipping_lines=[shipping(1, "5.0")],
+        )
+
+    def reduced(self, **changes):
+        nodes = [{**self.payload["lineItems"]["nodes"][0], "currentQuantity": 1}]
+        nodes += self.payload["lineItems"]["nodes"][1:]
+        return later(
+            self.payload,
+            lineItems={"nodes": nodes, "pageInfo": {"hasNextPage": False, "endCursor": None}},
+            currentTotalPriceSet={"money": {"amount": "129.3"}},
+            currentTotalTaxSet={"money": {"amount": "14.3"}},
+            **changes,
+        )
+
+    def deliver(self, sale):
+        for move in sale.picking_ids.move_ids:
+            move.quantity = move.product_uom_qty
+            move.picked = True
+        sale.picking_ids.button_validate()
+
+    def test_unchanged_order_is_not_written(self):
+        sale = self.import_one(self.payload)
+        operation = self.drain(later(self.payload))
+        self.assertEqual((operation.state, operation.message), ("done", "Unchanged."))
+        self.assertEqual(len(self.env["sale.order"].search([("origin", "=", "#1")])), 1)
+        self.assertEqual(sale.order_line.mapped("shopify_line_id")[0], "gid://shopify/LineItem/1")
+
+    def test_older_version_changes_nothing(self):
+        sale = self.import_one(later(self.payload))
+        operation = self.drain({**self.payload, "note": "old"})
+        self.assertEqual(operation.state, "skipped")
+        self.assertFalse(sale.note)
+
+    def test_reduced_quantity(self):
+        sale = self.import_one(self.payload)
+        self.assertTotals(sale, 215, 27.3, 242.3)
+        untouched = sale.order_line[1:].mapped("write_date")
+        self.import_one(self.reduced())
+        self.assertTotals(sale, 115, 14.3, 129.3)
+        self.assertEqual(sale.order_line[0].product_uom_qty, 1)
+        moves = sale.picking_ids.move_ids.filtered(lambda m: m.state != "cancel")
+        self.assertEqual(sum(moves.mapped("product_uom_qty")), 2)
+        self.assertEqual(sale.order_line[1:].mapped("write_date"), untouched)
+
+    def test_added_and_removed_line(self):
+        payload = fixture("edited_item_added")
+        both = payload["lineItems"]["nodes"]
+        page = {"hasNextPage": False, "endCursor": None}
+        first = {
+            **payload,
+            "lineItems": {"nodes": both[:1], "pageInfo": page},
+            "currentTotalPriceSet": {"money": {"amount": "10.0"}},
+        }
+        sale = self.import_one(first)
+        self.import_one(later(payload))
+        self.assertTotals(sale, 15, 0, 15)
+        self.assertEqual(len(sale.order_line), 2)
+        gone = {**both[0], "currentQuantity": 0}
+        self.import_one(
+            later(
+                payload,
+                6,
+                lineItems={"nodes": [gone, both[1]], "pageInfo": page},
+                currentTotalPriceSet={"money": {"amount": "5.0"}},
+            )
+        )
+        self.assertTotals(sale, 5, 0, 5)
+        self.assertEqual(sale.order_line.mapped("product_uom_qty"), [0, 1])
+
+    def test_header_of_a_delivered_order(self):
+        sale = self.import_one(self.payload)
+        self.deliver(sale)
+        sale.tag_ids = [Command.create({"name": "by hand"})]
+        self.import_one(later(self.payload, note="Thanks", tags=["vip"]))
+        self.assertIn("Thanks", sale.note)
+        self.assertEqual(set(sale.tag_ids.mapped("name")), {"by hand", "vip"})
+
+    def test_amounts_of_a_delivered_order(self):
+        sale = self.import_one(self.payload)
+        self.deliver(sale)
+        operation = self.refuse_one(self.reduced())
+        self.assertEqual(operation.error_class, "conflict")
+        self.assertIn("129.3", operation.message)
+        self.assertIn("242.3", operation.message)
+        self.assertTotals(sale, 215, 27.3, 242.3)
+
+    def test_amounts_of_an_invoiced_order(self):
+        sale = self.import_one(self.payload)
+        sale._create_invoices()
+        self.assertEqual(self.refuse_one(self.reduced()).error_class, "conflict")
+
+    def test_cancelled(self):
+        sale = self.import_one(self.payload)
+        cancelled = later(
+            self.payload,
+            cancelledAt="2026-11-20T10:05:00Z",
+            cancelReason="CUSTOMER",
+            currentTotalPriceSet={"money": {"amount": "0.0"}},
+            currentTotalTaxSet={"money": {"amount": "0.0"}},
+        )
+        self.import_one(cancelled)
+        self.assertEqual(sale.state, "cancel")
+        self.assertEqual(set(sale.picking_ids.mapped("state")), {"cancel"})
+        self.import_one({**cancelled, "updatedAt": "2026-11-20T10:09:00Z", "note": "again"})
+        self.assertEqual(sale.state, "cancel")
+
+    def test_cancelled_after_delivery(self):
+        sale = self.import_one(self.payload)
+        self.deliver(sale)
+        operation = self.refuse_one(later(self.payload, cancelledAt="2026-11-20T10:05:00Z"))
+        self.assertEqual(operation.error_class, "conflict")
+        self.assertEqual(sale.state, "sale")
+
+    def test_cancelled_by_hand_in_odoo(self):
+        sale = self.import_one(self.payload)
+        sale.action_cancel()
+        operation = self.drain(self.reduced(note="new"))
+        self.assertEqual(operation.state, "done")
+        self.assertIn("cancelled in Odoo", operation.message)
+        self.assertEqual(sale.state, "cancel")
+
+    def test_locked_order(self):
+        sale = self.import_one(self.payload)
+        sale.action_lock()
+        self.import_one(self.reduced())
+        self.assertTotals(sale, 115, 14.3, 129.3)
+        self.assertTrue(sale.locked)
+
+    def test_new_delivery_address(self):
+        sale = self.import_one(self.payload)
+        self.import_one(
+            later(self.payload, shippingAddress=address(address1="Neuer Weg 2", zip="10117"))
+        )
+        self.assertEqual(sale.partner_shipping_id.street, "Neuer Weg 2")
+        self.assertEqual(sale.partner_shipping_id.parent_id, sale.partner_id)
+        self.assertEqual(sale.picking_ids.partner_id, sale.partner_shipping_id)
+
+    def test_line_added_by_hand_stays(self):
+        sale = self.import_one(self.payload)
+        sale.order_line = [
+            Command.create({"product_id": self._product("EXTRA").id, "price_unit": 3})
+        ]
+        self.import_one(self.reduced())
+        self.assertEqual(len(sale.order_line), 4)
+        self.assertEqual(sale.order_line[0].product_uom_qty, 1)
+
+    def test_refunded_shipping(self):
+        sale = self.import_one(self.payload)
+        refunded = [shipping(1, "5.0", current="0.0")]
+        self.import_one(
+            later(
+                self.payload,
+                shippingLines={
+                    "nodes": refunded,
+                    "pageInfo": {"hasNextPage": False, "endCursor": None},
+                },
+                currentTotalPriceSet={"money": {"amount": "237.3"}},
+            )
+        )
+        self.assertTotals(sale, 210, 27.3, 237.3)

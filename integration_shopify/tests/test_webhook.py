@@ -1,0 +1,152 @@
+import base64
+import hashlib
+import hmac
+import json
+from datetime import datetime
+
+from requests.structures import CaseInsensitiveDict
+
+from odoo.tests import BaseCase
+
+from odoo.addons.integration_base.lib.errors import InvalidPayloadError, WebhookRefused
+
+from ..lib import webhook
+from .common import ShopifyCase
+
+BODY = json.dumps(
+    {
+        "id": 450789469,
+        "admin_graphql_api_id": "gid://shopify/Order/450789469",
+        "updated_at": "2026-11-20T05:00:01-05:00",
+        "name": "#1001",
+    }
+).encode()
+
+
+def signature(body, secret="s3cret"):
+    return base64.b64encode(hmac.new(secret.encode(), body, hashlib.sha256).digest()).decode()
+
+
+def headers(body=BODY, *, prefix="X-Shopify-", secret="s3cret", **extra):
+    return CaseInsensitiveDict(
+        {
+            f"{prefix}Topic": "orders/create",
+            f"{prefix}Hmac-Sha256": signature(body, secret),
+            f"{prefix}Shop-Domain": "demo.myshopify.com",
+            f"{prefix}Event-Id": "98880550-7158-44d4-b7cd-2c97c8a091b5",
+            f"{prefix}Webhook-Id": "delivery-1",
+            f"{prefix}Triggered-At": "2026-11-20T10:00:02.123456789Z",
+            **extra,
+        }
+    )
+
+
+class TestWebhookReading(BaseCase):
+    def verify(self, sent, body=BODY, secrets=("s3cret",), domain="demo.myshopify.com"):
+        webhook.verify(sent, body, list(secrets), domain)
+
+    def test_signed(self):
+        self.verify(headers())
+
+    def test_signed_with_the_secret_that_is_being_replaced(self):
+        self.verify(headers(secret="old"), secrets=("new", "old"))
+
+    def test_headers_without_x(self):
+        sent = headers(prefix="Shopify-")
+        self.verify(sent)
+        self.assertEqual(webhook.read_headers(sent).topic, "orders/create")
+
+    def test_refused(self):
+        for name, sent, options in (
+            ("no signature", CaseInsensitiveDict({"X-Shopify-Topic": "orders/create"}), {}),
+            ("other secret", headers(secret="wrong"), {}),
+            ("changed body", headers(), {"body": BODY + b" "}),
+            ("no secret of ours", headers(secret=""), {"secrets": ("",)}),
+            ("hexadecimal", headers(**{"X-Shopify-Hmac-Sha256": "ab" * 32}), {}),
+            ("not ASCII", headers(**{"X-Shopify-Hmac-Sha256": "ä"}), {}),
+            ("other shop", headers(**{"X-Shopify-Shop-Domain": "evil.myshopify.com"}), {}),
+        ):
+            with self.subTest(name), self.assertRaises(WebhookRefused):
+                self.verify(sent, **options)
+
+    def test_event_id_is_the_same_for_each_delivery(self):
+        first = webhook.read_headers(headers())
+        second = webhook.read_headers(headers(**{"X-Shopify-Webhook-Id": "delivery-2"}))
+        self.assertEqual(first.event_id, second.event_id)
+        other_topic = webhook.read_headers(headers(**{"X-Shopify-Topic": "orders/updated"}))
+        self.assertNotEqual(first.event_id, other_topic.event_id)
+
+    def test_delivery_id_where_there_is_no_event_id(self):
+        sent = headers()
+        del sent["X-Shopify-Event-Id"]
+        self.assertEqual(webhook.read_headers(sent).event_id, "orders/create:delivery-1")
+
+    def test_time(self):
+        read = webhook.read_headers(headers(**{"X-Shopify-Triggered-At": "2026-11-20T10:00:02Z"}))
+        self.assertEqual(read.triggered_at, datetime(2026, 11, 20, 10, 0, 2))
+        self.assertIsNone(
+            webhook.read_headers(headers(**{"X-Shopify-Triggered-At": "soon"})).triggered_at
+        )
+
+    def test_order(self):
+        change = webhook.read_order("orders/create", BODY)
+        self.assertEqual(change.external_id, "gid://shopify/Order/450789469")
+        self.assertEqual(change.updated_at, datetime(2026, 11, 20, 10, 0, 1))
+        self.assertEqual(change.label, "#1001")
+
+    def test_number_only(self):
+        change = webhook.read_order("orders/updated", b'{"id": 5}')
+        self.assertEqual(change.external_id, "gid://shopify/Order/5")
+
+    def test_edit_names_its_order(self):
+        body = b'{"order_edit": {"id": 7, "order_id": 5, "line_items": {"additions": []}}}'
+        self.assertEqual(
+            webhook.read_order("orders/edited", body).external_id, "gid://shopify/Order/5"
+        )
+
+    def test_unreadable_bodies(self):
+        for body in (
+            b"",
+            b"<html>",
+            b"[]",
+            b'"text"',
+            b"{}",
+            b'{"id": null}',
+            b'{"id": true}',
+            b'{"id": "abc"}',
+            b'{"admin_graphql_api_id": "gid://shopify/Product/1"}',
+            b"\xff\xfe",
+            b"[" * 100000,
+        ):
+            with self.subTest(body[:20]), self.assertRaises(InvalidPayloadError):
+                webhook.read_order("orders/create", body)
+
+
+class TestWebhookHooks(ShopifyCase):
+    def setUp(self):
+        super().setUp()
+        self.connector = self.backend._connector()
+        self.backend.credential_ids.filtered(lambda c: c.code == "client_secret").value = "s3cret"
+
+    def test_verified_with_the_stored_secret(self):
+        self.connector._verify_webhook(self.backend, headers(), BODY)
+        with self.assertRaises(WebhookRefused):
+            self.connector._verify_webhook(self.backend, headers(secret="x"), BODY)
+
+    def test_old_secret_is_good_for_a_while(self):
+        self.backend.credential_ids.filtered(lambda c: c.code == "client_secret").value = "n3w"
+        self.connector._verify_webhook(self.backend, headers(), BODY)
+        self.connector._verify_webhook(self.backend, headers(secret="n3w"), BODY)
+
+    def test_unknown_topic_is_nobodys(self):
+        found = self.connector._parse_webhook(self.backend, "themes/publish", BODY)
+        self.assertIsNone(found.resource)
+
+    def test_event_without_any_id(self):
+        sent = headers()
+        for name in ("X-Shopify-Event-Id", "X-Shopify-Webhook-Id"):
+            del sent[name]
+        first = self.connector._read_webhook_headers(self.backend, sent, BODY)
+        second = self.connector._read_webhook_headers(self.backend, sent, BODY + b" ")
+        self.assertNotEqual(first.event_id, second.event_id)
+        self.assertTrue(first.event_id)
