@@ -12,7 +12,7 @@ class IntegrationBinding(models.Model):
     backend_id = fields.Many2one("integration.backend", required=True, ondelete="cascade")
     company_id = fields.Many2one(related="backend_id.company_id", store=True, index=True)
     resource = fields.Char(required=True)
-    external_id = fields.Char(required=True)
+    external_id = fields.Char(string="External ID", required=True)
     external_label = fields.Char()
     res_model = fields.Char(string="Model", required=True)
     res_id = fields.Many2oneReference(

@@ -110,10 +110,14 @@ class IntegrationMapping(models.Model):
             mapping.display_name = mapping.external_label or mapping.external_value
 
     def _compute_waiting_count(self):
+        rows = self.env["integration.sync.log"]._read_group(
+            [("mapping_ids", "in", self.ids), ("state", "=", "dead")],
+            ["mapping_ids"],
+            ["__count"],
+        )
+        counts = {mapping.id: count for mapping, count in rows}
         for mapping in self:
-            mapping.waiting_count = self.env["integration.sync.log"].search_count(
-                [("mapping_ids", "=", mapping.id), ("state", "=", "dead")]
-            )
+            mapping.waiting_count = counts.get(mapping.id, 0)
 
     # === CRUD METHODS === #
 

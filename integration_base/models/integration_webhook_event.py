@@ -49,6 +49,14 @@ class IntegrationWebhookEvent(models.Model):
         "UNIQUE(backend_id, event_id)", "This event is already stored."
     )
 
+    # === COMPUTE METHODS === #
+
+    @api.depends("topic", "state")
+    def _compute_display_name(self):
+        states = dict(self._fields["state"]._description_selection(self.env))
+        for event in self:
+            event.display_name = event.topic or states.get(event.state, "")
+
     # === RECEIVING === #
 
     @api.model
