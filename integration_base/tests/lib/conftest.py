@@ -9,10 +9,22 @@ The folder has no ``__init__.py``: Odoo's test loader does not see it, and pytes
 by their own name, which therefore is unique in the project (``test_lib_*``).
 """
 
+import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+
+from hypothesis import HealthCheck, settings
+
+# A busy machine is no failure; and on the build server a red run has to be red again.
+settings.register_profile(
+    "lib",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
+)
+settings.load_profile("lib")
 
 ADDON = Path(__file__).resolve().parents[2]
 

@@ -57,7 +57,7 @@ def client(exchanges):
     clients = []
 
     def make(url, **options) -> HttpClient:
-        options.setdefault("timeout", (1, 1, 2))
+        options.setdefault("timeout", (5, 5, 10))
         options.setdefault("on_exchange", exchanges.append)
         clients.append(HttpClient(url, allow_insecure=True, **options))
         return clients[-1]
@@ -371,7 +371,7 @@ def test_full_backlog_times_out_before_anything_is_sent(client):
             filler.close()
     assert error.outcome == "not_sent"
     assert "could not be reached in time" in error.message
-    assert error.seconds < 1
+    assert error.seconds < 1.5
 
 
 def test_closed_before_the_answer(serve, client):
@@ -438,11 +438,11 @@ def test_other_protocols(serve, client, raw):
 def test_silence_ends_at_the_read_timeout(serve, client):
     wire = serve(lambda _c, _r: wire.wait(5) and b"")
     error = failure(
-        lambda: client(wire.url, timeout=(1, 0.3, 5)).post("x", json={}), RetryableError
+        lambda: client(wire.url, timeout=(5, 0.3, 10)).post("x", json={}), RetryableError
     )
     assert error.outcome == "unknown"
     assert "did not answer in time" in error.message
-    assert 0.25 < error.seconds < 1
+    assert 0.25 < error.seconds < 3
 
 
 DRIPS = {
@@ -463,11 +463,11 @@ def test_drip_ends_at_the_total_timeout(serve, client, authority, where, secure)
             connection.sendall(b"x")
 
     wire = serve(drip, authority.server("localhost") if secure else None)
-    http = client(wire.url, timeout=(1, 1, 0.5), ca_bundle=authority.path if secure else None)
+    http = client(wire.url, timeout=(5, 5, 0.5), ca_bundle=authority.path if secure else None)
     error = failure(lambda: http.post("x", json={}), RetryableError)
     assert error.outcome == "unknown"
     assert "did not finish its answer within 0.5 seconds" in error.message
-    assert 0.45 < error.seconds < 1.2
+    assert 0.45 < error.seconds < 3
 
 
 def test_next_request_after_a_failure_gets_its_own_answer(serve, client):
@@ -758,7 +758,7 @@ def test_tls_before_1_2_sends_nothing(serve, client, authority):
 
 def test_plain_answer_on_a_tls_port_sends_nothing(serve, client):
     wire = serve(answer())
-    http = client(wire.url.replace("http:", "https:"))
+    http = client(wire.url.replace("http:", "https:"), timeout=(0.5, 1, 2))
     error = failure(lambda: http.post("x", json={}), RetryableError)
     assert error.outcome == "not_sent"
 
