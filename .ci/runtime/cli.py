@@ -76,7 +76,7 @@ def _main(arguments: list[str]) -> int:
     python.set_defaults(action=lambda project, known, rest: _python(project, rest))
 
     fetch = add("schema", "fetch Shopify's published schema and print its folder")
-    fetch.set_defaults(action=lambda project, known, rest: _schema())
+    fetch.set_defaults(action=lambda project, known, rest: _schema(project))
 
     template = add("template", "build the template database and print its name")
     template.set_defaults(action=lambda project, known, rest: _template(project))
@@ -112,9 +112,9 @@ def _python(project: Project, arguments: list[str]) -> int:
     return call([project.python, *arguments], project.environment())
 
 
-def _schema() -> int:
+def _schema(project: Project) -> int:
     paths.prepare()
-    say(str(schema.ensure()))
+    say(str(schema.ensure(project)))
     return 0
 
 

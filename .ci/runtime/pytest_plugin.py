@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep a file's tests on one worker, server tests on one and first: they take longest."""
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
-            group = "servers" if _needs_servers(item) else item.location[0]
+            group = "servers" if _needs_servers(item) else item.nodeid.split("::")[0]
             item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: not _needs_servers(item))
 
@@ -62,7 +62,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def _needs_servers(item: pytest.Item) -> bool:
-    return item.location[0].startswith(SERVER_TESTS)
+    return item.nodeid.startswith(SERVER_TESTS)
 
 
 @pytest.fixture(scope="session")

@@ -50,7 +50,7 @@ def _prepare(project: Project) -> dict[str, str]:
     in_ci = bool(os.environ.get("CI"))
     environment = project.environment()
     try:
-        environment[schema.VARIABLE] = str(schema.ensure())
+        environment[schema.VARIABLE] = str(schema.ensure(project))
     except EnvironmentProblem as problem:
         if in_ci:
             raise
@@ -71,7 +71,6 @@ def _pytest(
         db_name=name,
         max_cron_threads=0,
         workers=0,
-        log_level="critical",
     )
     with step("Copying the template database"):
         database.copy(project, environment["INTEGRATION_TEMPLATE"], name)
@@ -79,6 +78,8 @@ def _pytest(
     environment["PYTHONPATH"] = str(paths.RUNTIME.parent)
     command = [str(project.python), "-m", "pytest", "-p", "runtime.pytest_plugin"]
     command += [f"--odoo-config={config}", f"--odoo-database={name}", "--odoo-http"]
+    # pytest-odoo's own default, critical, would hide from tests what the code logs
+    command += ["--odoo-log-level=warn"]
     command += [f"--timeout={TIMEOUT}", f"--rootdir={paths.ROOT}", "-c", "pyproject.toml"]
     if parallel and not _is_interactive(arguments):
         command += ["-n", str(WORKERS), "--dist=loadgroup"]
