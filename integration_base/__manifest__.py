@@ -28,6 +28,7 @@
         "views/integration_backend_views.xml",
         "views/integration_menus.xml",
     ],
+    "assets": {"web.assets_tests": ["integration_base/static/tests/tours/**/*"]},
     "post_init_hook": "post_init_hook",
     "uninstall_hook": "uninstall_hook",
     "application": True,

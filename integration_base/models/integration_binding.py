@@ -15,9 +15,7 @@ class IntegrationBinding(models.Model):
     external_id = fields.Char(string="External ID", required=True)
     external_label = fields.Char()
     res_model = fields.Char(string="Model", required=True)
-    res_id = fields.Many2oneReference(
-        string="Odoo Record", model_field="res_model", required=True
-    )
+    res_id = fields.Many2oneReference(string="Odoo Record", model_field="res_model", required=True)
     import_digest = fields.Char(
         readonly=True, help="Of what was last read; equal means nothing has to be done."
     )

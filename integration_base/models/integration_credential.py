@@ -162,8 +162,8 @@ class IntegrationCredential(models.Model):
                 self.env._(
                     "The server has no encryption key, so secrets cannot be stored. Add a section "
                     "[integration] with the line encryption_key = <key> to the Odoo configuration "
-                    "file (or set %(variable)s) and restart. A key is made by: python3 -c \"from "
-                    "cryptography.fernet import Fernet; print(Fernet.generate_key().decode())\"",
+                    'file (or set %(variable)s) and restart. A key is made by: python3 -c "from '
+                    'cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"',
                     variable=KEY_VARIABLE,
                 )
             )

@@ -23,9 +23,7 @@ class IntegrationSyncLog(models.Model):
     _rec_name = "label"
     _rec_names_search = ["label", "external_id"]
 
-    flow_id = fields.Many2one(
-        "integration.flow", required=True, readonly=True, ondelete="cascade"
-    )
+    flow_id = fields.Many2one("integration.flow", required=True, readonly=True, ondelete="cascade")
     backend_id = fields.Many2one(
         "integration.backend", required=True, readonly=True, ondelete="cascade"
     )
@@ -39,7 +37,7 @@ class IntegrationSyncLog(models.Model):
         default="record",
     )
     key = fields.Char(required=True, readonly=True)
-    external_id = fields.Char(readonly=True)
+    external_id = fields.Char(string="External ID", readonly=True)
     label = fields.Char(string="Record", readonly=True)
     external_updated_at = fields.Datetime(readonly=True)
     trigger = fields.Selection(
@@ -91,9 +89,7 @@ class IntegrationSyncLog(models.Model):
     merged_into_id = fields.Many2one("integration.sync.log", readonly=True, ondelete="set null")
     res_model = fields.Char(readonly=True)
     res_id = fields.Many2oneReference(model_field="res_model", readonly=True)
-    mapping_ids = fields.Many2many(
-        "integration.mapping", string="Missing Mappings", readonly=True
-    )
+    mapping_ids = fields.Many2many("integration.mapping", string="Missing Mappings", readonly=True)
     missing_mapping_ids = fields.Many2many(
         "integration.mapping", compute="_compute_missing_mapping_ids", string="To Map"
     )
@@ -108,9 +104,7 @@ class IntegrationSyncLog(models.Model):
 
     _due_index = models.Index("(flow_id, next_attempt_at) WHERE state = 'pending'")
     _key_index = models.Index("(flow_id, key, id)")
-    _open_index = models.Index(
-        "(backend_id, state) WHERE state IN ('pending', 'running', 'dead')"
-    )
+    _open_index = models.Index("(backend_id, state) WHERE state IN ('pending', 'running', 'dead')")
     _running_unique = models.UniqueIndex("(flow_id, key) WHERE state = 'running'")
 
     # === COMPUTE METHODS === #
@@ -264,9 +258,7 @@ class IntegrationSyncLog(models.Model):
     def _check_review_access(self):
         # operators hold no write access to the log itself: reviewing is all they may change
         if not self.env.user.has_group("integration_base.group_integration_operator"):
-            raise UserError(
-                self.env._("Reviewing failures needs the role Integration Operator.")
-            )
+            raise UserError(self.env._("Reviewing failures needs the role Integration Operator."))
         self.check_access("read")
 
     # === ACTIONS === #

@@ -50,7 +50,8 @@ class IntegrationMappingImport(models.TransientModel):
         try:
             text = base64.b64decode(self.file).decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            raise UserError(self.env._("The file is not UTF-8 text. Save it as CSV UTF-8.")) from error
+            message = self.env._("The file is not UTF-8 text. Save it as CSV UTF-8.")
+            raise UserError(message) from error
         first = text.split("\n", 1)[0]
         reader = csv.DictReader(io.StringIO(text), delimiter=";" if ";" in first else ",")
         missing = {"kind", "external_value", "odoo"} - set(reader.fieldnames or ())

@@ -1,0 +1,162 @@
+import { registry } from "@web/core/registry";
+import { stepUtils } from "@web_tour/tour_utils";
+
+const tours = registry.category("web_tour.tours");
+
+tours.add("integration_connect_backend", {
+    url: "/odoo/integrations",
+    steps: () => [
+        {
+            content: "Start a new backend from the dashboard",
+            trigger: ".o-kanban-button-new",
+            run: "click",
+        },
+        {
+            content: "Nothing but the service is asked for at first",
+            trigger: ".o_form_view:not(:has(.o_notebook, [name='base_url']))",
+        },
+        {
+            content: "Choose the service",
+            trigger: ".o_field_widget[name='connector'] label:contains('Fake Service')",
+            run: "click",
+        },
+        {
+            content: "Name it",
+            trigger: ".o_field_widget[name='name'] input",
+            run: "edit Second Shop",
+        },
+        {
+            content: "Type its address",
+            trigger: ".o_field_widget[name='base_url'] input",
+            run: "edit https://second.example.com",
+        },
+        ...stepUtils.saveForm(),
+        {
+            content: "The form says what to do next",
+            trigger: ".alert-info:contains('Test Connection')",
+        },
+        {
+            content: "The flows of the service are there",
+            trigger: "[name='flow_ids'] td[name='name']:contains('Contacts')",
+        },
+        {
+            content: "Open the credentials",
+            trigger: ".o_notebook a[name='credentials']",
+            run: "click",
+        },
+        {
+            content: "The secret is missing",
+            trigger: "[name='credential_ids'] td[name='status']:contains('Missing')",
+        },
+        {
+            content: "Go into its cell",
+            trigger: "[name='credential_ids'] td[name='value']",
+            run: "click",
+        },
+        {
+            content: "Type the secret; it is not shown",
+            trigger: "[name='credential_ids'] td[name='value'] input[type='password']",
+            run: "edit tour-secret",
+        },
+        {
+            content: "Test the connection",
+            trigger: "button[name='action_test_connection']",
+            run: "click",
+        },
+        {
+            content: "It is connected",
+            trigger: ".o_statusbar_status .o_arrow_button_current:contains('Connected')",
+        },
+        {
+            content: "Back to the credentials",
+            trigger: ".o_notebook a[name='credentials']",
+            run: "click",
+        },
+        {
+            content: "The secret is stored",
+            trigger: "[name='credential_ids'] td[name='status']:contains('Stored')",
+        },
+        {
+            content: "And cannot be read any more",
+            trigger: "[name='credential_ids'] td[name='value']:not(:contains('tour-secret'))",
+        },
+    ],
+});
+
+tours.add("integration_set_aside", {
+    url: "/odoo/failed-operations",
+    steps: () => [
+        {
+            content: "Open the failed operation",
+            trigger: "td[name='display_name']:contains('#1001')",
+            run: "click",
+        },
+        {
+            content: "Its text comes first",
+            trigger: ".alert-danger:contains('No product has the SKU MUG-OLD')",
+        },
+        {
+            content: "Set it aside",
+            trigger: "button[name='action_set_aside']",
+            run: "click",
+        },
+        {
+            content: "Say why",
+            trigger: ".modal [name='reason'] textarea",
+            run: "edit Delivered by hand",
+        },
+        {
+            content: "Confirm",
+            trigger: ".modal button[name='action_confirm']",
+            run: "click",
+        },
+        {
+            content: "The form shows the reason",
+            trigger: ".alert-secondary:contains('Delivered by hand')",
+        },
+        {
+            content: "Back to the review",
+            trigger: ".o_breadcrumb .o_back_button",
+            run: "click",
+        },
+        {
+            content: "Nothing is left",
+            trigger: ".o_nocontent_help:contains('Nothing failed')",
+        },
+    ],
+});
+
+tours.add("integration_map_value", {
+    url: "/odoo/failed-operations",
+    steps: () => [
+        {
+            content: "Open the operation that misses a value",
+            trigger: "td[name='display_name']:contains('Ada')",
+            run: "click",
+        },
+        {
+            content: "The missing value is listed; say what it is",
+            trigger: "[name='missing_mapping_ids'] tr:contains('Freedonia') button[name='action_choose']",
+            run: "click",
+        },
+        {
+            content: "Search the country",
+            trigger: ".modal [name='res_id'] input",
+            run: "edit Belgium",
+        },
+        {
+            content: "Choose it",
+            trigger: ".modal .dropdown-item:contains('Belgium')",
+            run: "click",
+        },
+        {
+            content: "Save",
+            trigger: ".modal button:contains('Save')",
+            run: "click",
+        },
+        {
+            content: "The operation goes on by itself",
+            trigger: ".o_statusbar_status .o_arrow_button_current:contains('Waiting')",
+        },
+    ],
+});

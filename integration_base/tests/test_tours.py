@@ -1,0 +1,68 @@
+from odoo.tests import HttpCase, new_test_user, tagged
+
+from ..lib.errors import ConfigurationError
+from ..lib.records import Change
+from .common import FakeConnectorMixin
+
+
+@tagged("post_install", "-at_install")
+class TestTours(FakeConnectorMixin, HttpCase):
+    """What people do most, done in a browser by a user with just the role for it."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        for role in ("manager", "operator"):
+            new_test_user(
+                cls.env,
+                login=f"integration-{role}",
+                groups=f"base.group_user,integration_base.group_integration_{role}",
+            )
+
+    def _append(self, external_id, label):
+        return self.env["integration.sync.log"]._append(
+            self.flow, [Change(external_id, label=label)], "webhook"
+        )
+
+    def test_connect_a_backend(self):
+        self.start_tour(
+            "/odoo/integrations", "integration_connect_backend", login="integration-manager"
+        )
+        backend = self.env["integration.backend"].search([("name", "=", "Second Shop")])
+        self.assertEqual(backend.state, "active")
+        self.assertEqual(backend._credential("secret"), "tour-secret")
+
+    def test_set_a_failed_operation_aside(self):
+        operation = self._append("1001", "#1001")
+        operation.write(
+            {
+                "state": "dead",
+                "error_class": ConfigurationError.error_class,
+                "message": "No product has the SKU MUG-OLD. Create it, then press Retry.",
+            }
+        )
+        self.env["integration.alert"]._refresh_failures(self.flow.ids)
+        self.start_tour(
+            "/odoo/failed-operations", "integration_set_aside", login="integration-operator"
+        )
+        self.assertEqual(operation.state, "ignored")
+        self.assertEqual(operation.review_note, "Delivered by hand")
+        self.assertEqual(operation.reviewed_by_id.login, "integration-operator")
+        alert = self.env["integration.alert"].search([("flow_id", "=", self.flow.id)])
+        self.assertTrue(alert.closed_at)
+
+    def test_map_a_missing_value(self):
+        self.service.put("7", "Ada", country="Freedonia")
+        operation = self._append("7", "Ada")
+        self.env.flush_all()
+        with self.enter_registry_test_mode():
+            self.env["integration.engine"]._drain(self.flow.id)
+        self.env.invalidate_all()
+        self.assertEqual(operation.state, "dead")
+        self.start_tour(
+            "/odoo/failed-operations", "integration_map_value", login="integration-operator"
+        )
+        mapping = operation.mapping_ids
+        self.assertEqual(mapping.resource_ref, self.env.ref("base.be"))
+        self.assertEqual(mapping.source, "manual")
+        self.assertEqual(operation.state, "pending")
