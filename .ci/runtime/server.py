@@ -67,6 +67,11 @@ class Service:
         self.process: subprocess.Popen | None = None
 
     @property
+    def title(self) -> str:
+        """The name at the beginning of a sentence."""
+        return self.name[0].upper() + self.name[1:]
+
+    @property
     def pid(self) -> int | None:
         """Process id of the main process."""
         return self.process.pid if self.process else None
@@ -96,7 +101,7 @@ class Service:
         while time.monotonic() < end:
             if self.process.poll() is not None:
                 raise EnvironmentProblem(
-                    f"{self.name} ended with {self.process.returncode} while it "
+                    f"{self.title} ended with {self.process.returncode} while it "
                     f"started:\n{self.tail()}"
                 )
             try:
@@ -107,7 +112,7 @@ class Service:
                 pass
             time.sleep(0.1)
         raise EnvironmentProblem(
-            f"{self.name} does not answer on {self.probe} after {timeout:.0f} s:\n{self.tail()}"
+            f"{self.title} does not answer on {self.probe} after {timeout:.0f} s:\n{self.tail()}"
         )
 
     def stop(self) -> None:
@@ -162,13 +167,14 @@ class OdooServer(Service):
         self.project = project
         self.database = database
         self.port = port or free_port()
+        self.gevent_port = free_port(self.port + 1)
         self.url = f"http://{HOST}:{self.port}"
         self.config = project.write_config(
             config or paths.STATE / f"{database}.conf",
             db_name=database,
             dbfilter=f"^{database}$",
             http_port=self.port,
-            gevent_port=free_port(self.port + 1),
+            gevent_port=self.gevent_port,
             workers=workers,
             channels=channels,
             max_cron_threads=1,
@@ -197,7 +203,7 @@ class OdooServer(Service):
 def simulator(project: Project, port: int, log: Path) -> Service:
     """The shop simulator, `python -m tests.simulators.shopify`."""
     return Service(
-        "The shop simulator",
+        "the shop simulator",
         [str(project.python), "-m", "tests.simulators.shopify", "--port", str(port)],
         project.environment(),
         log,

@@ -38,22 +38,31 @@ def status() -> dict | None:
     if lock:
         lock.close()
         return None
+    return _written()
+
+
+def _written() -> dict:
     try:
         return json.loads(STATUS.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError):  # not there yet, or half written
         return {}
 
 
-def _lock() -> IO | None:
-    """The supervisor's lock, or None when another process has it."""
+def _lock(patience: float = 0) -> IO | None:
+    """The supervisor's lock, or None when another process has it for longer than `patience`."""
     paths.STATE.mkdir(parents=True, exist_ok=True)
     file = (paths.STATE / "up.lock").open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file
+    end = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                file.close()
+                return None
+            time.sleep(0.02)
+        else:
+            return file
 
 
 def up(project: Project, port: int) -> int:
@@ -61,12 +70,12 @@ def up(project: Project, port: int) -> int:
 
     :raises EnvironmentProblem: the port is taken, or something does not start or ends by itself.
     """
-    lock = _lock()
+    lock = _lock(patience=0.5)  # `status` in another process has it for a moment
     if lock is None:
         running = status() or {}
         say(running.get("summary") or "It is starting already: `./run logs` shows how far it is.")
         return 0
-    STATUS.unlink(missing_ok=True)
+    STATUS.write_text(json.dumps({"pid": os.getpid()}))
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     services: list[server.Service] = []
@@ -78,7 +87,7 @@ def up(project: Project, port: int) -> int:
             )
         _prepare_database(project)
         odoo = server.OdooServer(project, DATABASE, port=port, config=CONFIG, log=LOG)
-        shop_port = server.free_port(odoo.port + 1)
+        shop_port = server.free_port(odoo.gevent_port + 1)
         shop = server.simulator(project, shop_port, SIMULATOR_LOG)
         for service in (odoo, shop):
             services.append(service)
@@ -86,11 +95,10 @@ def up(project: Project, port: int) -> int:
                 service.start()
         with step("Opening the login page"):
             urllib.request.urlopen(f"{odoo.url}/web/login", timeout=120).read()
-        summary = demo.connect(odoo.url, DATABASE, f"http://{server.HOST}:{shop_port}")
-        STATUS.write_text(
-            json.dumps({"pid": os.getpid(), "url": odoo.url, "summary": summary, "ready": True})
-        )
+        with step("Connecting the demo backend"):
+            summary = demo.connect(odoo.url, DATABASE, f"http://{server.HOST}:{shop_port}")
         say(summary)
+        STATUS.write_text(json.dumps({"pid": os.getpid(), "summary": summary}))
         _watch(services)
     except KeyboardInterrupt:
         say("")
@@ -116,7 +124,7 @@ def _watch(services: list[server.Service]) -> None:
         for service in services:
             if service.process.poll() is not None:
                 raise EnvironmentProblem(
-                    f"{service.name} ended by itself ({service.process.returncode}); "
+                    f"{service.title} ended by itself ({service.process.returncode}); "
                     f"its log is {service.log}:\n{service.tail()}"
                 )
         time.sleep(1)
@@ -159,6 +167,7 @@ def detach(project: Project, port: int) -> int:
     if status() is not None:
         return up(project, port)
     UP_LOG.parent.mkdir(parents=True, exist_ok=True)
+    STATUS.unlink(missing_ok=True)
     command = [sys.executable, str(paths.ROOT / "run"), "up", "--port", str(port)]
     if project.database_url:
         command += ["--database-url", project.database_url]
@@ -174,13 +183,11 @@ def detach(project: Project, port: int) -> int:
     try:
         with UP_LOG.open() as output:
             while True:
-                ended, ready = child.poll() is not None, STATUS.exists()
+                ended, ready = child.poll() is not None, "summary" in _written()
                 print(output.read(), end="", flush=True)
                 if ended:
                     return child.returncode
                 if ready:
-                    time.sleep(0.2)
-                    print(output.read(), end="", flush=True)
                     say("It goes on in the background: `./run logs -f`, `./run stop`.")
                     return 0
                 time.sleep(0.2)
@@ -196,11 +203,9 @@ def stop() -> int:
     if running is None:
         say("Nothing is running.")
         return 0
-    if "pid" not in running:
-        raise EnvironmentProblem(
-            "It is still starting: wait until it is up, or press Ctrl-C there."
-        )
-    pid = running["pid"]
+    pid = running.get("pid")
+    if pid is None:
+        raise EnvironmentProblem("It is just starting or ending: try again in a moment.")
     with step("Stopping"):
         os.kill(pid, signal.SIGTERM)
         end = time.monotonic() + 90

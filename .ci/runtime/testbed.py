@@ -6,7 +6,6 @@ import itertools
 import os
 import signal
 import sys
-import xmlrpc.client
 from collections.abc import Sequence
 from contextlib import closing
 from functools import cached_property
@@ -15,6 +14,7 @@ from typing import Any
 
 from . import database, paths, server
 from .project import Project
+from .rpc import Session
 
 _numbers = itertools.count(1)
 
@@ -67,14 +67,17 @@ class TestServer(server.OdooServer):
             cursor.execute(query, parameters)
             return cursor.fetchall() if cursor.description else []
 
-    def call(
-        self, model: str, method: str, *arguments: Any, login: str = "admin", **keywords: Any
-    ) -> Any:
-        """Call a public method over XML-RPC, as a user whose password is the login."""
-        proxy = xmlrpc.client.ServerProxy(f"{self.url}/xmlrpc/2/common", allow_none=True)
-        user = proxy.authenticate(self.database, login, login, {})
-        objects = xmlrpc.client.ServerProxy(f"{self.url}/xmlrpc/2/object", allow_none=True)
-        return objects.execute_kw(self.database, user, login, model, method, arguments, keywords)
+    def session(self, login: str = "admin") -> Session:
+        """Log in as a user whose password is the login."""
+        return Session(self.url, self.database, login, login)
+
+    def call(self, model: str, method: str, *arguments: Any, **keywords: Any) -> Any:
+        """Call a public method as the administrator."""
+        return self._session.call(model, method, *arguments, **keywords)
+
+    @cached_property
+    def _session(self) -> Session:
+        return self.session()
 
     def kill_worker(self) -> int:
         """SIGKILL one HTTP worker; returns its process id. Odoo starts a new one by itself."""
