@@ -65,6 +65,7 @@ class Service:
         self.log = log
         self.probe = probe
         self.process: subprocess.Popen | None = None
+        self._asked = False
 
     @property
     def title(self) -> str:
@@ -81,6 +82,7 @@ class Service:
 
         :raises EnvironmentProblem: it ended, or does not answer within `timeout` seconds.
         """
+        self._asked = False
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
@@ -115,17 +117,22 @@ class Service:
             f"{self.title} does not answer on {self.probe} after {timeout:.0f} s:\n{self.tail()}"
         )
 
+    def ask_to_stop(self) -> None:
+        """Tell it to end, without waiting. Only once: Odoo takes a second time as impatience."""
+        if self.process is not None and not self._asked:
+            self._asked = True
+            self.process.terminate()
+
     def stop(self) -> None:
         """End it politely, then whatever is left of its process group."""
         if self.process is None:
             return
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(STOP_TIMEOUT)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        self.ask_to_stop()
+        try:
+            self.process.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
         self._kill_group()
         self.process = None
 
@@ -201,7 +208,10 @@ class OdooServer(Service):
 
 
 def simulator(project: Project, port: int, log: Path) -> Service:
-    """The shop simulator, `python -m tests.simulators.shopify`."""
+    """The shop simulator, `python -m tests.simulators.shopify`.
+
+    It judges requests by Shopify's published schema where `SHOPIFY_SCHEMA_DIR` names it.
+    """
     return Service(
         "the shop simulator",
         [str(project.python), "-m", "tests.simulators.shopify", "--port", str(port)],

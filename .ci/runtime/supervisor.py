@@ -19,7 +19,7 @@ import urllib.request
 from pathlib import Path
 from typing import IO
 
-from . import database, demo, paths, postgres, server
+from . import database, demo, paths, postgres, schema, server
 from .console import EnvironmentProblem, run, say, step
 from .project import Project
 
@@ -87,6 +87,10 @@ def up(project: Project, port: int) -> int:
             )
         _prepare_database(project)
         odoo = server.OdooServer(project, DATABASE, port=port, config=CONFIG, log=LOG)
+        try:
+            os.environ[schema.VARIABLE] = str(schema.ensure(project))
+        except EnvironmentProblem as problem:
+            say(f"The simulator judges by the part of the schema that lies with it. {problem}")
         shop_port = server.free_port(odoo.gevent_port + 1)
         shop = server.simulator(project, shop_port, SIMULATOR_LOG)
         for service in (odoo, shop):
@@ -107,7 +111,9 @@ def up(project: Project, port: int) -> int:
             signal.signal(number, signal.SIG_IGN)
         if services:
             with step("Stopping Odoo and the simulator"):
-                for service in reversed(services):
+                for service in services:
+                    service.ask_to_stop()
+                for service in services:
                     service.stop()
         project.close()
         STATUS.unlink(missing_ok=True)
