@@ -8,9 +8,11 @@ signed.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
+from . import paths
 from .console import EnvironmentProblem, run
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -46,11 +48,31 @@ def archive() -> str:
         origin, _site, uri, _release = line.split("|")
         if origin == "Debian" or uri.rstrip("/").endswith("/debian"):
             return uri
-    raise EnvironmentProblem(
-        "The apt sources of this machine name no Debian archive (is it Ubuntu?), and Odoo 19 "
-        "comes from Debian: "
-        f"set DEBIAN_ARCHIVE to the address of a Debian mirror. Or: {WITHOUT_DEBIAN}"
+    return _published_archive()
+
+
+def _published_archive() -> str:
+    """The address that python-apt knows for Debian, for a machine that runs Ubuntu."""
+    problem = (
+        "The apt sources of this machine name no Debian archive, and Odoo 19 comes from Debian: run "
+        "`apt-get update` and start again, or set DEBIAN_ARCHIVE to the address of a Debian mirror. "
+        f"Or: {WITHOUT_DEBIAN}"
     )
+    folder = _own_package("python-apt-common", problem)
+    text = (folder / "usr/share/python-apt/templates/Debian.info").read_text()
+    found = re.search(r"^BaseURI: (\S+)", text, re.MULTILINE)
+    if not found:
+        raise EnvironmentProblem(problem)
+    return found[1]
+
+
+def _own_package(name: str, problem: str) -> Path:
+    """Unpack a package of this machine's own archive, signed by it; returns the folder."""
+    folder = paths.cache() / "apt" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    run(["apt-get", "download", "-q", name], problem, cwd=folder)
+    unpack(next(folder.glob(f"{name}_*.deb")), folder)
+    return folder
 
 
 class Apt:
@@ -109,17 +131,12 @@ class Apt:
     def _keyring(self) -> Path:
         if KEYRING.exists():
             return KEYRING
-        # Ubuntu has the keys as a package of its own archive, signed by Ubuntu.
-        folder = self.folder / "keyring"
-        folder.mkdir(parents=True, exist_ok=True)
-        run(
-            ["apt-get", "download", "-q", "debian-archive-keyring"],
-            "The keys of the Debian archive are missing: run `apt-get install "
-            "debian-archive-keyring`, then try again.",
-            cwd=folder,
+        # Ubuntu has the keys as a package of its own archive.
+        problem = (
+            "The keys of the Debian archive are missing: run `apt-get update` and "
+            "`apt-get install debian-archive-keyring`, then start again."
         )
-        unpack(next(folder.glob("debian-archive-keyring_*.deb")), folder)
-        return folder / str(KEYRING).lstrip("/")
+        return _own_package("debian-archive-keyring", problem) / str(KEYRING).lstrip("/")
 
 
 def unpack(package: Path, target: Path) -> None:

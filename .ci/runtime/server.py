@@ -207,14 +207,17 @@ class OdooServer(Service):
         self.start()
 
 
-def simulator(project: Project, port: int, log: Path) -> Service:
+def simulator(project: Project, port: int, log: Path, state: Path | None = None) -> Service:
     """The shop simulator, `python -m tests.simulators.shopify`.
 
     It judges requests by Shopify's published schema where `SHOPIFY_SCHEMA_DIR` names it.
     """
     return Service(
         "the shop simulator",
-        [str(project.python), "-m", "tests.simulators.shopify", "--port", str(port)],
+        [
+            *(str(project.python), "-m", "tests.simulators.shopify", "--port", str(port)),
+            *(("--state", str(state)) if state else ()),
+        ],
         project.environment(),
         log,
         f"http://{HOST}:{port}/control/health",

@@ -30,6 +30,8 @@ SIMULATOR_LOG = paths.LOGS / "simulator.log"
 UP_LOG = paths.LOGS / "up.log"
 CONFIG = paths.STATE / "odoo.conf"
 STATUS = paths.STATE / "up.json"
+# Odoo's database outlives a stop, so the shop it knows has to as well.
+SHOP_STATE = paths.STATE / "shop.state"
 
 
 def status() -> dict | None:
@@ -92,7 +94,7 @@ def up(project: Project, port: int) -> int:
         except EnvironmentProblem as problem:
             say(f"The simulator judges by the part of the schema that lies with it. {problem}")
         shop_port = server.free_port(odoo.gevent_port + 1)
-        shop = server.simulator(project, shop_port, SIMULATOR_LOG)
+        shop = server.simulator(project, shop_port, SIMULATOR_LOG, SHOP_STATE)
         for service in (odoo, shop):
             services.append(service)
             with step(f"Starting {service.name}"):

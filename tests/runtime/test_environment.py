@@ -77,12 +77,28 @@ def test_archive_before_the_first_update(monkeypatch):
     assert debian.archive() == "http://b.test/debian/"
 
 
-def test_no_debian_archive(monkeypatch):
+def test_ubuntu(tmp_path, monkeypatch):
+    """The archive comes from Ubuntu's package of python-apt, or from the person."""
     indextargets(monkeypatch, "Ubuntu|http://b.test/ubuntu|http://b.test/ubuntu/|noble")
-    with pytest.raises(EnvironmentProblem, match="DEBIAN_ARCHIVE.*ODOO_SOURCE"):
-        debian.archive()
+    templates = tmp_path / "usr/share/python-apt/templates"
+    templates.mkdir(parents=True)
+    (templates / "Debian.info").write_text("Suite: sid\nBaseURI: http://d.test/debian/\n")
+    monkeypatch.setattr(debian, "_own_package", lambda name, problem: tmp_path)
+    assert debian.archive() == "http://d.test/debian/"
     monkeypatch.setenv("DEBIAN_ARCHIVE", "http://c.test/debian")
     assert debian.archive() == "http://c.test/debian"
+
+
+def test_no_debian_archive(monkeypatch):
+    def fail(command, problem, **options):
+        if "indextargets" in command:
+            return "Ubuntu|http://b.test/ubuntu|http://b.test/ubuntu/|noble"
+        raise EnvironmentProblem(problem)
+
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(debian, "run", fail)
+    with pytest.raises(EnvironmentProblem, match="DEBIAN_ARCHIVE.*ODOO_SOURCE"):
+        debian.archive()
 
 
 def test_full_disk(tmp_path, monkeypatch):
