@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from pathlib import Path
 
 from .app import Simulator
 from .schema import is_full
@@ -32,6 +33,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--seed", type=int, default=1, help="of everything that is drawn")
     parser.add_argument("--empty", action="store_true", help="start without the demo catalogue")
+    parser.add_argument(
+        "--state", type=Path, metavar="FILE", help="keep the shop in it, and go on with it"
+    )
     options = parser.parse_args(argv)
     config = Config(
         shop=options.shop,
@@ -45,7 +49,15 @@ def main(argv: list[str] | None = None) -> int:
         search_delay=options.search_delay,
         seed=options.seed,
     )
-    simulator = Simulator(config, seed=not options.empty)
+    try:
+        simulator = Simulator(config, seed=not options.empty, state=options.state)
+    except OSError as error:
+        print(
+            f"{options.state} cannot keep the state of the shop ({error.strerror}): choose another "
+            "file with --state.",
+            file=sys.stderr,
+        )
+        return 1
     try:
         server = simulator.listen(options.host, options.port)
     except (OSError, SystemExit):
@@ -69,7 +81,19 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         pass
     finally:
+        # Impatience must not cost what is being written.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        closed = _close(simulator)
+    return closed
+
+
+def _close(simulator: Simulator) -> int:
+    try:
         simulator.close()
+    except OSError as error:
+        print(f"The last changes of the shop are lost: {error}.", file=sys.stderr)
+        return 1
     return 0
 
 

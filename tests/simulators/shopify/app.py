@@ -13,6 +13,7 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -28,6 +29,7 @@ from .page import Page
 from .schema import load_schema
 from .seed import seed_catalogue
 from .shop import Config, Shop
+from .state import StateFile
 from .webhooks import Webhooks
 
 _GRAPHQL = re.compile(r"^/admin/api/([\w-]+)/graphql\.json$")
@@ -68,7 +70,12 @@ class _QuietHandler(WSGIRequestHandler):
 class Simulator:
     """A whole shop as a WSGI application."""
 
-    def __init__(self, config: Config | None = None, *, seed: bool = True) -> None:
+    def __init__(
+        self, config: Config | None = None, *, seed: bool = True, state: Path | None = None
+    ) -> None:
+        """:param state: file that keeps the shop; one that exists is the shop, and needs no seed.
+        :raises OSError: the file can be neither read nor written.
+        """
         self.shop = Shop(config)
         self.webhooks = Webhooks(self.shop)
         self.executor = Executor(self.shop)
@@ -78,8 +85,13 @@ class Simulator:
         self.control = Control(self)
         self.page = Page(self)
         self.server: BaseWSGIServer | None = None
+        self.state = StateFile(state, self.shop) if state else None
+        if self.state and self.state.load():
+            return
         if seed:
             seed_catalogue(self.shop)
+        if self.state:
+            self.state.save()
 
     # === LIFE === #
 
@@ -88,12 +100,16 @@ class Simulator:
         self.server = make_server(host, port, self, threaded=True, request_handler=_QuietHandler)
         load_schema(self.shop.config.versions[-1])
         self.webhooks.start()
+        if self.state:
+            self.state.start()
         return self.server
 
     def close(self) -> None:
         self.webhooks.stop()
         if self.server:
             self.server.server_close()
+        if self.state:
+            self.state.stop()
 
     def reset(self, *, seed: bool = True) -> None:
         """Forget orders, subscriptions, tokens, faults and counters."""
@@ -127,6 +143,13 @@ class Simulator:
         found = _GRAPHQL.match(path)
         if found:
             return self.graphql(request, found.group(1))
+        try:
+            return self._route(request, path)
+        finally:
+            if request.method != "GET":
+                self.shop.unsaved.set()
+
+    def _route(self, request: Request, path: str) -> Response:
         if path == "/admin/oauth/access_token":
             return self.with_fault("token", "", lambda: self.token(request))
         if path == "/admin/oauth/authorize":
@@ -236,6 +259,8 @@ class Simulator:
             )
             self.calls[answer.operation_name or "(invalid)"] += 1
             self.requested_cost += answer.requested_cost
+            if answer.operation_type == "mutation":
+                self.shop.unsaved.set()
             if answer.deprecated:
                 headers["X-Shopify-API-Deprecated-Reason"] = ", ".join(answer.deprecated)
             return json_response(answer.body, **headers)
@@ -348,6 +373,7 @@ class Simulator:
         code = secrets.token_hex(16)
         with self.shop.lock:
             self.shop.codes[code] = {"created": time.time()}
+            self.shop.unsaved.set()
         values = {
             "code": code,
             "host": "YWRtaW4",

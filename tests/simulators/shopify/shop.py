@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import random
 import secrets
 import threading
@@ -177,9 +176,25 @@ def action(method: Callable[..., Any]) -> Callable[..., Any]:
 class Shop:
     """All state, in memory, behind one lock. Callers hold ``lock`` while they read or change it."""
 
+    # What a state file keeps; the settings come with every start.
+    KEPT = (
+        "random",
+        "event_id",
+        "_ids",
+        "records",
+        "order_number",
+        "_pending_index",
+        "tokens",
+        "refresh_tokens",
+        "codes",
+        "idempotency",
+    )
+
     def __init__(self, config: Config | None = None) -> None:
         self.config = config or Config()
         self.lock = threading.RLock()
+        # Set after a change, for the state file.
+        self.unsaved = threading.Event()
         # Called as emit(topic, record, extra) for everything a webhook can report.
         self.emit: Callable[[str, Any], None] = lambda topic, record: None
         self.reset()
@@ -189,25 +204,36 @@ class Shop:
         self.random = random.Random(self.config.seed)
         self.event_id = str(uuid.UUID(int=self.random.getrandbits(128), version=4))
         self.depth = 0
-        self._ids: dict[str, itertools.count] = {}
+        self._ids: dict[str, int] = {}
         self.records: dict[str, dict[int, Record]] = {}
-        self.order_number = itertools.count(1001)
+        self.order_number = 1000
         self._pending_index: list[tuple[float, Order, dict[str, Any]]] = []
         self.tokens: dict[str, dict[str, Any]] = {}
         self.refresh_tokens: dict[str, dict[str, Any]] = {}
         self.codes: dict[str, dict[str, Any]] = {}
-        self.subscriptions: dict[int, Any] = {}
         self.idempotency: dict[str, tuple[str, Any]] = {}
         self.shop_id = 68817551382
         self.app_id = 74150117377
 
+    def state(self) -> dict[str, Any]:
+        """Everything a state file keeps, by the names in ``KEPT``; the caller holds ``lock``."""
+        return {name: getattr(self, name) for name in self.KEPT}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Become what :meth:`state` gave, perhaps in another process."""
+        for name in self.KEPT:
+            setattr(self, name, state[name])
+        # Their moments are those of another clock; by now the search has caught up.
+        self._pending_index = [(0.0, order, row) for _due, order, row in self._pending_index]
+
     # === IDENTIFIERS AND RECORDS === #
 
     def next_id(self, kind: str) -> int:
-        if kind not in self._ids:
-            base = 5_800_000_000_000 + sum(ord(char) for char in kind) * 1_000_003
-            self._ids[kind] = itertools.count(base, 32_768)
-        return next(self._ids[kind])
+        if kind in self._ids:
+            self._ids[kind] += 32_768
+        else:
+            self._ids[kind] = 5_800_000_000_000 + sum(ord(char) for char in kind) * 1_000_003
+        return self._ids[kind]
 
     def add(self, record: Record) -> Any:
         self.records.setdefault(record.gql_type, {})[record.id] = record
@@ -417,9 +443,10 @@ class Shop:
             raise SpecError("lines: an order needs at least one line")
         taxes_included = bool(spec.get("taxesIncluded", self.config.taxes_included))
         created = self._moment(spec.get("createdAt"))
+        self.order_number += 1
         order = Order(
             self.next_id("Order"),
-            next(self.order_number),
+            self.order_number,
             currencies,
             taxes_included,
             note=spec.get("note"),

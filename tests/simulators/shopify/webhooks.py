@@ -349,6 +349,7 @@ class Webhooks:
         subscription = delivery.subscription
         # A notification that exhausted its retries was refused that many times in a row.
         subscription.failures += delivery.tries
+        self.shop.unsaved.set()
         if subscription.failures >= self.shop.config.webhook_failures:
             with self.shop.lock:
                 self.shop.records.get("WebhookSubscription", {}).pop(subscription.id, None)
