@@ -54,8 +54,9 @@ def archive() -> str:
 def _published_archive() -> str:
     """The address that python-apt knows for Debian, for a machine that runs Ubuntu."""
     problem = (
-        "The apt sources of this machine name no Debian archive, and Odoo 19 comes from Debian: run "
-        "`apt-get update` and start again, or set DEBIAN_ARCHIVE to the address of a Debian mirror. "
+        "The apt sources of this machine name no Debian archive, and Odoo 19 comes from Debian: "
+        "run `apt-get update` and start again, or set DEBIAN_ARCHIVE to the address of a Debian "
+        "mirror. "
         f"Or: {WITHOUT_DEBIAN}"
     )
     folder = _own_package("python-apt-common", problem)

@@ -37,8 +37,8 @@ def run_checks(project: Project) -> int:
         if call(command, environment, cwd=paths.ROOT):
             failed.append(name)
 
-    tool("ruff check", "ruff", ["check", *code])
-    tool("ruff format", "ruff", ["format", "--check", *code])
+    tool("ruff check", "ruff", ["check", "--output-format=concise", *code])
+    tool("ruff format", "ruff", ["format", "--check", "--output-format=concise", *code])
     if addons:
         tool("pylint-odoo", "pylint", ["--rcfile=pyproject.toml", "-j", "0", *addons])
     with step("Our own rules"):
