@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import urllib.request
-import xmlrpc.client
 from collections.abc import Callable
 from typing import Any
+
+from .rpc import Session
 
 BACKEND = "Demo Shop"
 # Of the simulator's markets: percentage, whether prices include it.
@@ -27,14 +28,7 @@ def connect(url: str, database: str, shop_url: str) -> str:
     :param url: address of Odoo.
     :param shop_url: address of the shop simulator.
     """
-    user = xmlrpc.client.ServerProxy(f"{url}/xmlrpc/2/common").authenticate(
-        database, "admin", "admin", {}
-    )
-    objects = xmlrpc.client.ServerProxy(f"{url}/xmlrpc/2/object", allow_none=True)
-
-    def call(model: str, method: str, *arguments: Any, **keywords: Any) -> Any:
-        return objects.execute_kw(database, user, "admin", model, method, arguments, keywords)
-
+    call = Session(url, database, "admin", "admin").call
     prepare_company(call)
     create_products(call, shop_url)
     connect_backend(call, url, shop_url)

@@ -115,7 +115,7 @@ def test_failures_say_what_to_do_and_hurt_nobody_else(connected):
         "SELECT state, count, message FROM integration_webhook_event WHERE state = 'refused'"
     )
     assert len(refused) == 1 and "signature" in refused[0][2].lower()
-    log = [row for row in shop.webhook_log() if row.get("status") == 401]
+    log = [row for row in shop.webhook_log() if row["httpStatus"] == 401]
     assert len(log) == 1, "the forged notification is answered with 401"
 
     # the clerk creates the product and presses Retry: once
