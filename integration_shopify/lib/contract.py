@@ -137,6 +137,11 @@ class Address(Payload):
     province: Text = ""
 
 
+class Location(Payload):
+    id: Gid
+    name: Text = ""
+
+
 class Order(Payload):
     """An order as Shopify has it now, in the currency that was asked for."""
 
@@ -158,6 +163,8 @@ class Order(Payload):
     displayFinancialStatus: Text = ""
     paymentGatewayNames: list[str]
     discountCodes: list[str]
+    # only of orders taken at a till
+    retailLocation: Location | None = None
     currentTotalPriceSet: Money
     currentTotalTaxSet: Money
     currentTotalDutiesSet: OptionalMoney = Decimal(0)

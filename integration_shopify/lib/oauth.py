@@ -9,7 +9,7 @@ from odoo.addons.integration_base.lib.signature import verify_hmac
 
 #: What the features of this addon need, and nothing more. Orders older than 60 days need
 #: read_all_orders, which Shopify grants on request.
-SCOPES = ("read_orders", "read_customers", "read_products")
+SCOPES = ("read_orders", "read_customers", "read_products", "read_locations")
 #: Tokens are replaced this long before they expire.
 RENEW_EARLY = timedelta(minutes=5)
 TOKEN_PATH = "/admin/oauth/access_token"

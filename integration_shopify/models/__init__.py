@@ -1,7 +1,6 @@
 from . import (
     integration_backend,
     integration_connector_shopify,
-    integration_mapping,
     integration_shopify_contact,
     integration_shopify_order,
     sale_order,

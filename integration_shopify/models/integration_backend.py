@@ -159,9 +159,13 @@ class IntegrationBackend(models.Model):
 
         :param kind: ``custom``, ``gift_card``, ``tip``, ``fee`` or ``shipping``.
         """
-        return self[f"shopify_{kind}_product_id"] or self.env.ref(
-            f"integration_shopify.product_{kind}"
-        )
+        product = self[f"shopify_{kind}_product_id"]
+        if product:
+            return product
+        # unlike env.ref this asks the database once, not once per line
+        xmlid = f"integration_shopify.product_{kind}"
+        product_id = self.env["ir.model.data"]._xmlid_to_res_id(xmlid, raise_if_not_found=True)
+        return product.browse(product_id)
 
     # === ACTIONS === #
 

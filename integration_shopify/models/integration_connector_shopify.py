@@ -295,13 +295,9 @@ class IntegrationConnectorShopify(models.AbstractModel):
         An existing 0 % tax is not taken: it may mean an export or an exemption in tax reports.
         """
         Tax = self.env["account.tax"].with_company(company)
-        name = "0% (no tax in Shopify)"
-        domain = [
-            ("company_id", "=", company.id),
-            ("type_tax_use", "=", "sale"),
-            ("name", "=", name),
-        ]
-        tax = Tax.with_context(active_test=False, lang=None).search(domain, limit=1)
+        xmlid = f"integration_shopify.tax_none_{company.id}"
+        tax_id = self.env["ir.model.data"]._xmlid_to_res_id(xmlid)
+        tax = Tax.browse(tax_id or ()).exists()
         if tax or not create:
             return tax
         if not self.env["account.tax.group"].search_count(
@@ -314,9 +310,9 @@ class IntegrationConnectorShopify(models.AbstractModel):
                     company.name,
                 )
             )
-        return Tax.create(
+        tax = Tax.create(
             {
-                "name": name,
+                "name": "0% (no tax in Shopify)",
                 "amount": 0,
                 "amount_type": "percent",
                 "type_tax_use": "sale",
@@ -325,3 +321,34 @@ class IntegrationConnectorShopify(models.AbstractModel):
                 "invoice_label": "",
             }
         )
+        # by name it would be lost when somebody renames it
+        self.env["ir.model.data"]._update_xmlids(
+            [{"xml_id": xmlid, "record": tax, "noupdate": True}]
+        )
+        return tax
+
+    # === TROUBLE === #
+
+    def _classify_response(self, backend, response):
+        """Read the statuses by which Shopify says that the shop itself is not available.
+
+        :raises AuthError: 402 (not paid for) and 423 (locked): waiting work keeps waiting.
+        :raises ConfigurationError: 404, no shop at this address.
+        """
+        if response.status in (402, 423):
+            raise AuthError(
+                self.env._(
+                    "Shopify has closed the shop %s for now (unpaid or locked). Solve that in the "
+                    "Shopify admin, then press Resume. Nothing is lost meanwhile.",
+                    backend.display_name,
+                )
+            )
+        if response.status == 404:
+            raise ConfigurationError(
+                self.env._(
+                    "There is no Shopify shop at %s, or it does not have this interface. Check "
+                    "the address of the backend.",
+                    backend.base_url,
+                )
+            )
+        return super()._classify_response(backend, response)

@@ -203,6 +203,7 @@ class IntegrationShopifyOrder(models.AbstractModel):
         self._map_products(backend, self._open(items))
         self._map_shipping(backend, self._open(items))
         self._map_payment(backend, self._open(items))
+        self._map_location(backend, self._open(items))
         self._map_header(backend, [item for item in items if item.alive])
         self.env["integration.shopify.contact"]._match(backend, self._open(items))
 
@@ -502,6 +503,24 @@ class IntegrationShopifyOrder(models.AbstractModel):
             ]
 
     @api.model
+    def _map_location(self, backend, items):
+        """Set ``item.values["warehouse"]``: that of the till the order was taken at."""
+        wanted = {
+            item.data.retailLocation.id: item.data.retailLocation.name
+            for item in items
+            if item.data.retailLocation
+        }
+        mapped = self._optional(backend, "location", wanted)
+        for item in items:
+            till = item.data.retailLocation
+            location = mapped.get(till.id) if till else None
+            item.values["warehouse"] = (
+                location.warehouse_id if location else backend.shopify_warehouse_id
+            )
+            if till and not location:
+                item.seen.append(MissingValue("location", till.id, till.name))
+
+    @api.model
     def _optional(self, backend, kind, wanted):
         if not wanted:
             return {}
@@ -592,8 +611,8 @@ class IntegrationShopifyOrder(models.AbstractModel):
         }
         if backend.shopify_team_id:
             vals["team_id"] = backend.shopify_team_id.id
-        if backend.shopify_warehouse_id:
-            vals["warehouse_id"] = backend.shopify_warehouse_id.id
+        if item.values["warehouse"]:
+            vals["warehouse_id"] = item.values["warehouse"].id
         if item.values["journals"]:
             methods = item.values["journals"][0].inbound_payment_method_line_ids
             vals["preferred_payment_method_line_id"] = methods[:1].id

@@ -111,6 +111,7 @@ def order(number, lines, total, tax_total="0.0", *, shipping_lines=(), **extra):
         "displayFinancialStatus": "PAID",
         "paymentGatewayNames": [],
         "discountCodes": [],
+        "retailLocation": None,
         "currentTotalPriceSet": money(total),
         "currentTotalTaxSet": money(tax_total),
         "currentTotalDutiesSet": None,

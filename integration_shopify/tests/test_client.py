@@ -196,5 +196,6 @@ class TestOauth(BaseCase):
 
     def test_scopes(self):
         self.assertEqual(
-            oauth.missing_scopes(["write_orders", "read_customers"]), ["read_products"]
+            oauth.missing_scopes(["write_orders", "read_customers", "read_products"]),
+            ["read_locations"],
         )

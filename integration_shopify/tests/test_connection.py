@@ -34,7 +34,7 @@ class FakeHttp:
         self.tokens = 0
         self.token_answer = {"scope": "read_orders", "expires_in": 86399}
         self.valid = None
-        self.scopes = ["read_orders", "read_customers", "read_products"]
+        self.scopes = ["write_orders", "read_customers", "read_products", "read_locations"]
         self.subscriptions = []
         self.subscription_errors = []
         self.api_version = "2026-10"
@@ -221,7 +221,7 @@ class TestConnection(ConnectionMixin, ShopifyCase):
 
     def test_missing_scopes_are_named(self):
         self.http.scopes = ["read_orders"]
-        with self.assertRaisesRegex(UserError, "read_customers, read_products"):
+        with self.assertRaisesRegex(UserError, "read_customers, read_products, read_locations"):
             self.press_test_connection()
 
     def test_subscriptions_are_made_once(self):

@@ -584,6 +584,17 @@ class TestOrderHeader(ShopifyCase):
             {("payment_method", "bogus"), ("shipping_method", "Pigeon")},
         )
 
+    def test_order_taken_at_a_till(self):
+        till = {"id": "gid://shopify/Location/7", "name": "Main street"}
+        sale = self.import_one(order(1, [line(1, "10.0")], "10.0", retailLocation=till))
+        row = self.env["integration.mapping"].search([("external_value", "=", till["id"])])
+        self.assertEqual((row.kind, row.external_label), ("location", "Main street"))
+        warehouse = self.env["stock.warehouse"].create({"name": "Till", "code": "TILL"})
+        self.assertNotEqual(sale.warehouse_id, warehouse)
+        row.resource_ref = warehouse.lot_stock_id
+        sale = self.import_one(order(2, [line(2, "10.0")], "10.0", retailLocation=till))
+        self.assertEqual(sale.warehouse_id, warehouse)
+
     def test_no_mail_is_sent(self):
         before = self.env["mail.mail"].search_count([])
         sale = self.import_one(order(1, [line(1, "10.0")], "10.0"))
@@ -743,14 +754,15 @@ class TestOrderQueries(ShopifyCase):
         eleven = self.count(*self.orders(200, 11))
         marginal = (eleven - one) / 10
         self.assertEqual(self.env["sale.order"].search_count([("origin", "=like", "#2__")]), 11)
-        self.assertLessEqual(one, 400)
-        self.assertLessEqual(marginal, 60)
+        # measured: 145 and 42, of which 4 per line and 18 per order are Odoo's own confirmation
+        self.assertLessEqual(one, 170)
+        self.assertLessEqual(marginal, 50)
 
     def test_unchanged_order_costs_nothing(self):
         (payload,) = self.orders(1, 1)
         self.import_one(payload)
         payload["updatedAt"] = "2026-11-20T10:05:00Z"
         written = self.env["sale.order"].search([("origin", "=", "#1")]).write_date
-        self.assertLessEqual(self.count(payload), 60)
+        self.assertLessEqual(self.count(payload), 40)
         self.env.invalidate_all()
         self.assertEqual(self.env["sale.order"].search([("origin", "=", "#1")]).write_date, written)
