@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -21,19 +22,39 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep a file's tests on one worker, server tests on one and first: they take longest."""
+    if core_tests.VARIABLE in os.environ:
+        _select_core_tests(config, items)
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
-            group = "servers" if _needs_servers(item) else item.nodeid.split("::")[0]
+            group = "servers" if _needs_servers(item) else str(item.path)
             item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: not _needs_servers(item))
+
+
+def _needs_servers(item: pytest.Item) -> bool:
+    return item.nodeid.startswith(SERVER_TESTS)
+
+
+def _select_core_tests(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what `core_tests` leaves out, and note the module of the others."""
+    left_out = []
+    for item in items:
+        module = item.path.parts[item.path.parts.index("tests") - 1]
+        inherited = Path(item.reportinfo()[0]) != item.path
+        if inherited or (module, item.name) in core_tests.LEFT_OUT:
+            left_out.append(item)
+        else:
+            item.user_properties.append(("module", module))
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 def _core_results(terminal: pytest.TerminalReporter) -> dict[str, int]:
     """Passed tests of each Odoo module."""
     reports = terminal.stats.get("passed", [])
-    return Counter(report.nodeid.split("/tests/")[0].rsplit("/", 1)[-1] for report in reports)
+    return Counter(dict(report.user_properties)["module"] for report in reports)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -59,10 +80,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     if core_tests.missing(version, _core_results(terminal)):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-
-def _needs_servers(item: pytest.Item) -> bool:
-    return item.nodeid.startswith(SERVER_TESTS)
 
 
 @pytest.fixture(scope="session")
