@@ -1,4 +1,4 @@
-"""Sets up a company that sells through the shop simulator: the first order can be placed at once."""
+"""Sets up a company that sells through the shop simulator, ready for its first order."""
 
 from __future__ import annotations
 
