@@ -180,9 +180,7 @@ class IntegrationEngine(models.AbstractModel):
         except Exception:
             # a failed heartbeat would stop the engine until the cron; the next one tries again
             _logger.exception("Integration heartbeat")
-        raise RetryableJobError(
-            "next heartbeat", seconds=HEARTBEAT_SECONDS, ignore_retry=True
-        )
+        raise RetryableJobError("next heartbeat", seconds=HEARTBEAT_SECONDS, ignore_retry=True)
 
     @api.model
     def _keep_alive(self):
@@ -419,9 +417,13 @@ class IntegrationEngine(models.AbstractModel):
         """
         token = uuid.uuid4().hex
         ctl.execute("SELECT pg_advisory_xact_lock(%s, %s)", [LOCK_CLAIM, flow_id])
-        due = SQL("o.id = %s", operation_id) if operation_id else SQL(
-            "o.next_attempt_at <= clock_timestamp() AT TIME ZONE 'UTC'"
-            " AND COALESCE(f.blocked_until, '-infinity') <= clock_timestamp() AT TIME ZONE 'UTC'"
+        due = (
+            SQL("o.id = %s", operation_id)
+            if operation_id
+            else SQL(
+                "o.next_attempt_at <= clock_timestamp() AT TIME ZONE 'UTC'"
+                " AND COALESCE(f.blocked_until, '-infinity') <= clock_timestamp() AT TIME ZONE 'UTC'"
+            )
         )
         ctl.execute(
             SQL(
@@ -675,14 +677,11 @@ class IntegrationEngine(models.AbstractModel):
         """
         keys = sorted(f"{backend.id}/{resource}/{item.external_id}" for item in items)
         cr.execute(
-            "SELECT bool_and(pg_try_advisory_xact_lock(%s, hashtext(key)))"
-            "  FROM unnest(%s) AS key",
+            "SELECT bool_and(pg_try_advisory_xact_lock(%s, hashtext(key)))  FROM unnest(%s) AS key",
             [LOCK_RECORD, keys],
         )
         if not cr.fetchone()[0]:
-            raise NotReadyError(
-                self.env._("Another flow works on the same record."), retry_after=2
-            )
+            raise NotReadyError(self.env._("Another flow works on the same record."), retry_after=2)
 
     def _attach(self, flow, backend, items):
         """Set the bound record of each item, and take out what is unchanged or older than known.
@@ -713,9 +712,7 @@ class IntegrationEngine(models.AbstractModel):
             item.bound = True
             known = binding.external_updated_at
             if item.updated_at and known and item.updated_at < known:
-                item.skip(
-                    self.env._("A newer version (of %s UTC) is already in Odoo.", known)
-                )
+                item.skip(self.env._("A newer version (of %s UTC) is already in Odoo.", known))
             elif binding.import_digest == item.digest and not item.forced:
                 item.changed = False
         return bindings
@@ -844,7 +841,9 @@ class IntegrationEngine(models.AbstractModel):
         new = self._unknown_changes(flow, page.changes)
         operations = flow.env["integration.sync.log"]._append(flow, new, trigger)
         seen = [change.updated_at for change in page.changes if change.updated_at]
-        high = max([*seen, *filter(None, [fields.Datetime.to_datetime(state["high"])])], default=None)
+        high = max(
+            [*seen, *filter(None, [fields.Datetime.to_datetime(state["high"])])], default=None
+        )
         values = {"last_success_at": fields.Datetime.now()}
         if high and (page.ordered or page.next_page is None):
             values["cursor_at"] = max(filter(None, [high, flow.cursor_at]))
@@ -1089,14 +1088,12 @@ class IntegrationEngine(models.AbstractModel):
     # === FOREGROUND === #
 
     @api.model
-    def _run_in_foreground(self, operation):
+    def _run_in_foreground(self, flow_id, operation_id):
         """Run one operation now, for a user who waits.
 
-        :param operation: a failed, skipped or waiting operation.
-        :returns: ``(state, message)`` it ended with.
+        :param operation_id: a failed, skipped or waiting operation; it has to be committed.
+        :returns: ``(state, message, name)`` it ended with.
         """
-        flow_id = operation.flow_id.id
-        operation_id = operation.id
         with self._control_cursor() as ctl:
             env = api.Environment(ctl, SUPERUSER_ID, {})
             fresh = env["integration.sync.log"].browse(operation_id)
@@ -1110,6 +1107,9 @@ class IntegrationEngine(models.AbstractModel):
                         self._run(ctl, flow_id, token, claimed)
             env.invalidate_all()
             fresh = fresh.exists()
-            result = (fresh.state, fresh.message) if fresh else ("done", None)
+            if fresh:
+                result = (fresh.state, fresh.message, fresh.display_name)
+            else:  # a reading of changes that found none leaves no row behind
+                result = ("done", self.env._("Nothing had changed."), "")
         self.env.invalidate_all()
         return result

@@ -190,14 +190,16 @@ class IntegrationFlow(models.Model):
     # === ACTIONS === #
 
     def action_read_changes(self):
-        """Ask the service now what changed since the last reading."""
+        """Ask the service now what changed since the last reading, and say what came."""
+        self.check_access("write")
         self._check_ready()
-        Operation = self.env["integration.sync.log"]
-        for flow in self:
-            operation = Operation._append_listing(flow, "manual")
-            operation._run_in_foreground()
+        outcomes = [self.env["integration.sync.log"]._append_and_run(flow) for flow in self]
         self._wake_after_commit()
-        return {"type": "ir.actions.client", "tag": "soft_reload"}
+        return (
+            outcomes[0]
+            if len(outcomes) == 1
+            else {"type": "ir.actions.client", "tag": "soft_reload"}
+        )
 
     def action_open_failed(self):
         self.ensure_one()

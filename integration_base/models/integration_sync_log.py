@@ -296,13 +296,38 @@ class IntegrationSyncLog(models.Model):
         )
         self.env["integration.alert"]._refresh_failures(failed.flow_id.ids)
 
+    @api.model
+    def _append_and_run(self, flow, change=None):
+        """Append an operation and run it at once; without ``change`` it reads what changed.
+
+        It is appended in a transaction of its own: the run has to see it, and the request never
+        will, because it reads the database as of its own beginning.
+
+        :param Change change: the record to import, whatever is known about it.
+        :returns: see :meth:`_run_in_foreground`.
+        """
+        with self.env.registry.cursor() as cr:
+            env = api.Environment(cr, self.env.uid, {}, su=True)
+            log, own_flow = env[self._name], env["integration.flow"].browse(flow.id)
+            if change:
+                operation = log._append(own_flow, [change], "manual", force=True)
+            else:
+                operation = log._append_listing(own_flow, "manual")
+            operation_id = operation.id
+        return self._run_now(flow.id, operation_id)
+
     def _run_in_foreground(self):
         """Run this operation at once and tell its outcome.
 
         :returns: a client action that shows the outcome and reloads the form.
         """
         self.ensure_one()
-        state, message = self.env["integration.engine"]._run_in_foreground(self)
+        return self._run_now(self.flow_id.id, self.id)
+
+    @api.model
+    def _run_now(self, flow_id, operation_id):
+        engine = self.env["integration.engine"]
+        state, message, name = engine._run_in_foreground(flow_id, operation_id)
         labels = dict(self._fields["state"]._description_selection(self.env))
         return {
             "type": "ir.actions.client",
@@ -310,7 +335,7 @@ class IntegrationSyncLog(models.Model):
             "params": {
                 "type": {"done": "success", "dead": "danger"}.get(state, "warning"),
                 "title": labels.get(state, state),
-                "message": message or self.display_name,
+                "message": message or name,
                 "sticky": state == "dead",
                 "next": {"type": "ir.actions.client", "tag": "soft_reload"},
             },

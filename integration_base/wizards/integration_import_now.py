@@ -47,12 +47,5 @@ class IntegrationImportNow(models.TransientModel):
             )
         except IntegrationError as error:
             raise UserError(error.message) from error
-        with self.env.registry.cursor() as cr:
-            env = api.Environment(cr, self.env.uid, {}, su=True)
-            operation_id = env["integration.sync.log"]._append(
-                env["integration.flow"].browse(flow.id),
-                [Change(external_id, label=self.reference.strip())],
-                "manual",
-                force=True,
-            ).id
-        return self.env["integration.sync.log"].sudo().browse(operation_id)._run_in_foreground()
+        change = Change(external_id, label=self.reference.strip())
+        return self.env["integration.sync.log"].sudo()._append_and_run(flow, change)

@@ -1,0 +1,39 @@
+"""Buttons that start work at once: only a real server gives each of them its own transaction."""
+
+import pytest
+
+from .conftest import wait_until
+
+
+@pytest.fixture(scope="module")
+def flow(connected):
+    return connected.odoo.sql(
+        "SELECT id FROM integration_flow WHERE backend_id = %s AND resource = 'order'",
+        [connected.backend],
+    )[0][0]
+
+
+@pytest.fixture(scope="module")
+def order(connected):
+    order = connected.shop.place_random_orders(1, seed=3)[0]
+    connected.settle()
+    return order
+
+
+def test_import_one_record(connected, flow, order):
+    def press():
+        wizard = connected.odoo.call(
+            "integration.import.now", "create", {"flow_id": flow, "reference": order["id"]}
+        )
+        return connected.odoo.call("integration.import.now", "action_import", [wizard])["params"]
+
+    # a listing may be at work on the same order; then the button says that it waits
+    outcome = wait_until(lambda: (found := press())["type"] != "warning" and found, 30)
+    assert outcome["type"] == "success", outcome
+    assert list(connected.orders()) == [order["id"]]
+
+
+def test_read_changes(connected, flow, order):
+    outcome = connected.odoo.call("integration.flow", "action_read_changes", [flow])["params"]
+    assert outcome["type"] == "success", outcome
+    assert outcome["message"]
