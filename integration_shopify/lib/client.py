@@ -18,6 +18,7 @@ from odoo.addons.integration_base.lib.errors import (
     AuthError,
     ConfigurationError,
     IntegrationError,
+    InvalidPayloadError,
     RateLimitedError,
     RequestRefused,
     RetryableError,
@@ -109,7 +110,13 @@ class GraphqlClient:
             json={"query": text, "variables": variables or {}},
             label=name.replace("_", " "),
         )
-        body = response.json()
+        try:
+            body = response.json()
+        except InvalidPayloadError as error:
+            # nobody's data is wrong: a document always gets JSON, unless something cut it
+            raise RetryableError(
+                "Shopify's answer arrived damaged. It is asked again later.", detail=error.message
+            ) from error
         if not isinstance(body, dict):
             raise RetryableError(
                 "Shopify answered with something that is not a GraphQL answer.",

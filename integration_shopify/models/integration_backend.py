@@ -10,13 +10,15 @@ class IntegrationBackend(models.Model):
 
     shopify_auth = fields.Selection(
         [
-            ("client_credentials", "Client id and secret (an app of your own organisation)"),
-            ("authorization_code", "Connect in the browser (an app of somebody else)"),
-            ("legacy", "Access token of an app made before 2026"),
+            ("client_credentials", "Client ID and secret"),
+            ("authorization_code", "Consent in the browser"),
+            ("legacy", "Access token"),
         ],
         string="Sign in with",
         default="client_credentials",
-        help="The first one is right for an app made in your own Dev Dashboard.",
+        help="Client ID and secret: an app of your own organisation (Dev Dashboard). Consent in "
+        "the browser: an app of another organisation. Access token: an app made in the Shopify "
+        "admin before 2026.",
     )
     shopify_currency_policy = fields.Selection(
         [
@@ -139,6 +141,19 @@ class IntegrationBackend(models.Model):
         In a transaction of its own: the one of the caller may be rolled back, and what Shopify
         told us stays true.
         """
+        if not self._shopify_news(answer):
+            return
+        with self.env.registry.cursor() as cr:
+            # sudo: a fact about the service, noted whoever works
+            backend = self.with_env(self.env(cr=cr)).sudo()
+            # asked again: the snapshot of the caller may be older than what is stored
+            vals = backend._shopify_news(answer)
+            if vals:
+                backend.with_context(tracking_disable=True).write(vals)
+        self.invalidate_recordset(["shopify_api_version", "shopify_api_deprecated"])
+
+    def _shopify_news(self, answer):
+        """Return the values to write for what an answer says about the API, if that is new."""
         known = set(filter(None, (self.shopify_api_deprecated or "").split(", ")))
         told = {part.strip() for part in answer.deprecated.split(",") if part.strip()}
         vals = {}
@@ -146,13 +161,7 @@ class IntegrationBackend(models.Model):
             vals["shopify_api_version"] = answer.api_version
         if told - known:
             vals["shopify_api_deprecated"] = ", ".join(sorted(told | known))
-        if not vals:
-            return
-        with self.env.registry.cursor() as cr:
-            # sudo: a fact about the service, noted whoever works
-            backend = self.with_env(self.env(cr=cr)).sudo()
-            backend.with_context(tracking_disable=True).write(vals)
-        self.invalidate_recordset(list(vals))
+        return vals
 
     def _shopify_product(self, kind):
         """Return the product for lines without one of their own.

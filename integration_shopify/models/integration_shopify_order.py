@@ -185,7 +185,8 @@ class IntegrationShopifyOrder(models.AbstractModel):
     def _validate(self, backend, payload, label):
         if isinstance(payload, IntegrationError):
             raise payload
-        return super()._validate(backend, payload, label)
+        name = payload.get("name")
+        return super()._validate(backend, payload, name if isinstance(name, str) else label)
 
     def _updated_at(self, data):
         return data.updatedAt

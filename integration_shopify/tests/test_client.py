@@ -121,6 +121,12 @@ class TestClient(BaseCase):
             with self.subTest(str(body)), self.assertRaises(RetryableError):
                 self.execute(body)
 
+    def test_damaged_answer_is_asked_again(self):
+        http = Mock()
+        http.post.return_value = Response(200, CaseInsensitiveDict(), b'{"data": {"sh', 5)
+        with self.assertRaises(RetryableError):
+            GraphqlClient(http).execute("shop")
+
     def test_refused_token_in_the_body(self):
         with self.assertRaises(AuthError):
             self.execute({"errors": "[API] Invalid API key or access token (unrecognized login)"})

@@ -165,6 +165,20 @@ class TestConnection(ConnectionMixin, ShopifyCase):
         self.assertEqual(token, "token-1")
         self.assertEqual(len(self.http.forms()), 1)
 
+    def test_new_token_is_used_in_the_transaction_that_got_it(self):
+        """Another transaction stored it, so the snapshot of this one shows the old token."""
+        self.press_test_connection()
+        connector = self.backend._connector()
+        backend_class = type(self.env["integration.backend"])
+        with (
+            self.enter_registry_test_mode(),
+            patch.object(backend_class, "_token", lambda _backend, _code: "token-1"),
+        ):
+            self.assertTrue(connector._renew_auth(self.backend))
+            self.assertEqual(
+                connector._auth_headers(self.backend), {"X-Shopify-Access-Token": "token-2"}
+            )
+
     def test_legacy_token(self):
         self.backend.shopify_auth = "legacy"
         self.http.valid = "shpat_1"

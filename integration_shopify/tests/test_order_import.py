@@ -260,6 +260,7 @@ class TestOrderProblems(ShopifyCase):
             operations[2:6].mapped("error_class"),
             ["configuration", "mapping", "invalid_payload", "invalid_payload"],
         )
+        self.assertIn("#22: the data received", operations[4].message)
         self.assertIn("taxesIncluded", operations[4].message)
         self.assertIn("its total is 11.0", operations[5].message)
 
