@@ -43,7 +43,11 @@ class TestServer(server.OdooServer):
         name = f"{os.environ['INTEGRATION_TEST_DATABASE']}-e2e-{os.getpid()}-{next(_numbers)}"
         database.copy(project, os.environ["INTEGRATION_TEMPLATE"], name)
         instance = cls(project, name, **options)
-        instance.start()
+        try:
+            instance.start()
+        except BaseException:
+            instance.remove()
+            raise
         return instance
 
     def connect(self):
