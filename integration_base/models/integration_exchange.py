@@ -23,10 +23,10 @@ class IntegrationExchange(models.Model):
     url = fields.Char(string="URL", required=True, readonly=True)
     request_headers = fields.Text(readonly=True)
     request_body = fields.Text(readonly=True)
-    status = fields.Integer(readonly=True)
+    status = fields.Integer(readonly=True, aggregator=None)
     response_headers = fields.Text(readonly=True)
     response_body = fields.Text(readonly=True)
-    duration_ms = fields.Integer(string="Milliseconds", readonly=True)
+    duration_ms = fields.Integer(string="Milliseconds", readonly=True, aggregator="avg")
     error = fields.Text(readonly=True)
 
     _failed_index = models.Index("(backend_id, id) WHERE status >= 400 OR status IS NULL")

@@ -30,21 +30,26 @@ class IntegrationFlow(models.Model):
     )
     interval_minutes = fields.Integer(
         string="Every (minutes)",
+        aggregator=None,
         help="How often the service is asked what changed. 0: only notifications and buttons.",
     )
     batch_size = fields.Integer(
-        default=50, help="Records fetched and written together. More than 50 orders do not pay."
+        default=50,
+        aggregator=None,
+        help="Records fetched and written together. More than 50 orders do not pay.",
     )
     slots = fields.Integer(
         string="Parallel Drains",
+        aggregator=None,
         default=1,
         help="One drain with large batches is the fastest for records that touch the same stock.",
     )
     max_attempts = fields.Integer(
-        default=8, help="Technical failures in a row before a person is asked."
+        default=8, aggregator=None, help="Technical failures in a row before a person is asked."
     )
     overlap_seconds = fields.Integer(
         default=300,
+        aggregator=None,
         help="How far each listing reaches back before the last one, for changes that the "
         "service's search showed late. Records already known are not fetched again.",
     )

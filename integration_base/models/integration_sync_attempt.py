@@ -14,7 +14,7 @@ class IntegrationSyncAttempt(models.Model):
     )
     company_id = fields.Many2one("res.company", required=True, readonly=True, index=True)
     at = fields.Datetime(required=True, readonly=True)
-    duration_ms = fields.Integer(string="Milliseconds", readonly=True)
+    duration_ms = fields.Integer(string="Milliseconds", readonly=True, aggregator="avg")
     error_class = fields.Char(readonly=True)
     message = fields.Text(readonly=True)
     batch_ref = fields.Char(readonly=True)

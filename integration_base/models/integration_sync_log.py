@@ -70,7 +70,7 @@ class IntegrationSyncLog(models.Model):
     force = fields.Boolean(
         readonly=True, help="Write even if the record did not change since it was last read."
     )
-    attempts = fields.Integer(readonly=True)
+    attempts = fields.Integer(readonly=True, aggregator=None)
     crashes = fields.Integer(
         readonly=True, help="How often the process working on it died; it is tried alone then."
     )

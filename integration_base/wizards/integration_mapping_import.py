@@ -97,7 +97,15 @@ class IntegrationMappingImport(models.TransientModel):
         found = self.env[model].browse(
             row[0] for row in self.env[model].name_search(text, domain, operator="=ilike")
         )
-        if len(found) != 1:
+        if not found:
+            raise UserError(
+                self.env._(
+                    "no active %(model)s is called %(text)s; use the exact name or an external id.",
+                    model=self.env[model]._description,
+                    text=text or "-",
+                )
+            )
+        if len(found) > 1:
             raise UserError(
                 self.env._(
                     "%(count)s records are called %(text)s; use the exact name or an external id.",

@@ -7,9 +7,7 @@ class IntegrationSetAside(models.TransientModel):
     _name = "integration.set.aside"
     _description = "Set Operations Aside"
 
-    operation_ids = fields.Many2many(
-        "integration.sync.log", string="Operations", required=True
-    )
+    operation_ids = fields.Many2many("integration.sync.log", string="Operations", required=True)
     reason = fields.Text(required=True)
 
     def action_confirm(self):
