@@ -3,6 +3,7 @@ from collections import OrderedDict, defaultdict
 from decimal import Decimal
 
 from odoo import api, models
+from odoo.exceptions import UserError
 from odoo.fields import Command, Domain
 from odoo.tools import html2plaintext
 
@@ -265,7 +266,14 @@ class IntegrationShopifyOrder(models.AbstractModel):
                 continue
             found = amounts.compute(item.data, code, currency.decimal_places)
             item.values.update(amounts=found, currency=currency, order={})
-            if found.problem:
+            if not found.lines and not item.record:
+                item.skip(
+                    self.env._(
+                        "Everything on %s was removed or refunded before it came to Odoo.",
+                        item.label,
+                    )
+                )
+            elif found.problem:
                 item.fail(
                     InvalidPayloadError(
                         self.env._(
@@ -533,6 +541,10 @@ class IntegrationShopifyOrder(models.AbstractModel):
             backend, "order", [(item.data, bool(item.record)) for item in items]
         )
         for item, row in zip(items, rows, strict=True):
+            if row.get("shopify_financial_status"):
+                # PARTIALLY_PAID is for programs
+                status = row["shopify_financial_status"]
+                row["shopify_financial_status"] = status.replace("_", " ").capitalize()
             item.values["header"] = row
 
     # === HOOKS - MATCHING AND WRITING === #
@@ -559,12 +571,24 @@ class IntegrationShopifyOrder(models.AbstractModel):
                 urls[url].record = found
 
     def _apply(self, backend, items):
-        items = [item for item in items if item.alive]
         new = [item for item in items if not item.record]
-        self._create_orders(backend, new)
-        for item in items:
-            if item not in new:
+        old = [item for item in items if item.record]
+        try:
+            self._create_orders(backend, new)
+            for item in old:
                 self._update_order(backend, item)
+        except UserError as error:
+            if len(items) > 1:
+                # the engine looks for the guilty one
+                raise
+            raise ConflictError(
+                self.env._(
+                    "%(order)s: Odoo refuses it: %(reason)s Nothing was changed. Solve that in "
+                    "Odoo, then press Retry.",
+                    order=items[0].label,
+                    reason=str(error).rstrip() + ("" if str(error).rstrip()[-1:] in ".!" else "."),
+                )
+            ) from error
 
     @api.model
     def _create_orders(self, backend, items):
@@ -772,7 +796,7 @@ class IntegrationShopifyOrder(models.AbstractModel):
                 )
         raise ConflictError(
             self.env._(
-                "%(order)s was not imported: Odoo computes untaxed %(untaxed)s, tax %(tax)s, total "
+                "%(order)s was not written: Odoo computes untaxed %(untaxed)s, tax %(tax)s, total "
                 "%(total)s %(currency)s, Shopify says %(w_untaxed)s, %(w_tax)s, %(w_total)s. "
                 "%(details)s Check the taxes mapped for this shop and the rounding of the "
                 "currency, then press Retry.",

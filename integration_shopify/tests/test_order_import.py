@@ -1,3 +1,6 @@
+from unittest.mock import patch
+
+from odoo.exceptions import UserError
 from odoo.tests import tagged
 
 from odoo.addons.integration_base.lib.errors import RateLimitedError
@@ -370,8 +373,6 @@ class TestOrderProblems(ShopifyCase):
         self.assertFalse(self.env["sale.order"].search([("client_order_ref", "=", "#1")]))
 
     def patch_line_values(self, change):
-        from unittest.mock import patch
-
         model = type(self.env["integration.shopify.order"])
         original = model._values_of_line
 
@@ -387,6 +388,26 @@ class TestOrderProblems(ShopifyCase):
             order(1, [line(1, "10.0")], "0.0", cancelledAt="2026-11-20T10:00:00Z")
         )
         self.assertEqual(operation.state, "skipped")
+
+    def test_refunded_completely_before_import(self):
+        payload = order(1, [{**line(1, "10.0"), "currentQuantity": 0}], "0.0")
+        self.assertEqual(self.drain(payload).state, "skipped")
+
+    def test_odoo_refuses_one_of_three(self):
+        orders = [order(n, [line(n, "10.0")], "10.0") for n in (1, 2, 3)]
+        sale_class = type(self.env["sale.order"])
+        confirm = sale_class.action_confirm
+
+        def refuse(sales):
+            if "#2" in sales.mapped("origin"):
+                raise UserError("The customer is blocked")
+            return confirm(sales)
+
+        with patch.object(sale_class, "action_confirm", refuse):
+            operations = self.drain(*orders)
+        self.assertEqual(operations.mapped("state"), ["done", "dead", "done"])
+        self.assertEqual(operations[1].error_class, "conflict")
+        self.assertIn("#2: Odoo refuses it: The customer is blocked.", operations[1].message)
 
     def test_test_orders(self):
         payload = order(1, [line(1, "10.0")], "10.0", test=True)
@@ -529,7 +550,7 @@ class TestOrderHeader(ShopifyCase):
         self.assertIn("Leave &lt;it&gt;<br>at the door", sale.note)
         self.assertEqual(set(sale.tag_ids.mapped("name")), {"vip", "gift"})
         self.assertEqual(sale.shopify_gateway, "shopify_payments, gift_card")
-        self.assertEqual(sale.shopify_financial_status, "PAID")
+        self.assertEqual(sale.shopify_financial_status, "Paid")
         self.assertEqual(sale.shopify_url, "https://demo.myshopify.com/admin/orders/1")
         self.assertEqual(sale.integration_binding_count, 1)
 
