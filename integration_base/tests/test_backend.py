@@ -1,7 +1,10 @@
+from unittest.mock import patch
+
 from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.tests import tagged
 
 from ..lib.errors import ConfigurationError
+from ..models import integration_credential
 from .common import IntegrationCase
 
 SECRET = "s3cr3t-canary"
@@ -49,7 +52,11 @@ class TestBackend(IntegrationCase):
         self.assertEqual(self.backend._credentials("secret"), ["new"])
 
     def test_no_key_no_secret(self):
-        with self._patch_key(""), self.assertRaisesRegex(ConfigurationError, "no encryption key"):
+        with (
+            self._patch_key(""),
+            patch.object(integration_credential, "_configured_keys", return_value=""),
+            self.assertRaisesRegex(ConfigurationError, "no encryption key"),
+        ):
             self.backend.credential_ids.value = "x"
 
     def test_token_is_kept_until_it_expires(self):

@@ -66,7 +66,7 @@ class TestMapping(IntegrationCase):
             self._import(
                 "kind,external_value,odoo\ncountry,A,base.gr\nplanet,B,x\ncountry,,x\ncountry,C,Utopia\n"
             )
-        for part in ("Line 3: there is no kind planet", "Line 4", "Line 5: 0 records"):
+        for part in ("Line 3: there is no kind planet", "Line 4", "Line 5: no active Country"):
             self.assertIn(part, str(caught.exception))
         self.assertFalse(self.env["integration.mapping"]._values(self.backend, "country"))
         with self.assertRaisesRegex(UserError, "lacks the columns: external_value"):
