@@ -598,6 +598,10 @@ class IntegrationShopifyOrder(models.AbstractModel):
         pricelists = self._pricelists(backend, items)
         tags = self._tags(items)
         untaxed = self.env["integration.connector.shopify"]._untaxed_tax(backend.company_id)
+        common = {}
+        if not self.env["account.analytic.distribution.model"].search_count([], limit=1):
+            # Odoo would look for one for each line
+            common["analytic_distribution"] = False
         vals_list = []
         for item in items:
             lines = self._line_values(backend, item, untaxed)
@@ -606,7 +610,7 @@ class IntegrationShopifyOrder(models.AbstractModel):
                 **item.values["order"],
                 **self._order_values(backend, item, pricelists),
                 "tag_ids": [Command.set([tags[name].id for name in item.data.tags])],
-                "order_line": [Command.create(line) for line in lines],
+                "order_line": [Command.create({**common, **line}) for line in lines],
             }
             vals_list.append(vals)
         orders = self.env["sale.order"].create(vals_list)
