@@ -77,7 +77,11 @@ def test_no_key_fails_closed(nothing):
         SecretBox([])
 
 
-@pytest.mark.parametrize("bad", ["canary", NEW[:-2], NEW + "AA", "é" * 44])
+@pytest.mark.parametrize(
+    "bad",
+    ["canary", NEW[:-2], NEW + "AA", "é" * 44],
+    ids=["no key", "too short", "too long", "not ASCII"],
+)
 def test_bad_key_is_named_by_position_only(bad):
     with pytest.raises(ConfigurationError, match="Key number 2") as caught:
         load_keys(f"{NEW},{bad}")
