@@ -63,6 +63,11 @@ def prepare_company(call: Call) -> None:
         (tax["amount"], tax["price_include"])
         for tax in call("account.tax", "search_read", sales, ["amount", "price_include"])
     }
+    missing = [tax for tax in TAXES if tax not in known]
+    # the totals of an order are shown by group
+    names = sorted({f"Tax {rate:g}%" for rate, _included in missing})
+    created = call("account.tax.group", "create", [{"name": name} for name in names])
+    groups = dict(zip(names, created, strict=True))
     call(
         "account.tax",
         "create",
@@ -72,11 +77,14 @@ def prepare_company(call: Call) -> None:
                 "amount": rate,
                 "type_tax_use": "sale",
                 "price_include_override": "tax_included" if included else "tax_excluded",
+                "tax_group_id": groups[f"Tax {rate:g}%"],
             }
-            for rate, included in TAXES
-            if (rate, included) not in known
+            for rate, included in missing
         ],
     )
+    # discounts are shown on order lines only with this setting
+    settings = call("res.config.settings", "create", [{"group_discount_per_so_line": True}])
+    call("res.config.settings", "execute", settings)
 
 
 def create_products(call: Call, shop_url: str) -> None:

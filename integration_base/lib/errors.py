@@ -1,21 +1,22 @@
 """Errors named after the recovery they need: raise the one that says what the engine shall do.
 
-===================== ==================================================== =====================================
-raise                 meaning                                              the engine does
-===================== ==================================================== =====================================
-RetryableError        network, timeout, 5xx                                retry later with backoff, then dead
-RateLimitedError      429 or cost throttle                                 the flow waits, no attempt is used
-NotReadyError         the other side, or what we depend on, is not ready   the operation waits, no attempt used
-AuthError             credentials refused or expired                       the backend pauses, its owner is told
-ConfigurationError    a setting is missing or wrong                        dead letter
-MappingError          values without a mapping                             dead letter, released by the mapping
-InvalidPayloadError   the other side's data breaks the contract            dead letter with the path of each field
-AmbiguousMatchError   several Odoo records could be meant                  dead letter with the candidates
-ConflictError         both sides changed                                   dead letter with both values
-RequestRefused        the other side refuses our request (4xx)             dead letter
-SkipRecord            not for us                                           skipped, with the reason
-anything else         a bug                                                dead letter with traceback
-===================== ==================================================== =====================================
+=================== ==================================== ==================================
+raise               meaning                              the engine does
+=================== ==================================== ==================================
+RetryableError      network, timeout, 5xx                retry later with backoff, then dead
+RateLimitedError    429 or cost throttle                 the flow waits, no attempt is used
+NotReadyError       what we depend on is not ready       the operation waits, none is used
+AuthError           credentials refused or expired       the backend pauses, its owner is told
+ConfigurationError  a setting is missing or wrong        dead letter
+MappingError        values without a mapping             dead letter, released by the mapping
+InvalidPayloadError data that breaks the contract        dead letter with each field's path
+AmbiguousMatchError several Odoo records could be meant  dead letter with the candidates
+ConflictError       both sides changed                   dead letter with both values
+RequestRefused      our request is refused (4xx)         dead letter
+SkipRecord          not for us                           skipped, with the reason
+Odoo's UserError    Odoo refuses what we write           dead letter with Odoo's reason
+anything else       a bug                                dead letter with traceback
+=================== ==================================== ==================================
 
 The text of an error is read by a clerk: say what happened, to which record, and what to do next.
 """
@@ -125,7 +126,7 @@ class MappingError(ConfigurationError):
 class InvalidPayloadError(IntegrationError):
     """The data received breaks the contract.
 
-    :param problems: ``(path, message)`` of every bad field, e.g. ``("lineItems.0.quantity", "...")``.
+    :param problems: ``(path, message)`` of every bad field, the path like ``lineItems.0.quantity``.
     """
 
     error_class = "invalid_payload"

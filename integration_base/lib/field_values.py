@@ -85,7 +85,8 @@ def convert(value: Any, converter: str, path: str) -> Any:
     except (ValueError, TypeError, ArithmeticError) as error:
         problem = f"{value!r} cannot be read as {converter}"
         raise InvalidPayloadError(
-            f"The field {path} has a value that does not fit: {problem}. Correct it in the "
-            f"external system, or choose another conversion in the field mapping, then press Retry.",
+            f"The field {path} has a value that does not fit: {problem}. Correct it in "
+            f"the external system, or choose another conversion in the field mapping, then press "
+            f"Retry.",
             problems=[(path, problem)],
         ) from error

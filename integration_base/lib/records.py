@@ -81,7 +81,7 @@ class Item:
     digest: str = ""
     #: when the external system last changed the record (naive UTC)
     updated_at: datetime | None = None
-    #: when the engine asked for ``payload`` (naive UTC, our clock)
+    #: since when ``payload`` is true, by the clock of the service (naive UTC)
     fetched_at: datetime | None = None
     #: write even if the digest is the known one
     forced: bool = False
@@ -109,7 +109,8 @@ class Item:
 
     def restart(self) -> None:
         """Forget what a rolled back try left behind; payload, data and digest stay."""
-        self.record, self.bound, self.changed, self.values = None, False, True, {}
+        self.record, self.bound, self.values = None, False, {}
+        self.changed = self.payload is not None
         self.seen, self.notes, self.error = [], [], None
 
     @property

@@ -239,6 +239,9 @@ class IntegrationBackend(models.Model):
     def _token(self, code):
         """Return a stored access token that is valid for at least a minute more, or None."""
         self.ensure_one()
+        issued = self.env.cr.cache.get(("integration_token", self.id, code))
+        if issued:
+            return issued
         # sudo: see _credentials
         return self.sudo().credential_ids.filtered(lambda row: row.code == code)._valid_token()
 
@@ -257,6 +260,14 @@ class IntegrationBackend(models.Model):
             env["integration.credential"].sudo()._put_token(self.id, code, value, expires_at)
         self.sudo().credential_ids.invalidate_recordset()
         self.sudo().invalidate_recordset(["credential_ids"])
+        self._remember_token(code, value)
+
+    def _remember_token(self, code, value):
+        """Use a token that another transaction has stored in the present one.
+
+        Its snapshot does not show what was committed since it began.
+        """
+        self.env.cr.cache["integration_token", self.id, code] = value
 
     # === BUSINESS METHODS - TALKING === #
 

@@ -4,18 +4,19 @@ import time
 import traceback
 import uuid
 from contextvars import ContextVar
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 import psycopg2
 from psycopg2.extensions import ISOLATION_LEVEL_READ_COMMITTED, TransactionRollbackError
 
 from odoo import SUPERUSER_ID, api, fields, models
+from odoo.exceptions import UserError
 from odoo.sql_db import Cursor
 from odoo.tools import SQL
 
 from odoo.addons.queue_job.exception import RetryableJobError
 
-from ..lib.backoff import next_delay
+from ..lib.backoff import next_delay, parse_http_date
 from ..lib.digest import fingerprint
 from ..lib.errors import (
     AuthError,
@@ -50,6 +51,11 @@ CONFLICT_TRIES = 6
 MAX_CRASHES = 5
 #: Longest that an operation waits for something that is not ready.
 MAX_NOT_READY = timedelta(days=3)
+
+#: How long after its time stamp a version has to be read to be the last one of that second.
+READ_MARGIN = timedelta(seconds=3)
+#: What our clock and that of a service that does not tell its time may differ by.
+CLOCK_SKEW = timedelta(minutes=2)
 
 #: Exchanges of the batch being worked on; written once, with its outcome.
 _exchanges: ContextVar[list | None] = ContextVar("integration_exchanges", default=None)
@@ -151,16 +157,19 @@ class IntegrationEngine(models.AbstractModel):
         waiting.update(flow_ids)
 
     @api.model
-    def _wake(self, flow_ids):
+    def _wake(self, flow_ids, seconds=0):
         """Enqueue a drain of each flow in the present transaction, unless one is enqueued.
 
         Two of one flow do no harm: the second finds no free slot.
+
+        :param seconds: not before so many seconds have passed.
         """
         for flow in self.env["integration.flow"].browse(sorted(flow_ids)):
             flow.with_delay(
                 identity_key=f"integration.drain.{flow.id}",
                 description=f"Drain flow {flow.id}",
                 max_retries=0,
+                eta=seconds or None,
             )._job_drain()
 
     # === HEARTBEAT === #
@@ -273,7 +282,8 @@ class IntegrationEngine(models.AbstractModel):
                 SELECT f.id
                   FROM integration_flow f JOIN integration_backend b ON b.id = f.backend_id
                  WHERE f.enabled AND b.active AND b.state = 'active'
-                   AND COALESCE(f.blocked_until, '-infinity') <= clock_timestamp() AT TIME ZONE 'UTC'
+                   AND COALESCE(f.blocked_until, '-infinity')
+                       <= clock_timestamp() AT TIME ZONE 'UTC'
                    AND EXISTS (SELECT 1 FROM integration_sync_log o
                                 WHERE o.flow_id = f.id AND o.state = 'pending'
                                   AND o.next_attempt_at <= clock_timestamp() AT TIME ZONE 'UTC')
@@ -381,11 +391,25 @@ class IntegrationEngine(models.AbstractModel):
                         break
                     done += len(operations)
                     self._run(ctl, flow_id, token, operations)
-            left = self._is_due(ctl, flow_id)
-        if left:
+            left, wait = self._is_due(ctl, flow_id), self._blocked_for(ctl, flow_id)
+        if left or wait:
             with self.env.registry.cursor() as cr:
-                api.Environment(cr, SUPERUSER_ID, {})[self._name]._wake([flow_id])
+                api.Environment(cr, SUPERUSER_ID, {})[self._name]._wake([flow_id], wait)
         return f"{done} operations"
+
+    def _blocked_for(self, ctl, flow_id):
+        """Return the seconds (rounded up) the service asked this flow to wait, 0 for none.
+
+        Longer waits than a few heartbeats are left to them.
+        """
+        ctl.execute(
+            "SELECT ceil(extract(epoch FROM"
+            " blocked_until - clock_timestamp() AT TIME ZONE 'UTC'))::int"
+            " FROM integration_flow WHERE id = %s AND blocked_until IS NOT NULL",
+            [flow_id],
+        )
+        seconds = (ctl.fetchone() or [0])[0]
+        return seconds if 0 < seconds <= 6 * HEARTBEAT_SECONDS else 0
 
     def _is_due(self, ctl, flow_id):
         ctl.execute(
@@ -421,8 +445,8 @@ class IntegrationEngine(models.AbstractModel):
             SQL("o.id = %s", operation_id)
             if operation_id
             else SQL(
-                "o.next_attempt_at <= clock_timestamp() AT TIME ZONE 'UTC'"
-                " AND COALESCE(f.blocked_until, '-infinity') <= clock_timestamp() AT TIME ZONE 'UTC'"
+                "o.next_attempt_at <= clock_timestamp() AT TIME ZONE 'UTC' AND"
+                " COALESCE(f.blocked_until, '-infinity') <= clock_timestamp() AT TIME ZONE 'UTC'"
             )
         )
         ctl.execute(
@@ -456,9 +480,9 @@ class IntegrationEngine(models.AbstractModel):
             size = 1
         keys = []
         for head in heads:
-            if (head["kind"], head["crashes"]) == (first["kind"], first["crashes"]):
-                if head["key"] not in keys and len(keys) < size:
-                    keys.append(head["key"])
+            alike = (head["kind"], head["crashes"]) == (first["kind"], first["crashes"])
+            if alike and head["key"] not in keys and len(keys) < size:
+                keys.append(head["key"])
         ctl.execute(
             SQL(
                 """
@@ -546,18 +570,23 @@ class IntegrationEngine(models.AbstractModel):
 
     def _fetch_items(self, flow, backend, operations):
         resource = flow._resource()
-        fetched_at = fields.Datetime.now()
-        try:
-            payloads = resource._fetch(backend, [op["external_id"] for op in operations])
-        except AuthError:
-            if not backend._connector()._renew_auth(backend):
-                raise
-            payloads = resource._fetch(backend, [op["external_id"] for op in operations])
-        items = []
-        for op in operations:
-            item = Item(op["id"], op["external_id"], op["label"] or "", forced=op["force"])
+        items = [
+            Item(op["id"], op["external_id"], op["label"] or "", forced=op["force"])
+            for op in operations
+        ]
+        known = self._versions_read(flow, operations)
+        for item in items:
+            item.changed = item.operation_id not in known
+        wanted = [item.external_id for item in items if item.changed]
+        payloads, fetched_at = {}, None
+        if wanted:
+            calls = len(_exchanges.get())
+            payloads = self._with_renewed_auth(backend, lambda: resource._fetch(backend, wanted))
+            fetched_at = self._time_of_reading(_exchanges.get()[calls:])
+        for op, item in zip(operations, items, strict=True):
             item.fetched_at = fetched_at
-            items.append(item)
+            if not item.changed:
+                continue
             if op["external_id"] not in payloads:
                 item.fail(resource._missing_on_fetch(backend, item.external_id, item.label))
                 continue
@@ -572,6 +601,56 @@ class IntegrationEngine(models.AbstractModel):
             except Exception as error:
                 item.fail(error)
         return items
+
+    def _with_renewed_auth(self, backend, read):
+        """Return ``read()``; refused credentials are renewed once."""
+        try:
+            return read()
+        except AuthError:
+            if not backend._connector()._renew_auth(backend):
+                raise
+            return read()
+
+    def _versions_read(self, flow, operations):
+        """Return the ids of operations about a version that was read after its time was over.
+
+        Several notifications of one change cost one fetch. Services give whole seconds: what was
+        read within the second of the change may lack a second change.
+        """
+        asked = {
+            op["external_id"]: op
+            for op in operations
+            if op["external_updated_at"] and not op["force"]
+        }
+        if not asked:
+            return set()
+        bindings = flow.env["integration.binding"]._search_external(
+            flow.backend_id, flow.resource, list(asked)
+        )
+        return {
+            asked[binding.external_id]["id"]
+            for binding in bindings
+            if binding.external_updated_at
+            and binding.fetched_at
+            and asked[binding.external_id]["external_updated_at"] <= binding.external_updated_at
+            and binding.fetched_at > binding.external_updated_at + READ_MARGIN
+        }
+
+    def _time_of_reading(self, exchanges):
+        """Return since when the answers are true, by the clock of the service (naive UTC).
+
+        That clock also writes the time stamps of the records. Where the service does not tell its
+        time, ours is taken, less what two clocks may differ by.
+        """
+        times = []
+        for _backend_id, _company_id, exchange in exchanges:
+            headers = {key.lower(): value for key, value in exchange.response_headers.items()}
+            said = parse_http_date(headers.get("date"))
+            if said is None:
+                return fields.Datetime.now() - CLOCK_SKEW
+            said = said.astimezone(UTC).replace(tzinfo=None) if said.tzinfo else said
+            times.append(said - timedelta(milliseconds=exchange.duration_ms))
+        return min(times, default=fields.Datetime.now() - CLOCK_SKEW)
 
     def _run_items(self, ctl, flow_id, token, items, operations):
         """Write fetched items; halve the batch on an error until the guilty one stands alone."""
@@ -677,7 +756,7 @@ class IntegrationEngine(models.AbstractModel):
         """
         keys = sorted(f"{backend.id}/{resource}/{item.external_id}" for item in items)
         cr.execute(
-            "SELECT bool_and(pg_try_advisory_xact_lock(%s, hashtext(key)))  FROM unnest(%s) AS key",
+            "SELECT bool_and(pg_try_advisory_xact_lock(%s, hashtext(key))) FROM unnest(%s) AS key",
             [LOCK_RECORD, keys],
         )
         if not cr.fetchone()[0]:
@@ -700,7 +779,6 @@ class IntegrationEngine(models.AbstractModel):
             existing = flow.env[res_model].browse(group.mapped("res_id")).exists()
             records.update({(res_model, record.id): record for record in existing})
         for item in items:
-            item.changed = True
             binding = bindings.get(item.external_id)
             if not binding:
                 continue
@@ -710,6 +788,8 @@ class IntegrationEngine(models.AbstractModel):
                 del bindings[item.external_id]
                 continue
             item.bound = True
+            if not item.changed:
+                continue
             known = binding.external_updated_at
             if item.updated_at and known and item.updated_at < known:
                 item.skip(self.env._("A newer version (of %s UTC) is already in Odoo.", known))
@@ -726,7 +806,7 @@ class IntegrationEngine(models.AbstractModel):
             bindings[binding.external_id] = binding
         for item in items:
             binding = bindings.get(item.external_id)
-            if binding:
+            if binding and item.digest:
                 binding.write(
                     {
                         "import_digest": item.digest,
@@ -829,12 +909,9 @@ class IntegrationEngine(models.AbstractModel):
     def _fetch_page(self, flow, backend, state):
         since = fields.Datetime.to_datetime(state["since"])
         resource = flow._resource()
-        try:
-            return resource._fetch_changes(backend, since, state["page"])
-        except AuthError:
-            if not backend._connector()._renew_auth(backend):
-                raise
-            return resource._fetch_changes(backend, since, state["page"])
+        return self._with_renewed_auth(
+            backend, lambda: resource._fetch_changes(backend, since, state["page"])
+        )
 
     def _store_page(self, flow, state, page, trigger):
         """Append what is new of a page, and move the cursor in the same transaction."""
@@ -856,11 +933,7 @@ class IntegrationEngine(models.AbstractModel):
         return operations
 
     def _unknown_changes(self, flow, changes):
-        """Return the changes that no operation or binding has seen in this version.
-
-        A version read less than two minutes after its time stamp is read once more: services
-        give whole seconds, and their clock is not ours.
-        """
+        """Return the changes that no operation or binding has seen in this version."""
         if not changes:
             return []
         flow.env.cr.execute(
@@ -871,7 +944,7 @@ class IntegrationEngine(models.AbstractModel):
                       FROM integration_binding
                      WHERE backend_id = %(backend)s AND resource = %(resource)s
                        AND external_id = ANY(%(ids)s)
-                       AND fetched_at > external_updated_at + interval '2 minutes'
+                       AND fetched_at > external_updated_at + %(margin)s
                      UNION ALL
                     SELECT key, external_updated_at FROM integration_sync_log
                      WHERE flow_id = %(flow)s AND key = ANY(%(ids)s)
@@ -882,6 +955,7 @@ class IntegrationEngine(models.AbstractModel):
                 resource=flow.resource,
                 ids=[change.external_id for change in changes],
                 flow=flow.id,
+                margin=READ_MARGIN,
             )
         )
         known = dict(flow.env.cr.fetchall())
@@ -956,10 +1030,21 @@ class IntegrationEngine(models.AbstractModel):
             error, RetryableError | psycopg2.OperationalError | psycopg2.InterfaceError
         )
 
-    def _describe(self, error):
+    def _describe(self, operation, error, item=None):
         """Return ``(error class, text for the clerk, technical detail)``."""
         if isinstance(error, IntegrationError):
             return error.error_class, error.message, error.detail
+        if isinstance(error, UserError):
+            return (
+                "odoo",
+                self.env._(
+                    "%(record)s: Odoo does not accept it: %(reason)s Nothing was changed. Solve "
+                    "that in Odoo, then press Retry.",
+                    record=(item and item.label) or operation["label"] or operation["external_id"],
+                    reason=f"{str(error).rstrip().rstrip('.')}.",
+                ),
+                "".join(traceback.format_exception(error)),
+            )
         if self._is_technical(error):
             return "retryable", self.env._("The database was not available."), str(error)
         detail = "".join(traceback.format_exception(error))
@@ -994,7 +1079,7 @@ class IntegrationEngine(models.AbstractModel):
     def _retry_later(self, ctl, token, operation, error):
         delay = next_delay(operation["attempts"])
         delay = max(delay, getattr(error, "retry_after", None) or 0)
-        kind, message, detail = self._describe(error)
+        kind, message, detail = self._describe(operation, error)
         self._log_attempt(ctl, token, operation, kind, message)
         ctl.execute(
             SQL(
@@ -1016,7 +1101,7 @@ class IntegrationEngine(models.AbstractModel):
         )
 
     def _end(self, ctl, token, operation, state, error, item=None):
-        kind, message, detail = self._describe(error)
+        kind, message, detail = self._describe(operation, error, item)
         Operation = api.Environment(ctl, SUPERUSER_ID, {})["integration.sync.log"]
         payload = Operation._payload_text(item.payload) if item and state == "dead" else None
         if state == "dead":
@@ -1069,7 +1154,8 @@ class IntegrationEngine(models.AbstractModel):
     def _renew_lease(self, ctl, token):
         ctl.execute(
             "UPDATE integration_sync_log"
-            "   SET claimed_until = (clock_timestamp() + %s * interval '1 second') AT TIME ZONE 'UTC'"
+            "   SET claimed_until ="
+            " (clock_timestamp() + %s * interval '1 second') AT TIME ZONE 'UTC'"
             " WHERE claim_token = %s",
             [LEASE_SECONDS, token],
         )

@@ -8,7 +8,7 @@ from ..lib.errors import SkipRecord
 
 
 class IntegrationResource(models.AbstractModel):
-    """Behaviour of one kind of external record. Inherit it as ``integration.<connector>.<resource>``.
+    """Behaviour of one kind of record. Inherit it as ``integration.<connector>.<resource>``.
 
     The engine runs a batch of operations through ``_fetch`` and ``_validate`` (outside of any
     database transaction) and then, in one transaction, ``_map``, ``_find_existing``, ``_apply``.

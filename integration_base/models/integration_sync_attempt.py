@@ -1,5 +1,7 @@
 from odoo import fields, models
 
+from .integration_sync_log import ERROR_CLASSES
+
 
 class IntegrationSyncAttempt(models.Model):
     """One failed try of an operation."""
@@ -15,6 +17,6 @@ class IntegrationSyncAttempt(models.Model):
     company_id = fields.Many2one("res.company", required=True, readonly=True, index=True)
     at = fields.Datetime(required=True, readonly=True)
     duration_ms = fields.Integer(string="Milliseconds", readonly=True, aggregator="avg")
-    error_class = fields.Char(readonly=True)
+    error_class = fields.Selection(ERROR_CLASSES, string="Kind of Failure", readonly=True)
     message = fields.Text(readonly=True)
     batch_ref = fields.Char(readonly=True)

@@ -6,6 +6,24 @@ from odoo.tools import SQL
 
 from ..lib.records import Change
 
+#: ``error_class`` of lib/errors.py, and what the engine itself finds out.
+ERROR_CLASSES = [
+    ("retryable", "Technical"),
+    ("rate_limited", "Slowed down"),
+    ("not_ready", "Not ready"),
+    ("auth", "Credentials"),
+    ("configuration", "Configuration"),
+    ("mapping", "Mapping"),
+    ("invalid_payload", "Invalid data"),
+    ("ambiguous", "Ambiguous match"),
+    ("conflict", "Conflict"),
+    ("refused", "Refused by the service"),
+    ("odoo", "Refused by Odoo"),
+    ("skip", "Not for us"),
+    ("crash", "Process died"),
+    ("bug", "Unexpected error"),
+    ("error", "Other"),
+]
 #: Key of the operation that lists what changed; no external id can be equal to it.
 LISTING_KEY = "*listing*"
 
@@ -81,7 +99,7 @@ class IntegrationSyncLog(models.Model):
     batch_ref = fields.Char(readonly=True, index="btree_not_null")
     started_at = fields.Datetime(readonly=True)
     finished_at = fields.Datetime(readonly=True)
-    error_class = fields.Char(readonly=True)
+    error_class = fields.Selection(ERROR_CLASSES, string="Kind of Failure", readonly=True)
     message = fields.Text(readonly=True)
     detail = fields.Text(readonly=True, groups="integration_base.group_integration_operator")
     fingerprint = fields.Char(readonly=True, index="btree_not_null")
@@ -245,14 +263,17 @@ class IntegrationSyncLog(models.Model):
         return due
 
     def _wait_for_mappings(self, missing):
-        """Keep which mappings the operation needs; if all are there by now it is due again.
+        """Keep which mappings the operation needs.
+
+        If somebody has filled them in while it ran, it is due again.
 
         :param list[MissingValue] missing: required values without a mapping.
         """
         self.ensure_one()
         mappings = self.env["integration.mapping"]._collect(self.backend_id, missing)
         self.mapping_ids = mappings
-        if not self.missing_mapping_ids:
+        meanwhile = any(m.write_date and m.write_date >= self.started_at for m in mappings)
+        if meanwhile and not self.missing_mapping_ids:
             self._requeue()
 
     def _check_review_access(self):

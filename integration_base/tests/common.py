@@ -188,9 +188,7 @@ class FakeConnectorMixin:
     def setUpClass(cls):
         super().setUpClass()
         add_fake_connector(cls)
-        cls.enterClassContext(
-            cls._patch_key(Fernet.generate_key().decode())
-        )
+        cls.enterClassContext(cls._patch_key(Fernet.generate_key().decode()))
         cls.backend = cls.env["integration.backend"].create(
             {"name": "Fake", "connector": "fake", "base_url": "https://service.example.com"}
         )
@@ -217,11 +215,10 @@ class IntegrationCase(FakeConnectorMixin, TransactionCase):
         super().setUp()
         self.engine = self.env["integration.engine"]
 
-    def append(self, *external_ids, **options):
+    def append(self, *external_ids, updated_at=None, **options):
         """Append one operation per id, as a notification would."""
-        return self.env["integration.sync.log"]._append(
-            self.flow, [Change(external_id) for external_id in external_ids], "webhook", **options
-        )
+        changes = [Change(external_id, updated_at) for external_id in external_ids]
+        return self.env["integration.sync.log"]._append(self.flow, changes, "webhook", **options)
 
     def drain(self):
         """Run everything that is due."""

@@ -67,7 +67,16 @@ class TestBackend(IntegrationCase):
         with self.enter_registry_test_mode():
             self.backend._store_token("access", "tok2", "2000-01-01 00:00:00")
         self.env.invalidate_all()
+        self.env.cr.cache.clear()
         self.assertIsNone(self.backend._token("access"))
+
+    def test_new_token_is_used_in_the_transaction_that_asked_for_it(self):
+        """Its snapshot does not show what another one has committed since."""
+        stored = self.backend.__class__._token
+        with self.enter_registry_test_mode():
+            self.backend._store_token("access", "new", None)
+        self.patch(type(self.env["integration.credential"]), "_valid_token", lambda self: "old")
+        self.assertEqual(stored(self.backend, "access"), "new")
 
     def test_address_is_checked(self):
         with self.assertRaises(ValidationError):
@@ -95,9 +104,11 @@ class TestBackend(IntegrationCase):
     def test_import_now_runs_in_the_foreground(self):
         self.service.put("c1", "One")
         with self.enter_registry_test_mode():
-            action = self.env["integration.import.now"].create(
-                {"flow_id": self.flow.id, "reference": " c1 "}
-            ).action_import()
+            action = (
+                self.env["integration.import.now"]
+                .create({"flow_id": self.flow.id, "reference": " c1 "})
+                .action_import()
+            )
         self.assertEqual(action["params"]["type"], "success")
         self.assertEqual(self.partners()["c1"].name, "One")
         self.backend.action_pause()
@@ -111,7 +122,5 @@ class TestBackend(IntegrationCase):
         with self.enter_registry_test_mode():
             self.flow.action_read_changes()
         self.env.invalidate_all()
-        self.assertTrue(
-            self.env["integration.sync.log"].search([("external_id", "=", "c1")])
-        )
+        self.assertTrue(self.env["integration.sync.log"].search([("external_id", "=", "c1")]))
         self.assertTrue(self.flow.cursor_at)

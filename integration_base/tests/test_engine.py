@@ -3,6 +3,7 @@ from datetime import datetime, timedelta
 import psycopg2
 
 from odoo import fields
+from odoo.exceptions import UserError
 from odoo.tests import tagged
 from odoo.tools import mute_logger
 
@@ -54,6 +55,35 @@ class TestEngine(IntegrationCase):
         self.assertEqual(self.service.applied, ["c1"])
         self.assertEqual(operation.state, "done")
         self.assertEqual(operation.message, "Unchanged.")
+
+    def test_version_that_was_read_is_not_fetched_again(self):
+        seen = datetime(2026, 11, 1, 10)
+        self.service.put("c1", "One", seen)
+        self.append("c1")
+        self.drain()
+        self.env["integration.binding"].search([]).fetched_at = seen + timedelta(seconds=10)
+        again = self.append("c1", updated_at=seen)
+        forced = self.append("c1", updated_at=seen)
+        self.drain()
+        self.assertEqual(len(self.service.fetches), 1)
+        self.assertEqual(self.states(again | forced), ["merged", "done"])
+        self.assertEqual(forced.message, "Unchanged.")
+        self.append("c1", updated_at=seen + timedelta(seconds=1))
+        self.drain()
+        self.assertEqual(len(self.service.fetches), 2)
+        # read in the very second of the change: a second change of that second may be unseen
+        self.env["integration.binding"].search([]).fetched_at = seen + timedelta(seconds=1)
+        self.append("c1", updated_at=seen)
+        self.drain()
+        self.assertEqual(len(self.service.fetches), 3)
+
+    def test_refusal_of_odoo_is_explained(self):
+        self.service.put("c1", "One")
+        self.service.apply_errors["c1"] = UserError("The partner is blocked.")
+        operation = self.append("c1")
+        self.drain()
+        self.assertEqual((operation.state, operation.error_class), ("dead", "odoo"))
+        self.assertIn("One: Odoo does not accept it: The partner is blocked.", operation.message)
 
     def test_older_version_never_overwrites_a_newer_one(self):
         self.service.put("c1", "New", datetime(2026, 11, 2))
@@ -277,15 +307,18 @@ class TestEngine(IntegrationCase):
         self.assertEqual([len(ids) for ids in self.service.fetches], [16, 4])
 
     def test_slot_is_taken_once(self):
-        with self.enter_registry_test_mode(), self.engine._control_cursor() as ctl:
-            with self.engine._slot(ctl, self.flow.id, 1) as first:
-                self.assertEqual(first, 0)
-                # the lock is re-entrant within one session, so look for it as others do
-                self.env.cr.execute(
-                    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s",
-                    [self.flow.id * 8],
-                )
-                self.assertEqual(self.env.cr.fetchone()[0], 1)
+        with (
+            self.enter_registry_test_mode(),
+            self.engine._control_cursor() as ctl,
+            self.engine._slot(ctl, self.flow.id, 1) as first,
+        ):
+            self.assertEqual(first, 0)
+            # the lock is re-entrant within one session, so look for it as others do
+            self.env.cr.execute(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s",
+                [self.flow.id * 8],
+            )
+            self.assertEqual(self.env.cr.fetchone()[0], 1)
 
     def test_lost_lease_rolls_everything_back(self):
         self.service.put("c1", "One")

@@ -3,6 +3,7 @@ import base64
 from odoo.exceptions import UserError, ValidationError
 from odoo.tests import tagged
 
+from ..lib.errors import MappingError, MissingValue
 from .common import IntegrationCase
 
 
@@ -35,6 +36,23 @@ class TestMapping(IntegrationCase):
         self.assertEqual(self.states(operations), ["done"] * 4)
         self.assertEqual(self.partners()["c1"].country_id.code, "GR")
 
+    def test_complaint_about_a_mapped_value_does_not_go_round_in_circles(self):
+        self.env["integration.mapping"].create(
+            {
+                "backend_id": self.backend.id,
+                "kind": "country",
+                "external_value": "Hellas",
+                "resource_ref": f"res.country,{self.env.ref('base.gr').id}",
+            }
+        )
+        self.service.put("c1", "One")
+        self.service.apply_errors["c1"] = MappingError(
+            "Not this one.", missing=[MissingValue("country", "Hellas")]
+        )
+        operation = self.append("c1")
+        self.drain()
+        self.assertEqual((operation.state, operation.attempts), ("dead", 1))
+
     def test_wrong_model_is_refused(self):
         with self.assertRaisesRegex(ValidationError, "has to be mapped to a Country"):
             self.env["integration.mapping"].create(
@@ -53,10 +71,14 @@ class TestMapping(IntegrationCase):
         return wizard.action_import()
 
     def test_csv(self):
-        self._import("kind;external_value;odoo\ncountry;Hellas;base.gr\ncountry;Deutschland;Germany\n")
+        self._import(
+            "kind;external_value;odoo\ncountry;Hellas;base.gr\ncountry;Deutschland;Germany\n"
+        )
         values = self.env["integration.mapping"]._values(self.backend, "country")
-        self.assertEqual({key: record.code for key, record in values.items()},
-                         {"Hellas": "GR", "Deutschland": "DE"})
+        self.assertEqual(
+            {key: record.code for key, record in values.items()},
+            {"Hellas": "GR", "Deutschland": "DE"},
+        )
         self._import("kind,external_value,odoo\ncountry,Hellas,base.cy\n")
         values = self.env["integration.mapping"]._values(self.backend, "country")
         self.assertEqual(values["Hellas"].code, "CY")
@@ -78,12 +100,25 @@ class TestMapping(IntegrationCase):
         common = {"connector": "fake", "resource": "contact"}
         FieldMapping.create(
             [
-                {**common, "external_path": "name", "field_id": field("res.partner", "comment").id,
-                 "converter": "html"},
-                {**common, "external_path": "tags.1", "field_id": field("res.partner", "phone").id,
-                 "owner": "odoo"},
-                {**common, "external_path": "id", "field_id": field("res.partner", "phone").id,
-                 "backend_id": self.backend.id, "owner": "odoo"},
+                {
+                    **common,
+                    "external_path": "name",
+                    "field_id": field("res.partner", "comment").id,
+                    "converter": "html",
+                },
+                {
+                    **common,
+                    "external_path": "tags.1",
+                    "field_id": field("res.partner", "phone").id,
+                    "owner": "odoo",
+                },
+                {
+                    **common,
+                    "external_path": "id",
+                    "field_id": field("res.partner", "phone").id,
+                    "backend_id": self.backend.id,
+                    "owner": "odoo",
+                },
             ]
         )
         data = {"name": "A <b>", "tags": ["x", "y"], "id": "7"}

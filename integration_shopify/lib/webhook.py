@@ -1,9 +1,9 @@
 """Reading Shopify's notifications: their signature, their envelope, and what they point at."""
 
-import json
 from datetime import datetime
 
 from odoo.addons.integration_base.lib.errors import InvalidPayloadError, WebhookRefused
+from odoo.addons.integration_base.lib.json_strict import loads_strict
 from odoo.addons.integration_base.lib.records import Change, WebhookHeaders
 from odoo.addons.integration_base.lib.signature import verify_hmac
 
@@ -70,11 +70,11 @@ def read_order(topic: str, body: bytes) -> Change:
     :raises InvalidPayloadError: when the body is no JSON object or names no order.
     """
     try:
-        payload = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise _unreadable(topic, "(whole body)", "it is not JSON") from error
+        payload = loads_strict(body, what=f"A notification of Shopify ({topic})")
+    except InvalidPayloadError as error:
+        raise _unreadable(topic, *error.problems[0]) from error
     if not isinstance(payload, dict):
-        raise _unreadable(topic, "(whole body)", "it is not a JSON object")
+        raise _unreadable(topic, "(whole text)", "it is not a JSON object")
     if topic == "orders/edited":
         # not an order but a description of the edit, which names its order
         edit = payload.get("order_edit")

@@ -58,23 +58,15 @@ class IntegrationConnectorShopify(models.AbstractModel):
         if backend.shopify_auth == "legacy":
             token = backend._credential("access_token")
         else:
-            token = self._known_token(backend) or self._issue_token(backend, None)
+            token = backend._token(ACCESS) or self._issue_token(backend, None)
         return {"X-Shopify-Access-Token": token}
-
-    def _known_token(self, backend):
-        """Return the access token to use, or None.
-
-        A token issued during this transaction is kept beside it: it was stored by another one,
-        which this one's snapshot does not show.
-        """
-        return self.env.cr.cache.get((ACCESS, backend.id)) or backend._token(ACCESS)
 
     def _renew_auth(self, backend):
         if backend.shopify_auth == "legacy":
             return False
         if backend.shopify_auth == "authorization_code" and not backend._token(REFRESH):
             return False
-        self._issue_token(backend, self._known_token(backend))
+        self._issue_token(backend, backend._token(ACCESS))
         return True
 
     def _issue_token(self, backend, refused):
@@ -88,7 +80,7 @@ class IntegrationConnectorShopify(models.AbstractModel):
             fresh = backend.with_env(self.env(cr=cr))
             token = fresh._token(ACCESS)
             if token and token != refused:
-                self.env.cr.cache[ACCESS, backend.id] = token
+                backend._remember_token(ACCESS, token)
                 return token
             form = {
                 "client_id": fresh._credential("client_id"),
@@ -116,7 +108,6 @@ class IntegrationConnectorShopify(models.AbstractModel):
         if tokens["refresh_token"]:
             backend._store_token(REFRESH, tokens["refresh_token"], tokens["refresh_expires_at"])
         backend._store_token(ACCESS, tokens["access_token"], tokens["expires_at"])
-        self.env.cr.cache[ACCESS, backend.id] = tokens["access_token"]
 
     def _complete_oauth(self, backend, parameters, redirect_uri):
         """Exchange the code of an authorization callback for tokens.

@@ -3,7 +3,6 @@ from collections import OrderedDict, defaultdict
 from decimal import Decimal
 
 from odoo import api, models
-from odoo.exceptions import UserError
 from odoo.fields import Command, Domain
 from odoo.tools import html2plaintext
 
@@ -182,6 +181,32 @@ class IntegrationShopifyOrder(models.AbstractModel):
         ]
         more = orders["pageInfo"]
         return ChangePage(changes, more["endCursor"] if more["hasNextPage"] else None)
+
+    def _resolve_reference(self, backend, reference):
+        """Return the id of the order that people call ``#1001``; ids are taken as they are."""
+        if reference.startswith("gid://"):
+            return reference
+        if reference.isdecimal() and len(reference) > 9:
+            return f"gid://shopify/Order/{reference}"
+        name = reference.replace("\\", "").replace('"', "")
+        orders = (
+            backend._shopify_client()
+            .execute("order_changes", {"first": 3, "after": None, "query": f'name:"{name}"'})
+            .data["orders"]["nodes"]
+        )
+        same = [row for row in orders if row["name"].lstrip("#") == name.lstrip("#")]
+        if len(same) != 1:
+            raise ConfigurationError(
+                self.env._(
+                    "%(count)s orders of %(backend)s are called %(name)s. Type the number as the "
+                    "Shopify admin shows it, e.g. #1001, or the long id in the address of the "
+                    "order's page.",
+                    count=len(same),
+                    backend=backend.display_name,
+                    name=reference,
+                )
+            )
+        return same[0]["id"]
 
     def _validate(self, backend, payload, label):
         if isinstance(payload, IntegrationError):
@@ -573,22 +598,9 @@ class IntegrationShopifyOrder(models.AbstractModel):
     def _apply(self, backend, items):
         new = [item for item in items if not item.record]
         old = [item for item in items if item.record]
-        try:
-            self._create_orders(backend, new)
-            for item in old:
-                self._update_order(backend, item)
-        except UserError as error:
-            if len(items) > 1:
-                # the engine looks for the guilty one
-                raise
-            raise ConflictError(
-                self.env._(
-                    "%(order)s: Odoo refuses it: %(reason)s Nothing was changed. Solve that in "
-                    "Odoo, then press Retry.",
-                    order=items[0].label,
-                    reason=str(error).rstrip() + ("" if str(error).rstrip()[-1:] in ".!" else "."),
-                )
-            ) from error
+        self._create_orders(backend, new)
+        for item in old:
+            self._update_order(backend, item)
 
     @api.model
     def _create_orders(self, backend, items):

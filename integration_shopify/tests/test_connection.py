@@ -169,10 +169,11 @@ class TestConnection(ConnectionMixin, ShopifyCase):
         """Another transaction stored it, so the snapshot of this one shows the old token."""
         self.press_test_connection()
         connector = self.backend._connector()
-        backend_class = type(self.env["integration.backend"])
+        credential_class = type(self.env["integration.credential"])
+        self.env.cr.cache.clear()
         with (
             self.enter_registry_test_mode(),
-            patch.object(backend_class, "_token", lambda _backend, _code: "token-1"),
+            patch.object(credential_class, "_valid_token", lambda _rows: "token-1"),
         ):
             self.assertTrue(connector._renew_auth(self.backend))
             self.assertEqual(

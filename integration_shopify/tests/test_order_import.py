@@ -406,8 +406,8 @@ class TestOrderProblems(ShopifyCase):
         with patch.object(sale_class, "action_confirm", refuse):
             operations = self.drain(*orders)
         self.assertEqual(operations.mapped("state"), ["done", "dead", "done"])
-        self.assertEqual(operations[1].error_class, "conflict")
-        self.assertIn("#2: Odoo refuses it: The customer is blocked.", operations[1].message)
+        self.assertEqual(operations[1].error_class, "odoo")
+        self.assertIn("Odoo does not accept it: The customer is blocked.", operations[1].message)
 
     def test_test_orders(self):
         payload = order(1, [line(1, "10.0")], "10.0", test=True)

@@ -57,10 +57,12 @@ class ConnectedShop(SimpleNamespace):
         before = self.calls("OrderChanges")
         wait_until(lambda: self.calls("OrderChanges") > before, 60)
         wait_until(
-            lambda: not self.odoo.sql(
-                "SELECT 1 FROM integration_sync_log"
-                " WHERE flow_id = %s AND kind = 'listing' AND state IN ('pending', 'running')",
-                [flow],
+            lambda: (
+                not self.odoo.sql(
+                    "SELECT 1 FROM integration_sync_log"
+                    " WHERE flow_id = %s AND kind = 'listing' AND state IN ('pending', 'running')",
+                    [flow],
+                )
             ),
             60,
         )
@@ -75,6 +77,8 @@ def connected(odoo_server, shop_simulator):
     """A running shop whose backend is connected, without any order."""
     service = shop_simulator()
     shop = ShopSimulator(service.url)
+    # a Plus shop: the hundreds of orders placed at once shall wait for us, not for its rate limit
+    shop.configure(costBucket=20000, costRestore=1000)
     odoo = odoo_server(workers=2)
     demo.prepare_company(odoo.call)
     demo.create_products(odoo.call, service.url)
