@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from . import core_tests, server, testbed
 
@@ -16,25 +17,26 @@ from . import core_tests, server, testbed
 SERVER_TESTS = ("tests/e2e/", "tests/chaos/", "tests/ui/", "tests/bench/")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marks of Odoo's own tests' environment."""
-    config.addinivalue_line("markers", "xdist_group(name): tests that share one worker")
+class Scheduling(LoadScopeScheduling):
+    """Keeps the tests of a file on one worker, and all that start servers on the same one.
+
+    (xdist's own groups change the ids of tests in a way that pytest 9.2 does not notice.)
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "servers" if nodeid.startswith(SERVER_TESTS) else nodeid.split("::")[0]
 
 
-@pytest.hookimpl(tryfirst=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling | None:
+    """Use our distribution unless the person chose one."""
+    return Scheduling(config, log) if config.getvalue("dist") == "loadscope" else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep a file's tests on one worker, server tests on one and first: they take longest."""
+    """Put server tests first: they take longest, and the other worker goes on meanwhile."""
     if core_tests.VARIABLE in os.environ:
         _select_core_tests(config, items)
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            group = "servers" if _needs_servers(item) else str(item.path)
-            item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: not _needs_servers(item))
-
-
-def _needs_servers(item: pytest.Item) -> bool:
-    return item.nodeid.startswith(SERVER_TESTS)
+    items.sort(key=lambda item: not item.nodeid.startswith(SERVER_TESTS))
 
 
 def _select_core_tests(config: pytest.Config, items: list[pytest.Item]) -> None:

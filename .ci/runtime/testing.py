@@ -82,7 +82,7 @@ def _pytest(
     command += ["--odoo-log-level=warn"]
     command += [f"--timeout={TIMEOUT}", f"--rootdir={paths.ROOT}", "-c", "pyproject.toml"]
     if parallel and not _is_interactive(arguments):
-        command += ["-n", str(WORKERS), "--dist=loadgroup"]
+        command += ["-n", str(WORKERS), "--dist=loadscope", "--no-loadscope-reorder"]
     try:
         return call([*command, *arguments], environment, cwd=paths.ROOT)
     finally:
