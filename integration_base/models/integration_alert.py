@@ -55,7 +55,8 @@ class IntegrationAlert(models.Model):
                     "count": count,
                 }
             )
-            flow.backend_id._remind_owner(flow._failure_summary(), message, flow._owner())
+            note = self.env._("Each failed operation says what to do next, under Review.")
+            flow.backend_id._remind_owner(flow._failure_summary(), note, flow._owner())
 
     def action_open_failed(self):
         """Open the failed operations behind the alert."""
