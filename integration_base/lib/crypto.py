@@ -1,5 +1,6 @@
 """Secrets at rest: Fernet tokens under a key that is kept outside of the database."""
 
+import contextlib
 import hashlib
 import re
 
@@ -68,10 +69,8 @@ class SecretBox:
         :raises ConfigurationError: unknown key, or damaged text.
         """
         key_id, token = self._split(stored)
-        try:
+        with contextlib.suppress(InvalidToken):
             return self._fernets[key_id].decrypt(token).decode("utf-8", "surrogatepass")
-        except InvalidToken:
-            pass
         raise ConfigurationError(_DAMAGED)
 
     def needs_rotation(self, stored: str) -> bool:

@@ -593,7 +593,7 @@ class _DeadlineStream(io.RawIOBase):
 
     def close(self) -> None:
         self._stream.close()
-        super().close()
+        return super().close()
 
 
 class _DeadlineResponse(http.client.HTTPResponse):
@@ -616,7 +616,7 @@ class _Tracked:
         if progress is not None:
             self.sock.settimeout(progress.next_timeout())
             progress.sent = True
-        super().send(data)
+        return super().send(data)
 
 
 class _Connection(_Tracked, HTTPConnection):
@@ -641,8 +641,9 @@ class _Adapter(HTTPAdapter):
         super().__init__(pool_connections=2, pool_maxsize=2, max_retries=0)
 
     def init_poolmanager(self, *args, **kwargs):
-        super().init_poolmanager(*args, ssl_context=self._tls, **kwargs)
+        result = super().init_poolmanager(*args, ssl_context=self._tls, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+        return result
 
 
 def _tls_context(ca_bundle: str | None) -> ssl.SSLContext:
@@ -764,11 +765,9 @@ def _looks_like_page(body: bytes) -> bool:
 def _checked_base_url(base_url: str, allow_insecure: bool) -> str:
     url = (base_url or "").strip().rstrip("/")
     parts = host = None
-    try:
+    with contextlib.suppress(ValueError):  # a port that is none, broken brackets
         parts = urlsplit(url)
         host, _port = parts.hostname, parts.port
-    except ValueError:
-        pass
     if not parts or not host or parts.scheme not in ("http", "https"):
         raise ConfigurationError(
             "The address of the backend is not complete: it must look like https://shop.example."

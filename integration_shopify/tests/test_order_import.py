@@ -400,7 +400,7 @@ class TestOrderProblems(ShopifyCase):
 
         def refuse(sales):
             if "#2" in sales.mapped("origin"):
-                raise UserError("The customer is blocked")
+                raise UserError(self.env._("The customer is blocked"))
             return confirm(sales)
 
         with patch.object(sale_class, "action_confirm", refuse):
