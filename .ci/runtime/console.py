@@ -93,10 +93,9 @@ def run(
     except OSError as error:
         raise EnvironmentProblem(f"{problem} ({error})") from error
     if done.returncode:
-        tail = "\n".join(f"    {line}" for line in output.strip().splitlines()[-12:])
-        raise EnvironmentProblem(
-            f"{problem}\n  `{' '.join(command[:4])} ...` ended with {done.returncode}:\n{tail}"
-        )
+        # Who builds addons needs the end of the log, who lacks a network the last line.
+        tail = output.strip().splitlines()[-12 if log else -2 :]
+        raise EnvironmentProblem("\n".join([problem, *(f"    {line[:200]}" for line in tail)]))
     return output
 
 

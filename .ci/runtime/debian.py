@@ -101,6 +101,8 @@ class Apt:
             # The download sandbox user cannot enter a private cache folder; signatures are checked
             # anyway.
             'APT::Sandbox::User "root";\nAcquire::Languages "none";\nAcquire::Retries "3";\n'
+            # without it, apt goes on with what it has when the network is down
+            'APT::Update::Error-Mode "any";\n'
         )
         run(
             ["apt-get", "-c", self.config, "update", "-q"],

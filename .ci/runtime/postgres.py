@@ -118,8 +118,8 @@ def connect(python: Path, database_url: str | None = None) -> Postgres:
     except EnvironmentProblem as error:
         raise EnvironmentProblem(
             f"The PostgreSQL server {where} does not answer: check PGHOST, PGPORT, PGUSER and "
-            f"PGPASSWORD or "
-            f"--database-url, or leave them empty to use the embedded server.\n{error}"
+            "PGPASSWORD or --database-url, or leave them empty to use the embedded server.\n"
+            f"    {str(error).splitlines()[-1].strip()}"
         ) from error
     if int(version) < OLDEST:
         raise EnvironmentProblem(
