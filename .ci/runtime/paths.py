@@ -15,6 +15,7 @@ RUNTIME = ROOT / ".ci" / "runtime"
 STATE = ROOT / ".run"
 LOGS = STATE / "logs"
 LOCK_FILE = RUNTIME / "requirements.lock"
+BUILD_LOCK_FILE = RUNTIME / "requirements-build.lock"
 
 # Parts of an addon that change no database.
 IRRELEVANT = {"__pycache__", "tests", "readme", "description"}

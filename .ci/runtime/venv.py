@@ -19,6 +19,10 @@ PIP_ENVIRONMENT = {
     "PIP_NO_INPUT": "1",
     "PIP_ROOT_USER_ACTION": "ignore",
 }
+PIP_INSTALL = (
+    *("-m", "pip", "install", "-q", "--no-compile", "--require-hashes", "--no-deps"),
+    "--no-build-isolation",  # else pip fetches what builds a package itself, unpinned
+)
 
 # Odoo starts itself again for its live chat process, by the path of the script that started it.
 SCRIPT = "from odoo.cli.command import main\n\nmain()\n"
@@ -37,7 +41,9 @@ def ensure(odoo: OdooSource) -> Path:
             f"`python3.13 run ...`."
         )
     platform = sysconfig.get_platform()
-    key = paths.fingerprint(version, platform, paths.LOCK_FILE, str(odoo.path), SCRIPT)
+    key = paths.fingerprint(
+        version, platform, paths.BUILD_LOCK_FILE, paths.LOCK_FILE, str(odoo.path), SCRIPT
+    )
     folder = paths.cache() / f"venv-{version}-{key}"
     python = folder / "bin" / "python"
     if (folder / "complete").exists() and python.exists():
@@ -48,24 +54,13 @@ def ensure(odoo: OdooSource) -> Path:
     with step("Creating the virtual environment"):
         _create(folder, python)
     with step("Installing the Python packages of the lock file"):
-        run(
-            [
-                python,
-                "-m",
-                "pip",
-                "install",
-                "-q",
-                "--require-hashes",
-                "--no-deps",
-                "--no-compile",
-                "-r",
-                paths.LOCK_FILE,
-            ],
-            "The Python packages cannot be installed: check the network and pip's settings (`pip "
-            "config list`), "
-            "then start again.",
-            env=PIP_ENVIRONMENT,
-        )
+        for lock_file in (paths.BUILD_LOCK_FILE, paths.LOCK_FILE):
+            run(
+                [*(python, *PIP_INSTALL), "-r", lock_file],
+                "The Python packages cannot be installed: check the network and pip's settings "
+                "(`pip config list`), then start again.",
+                env=PIP_ENVIRONMENT,
+            )
     site = next((folder / "lib").glob("python*/site-packages"))
     (site / "odoo_source.pth").write_text(f"{odoo.path}\n")
     script = folder / "bin" / "odoo"
