@@ -101,7 +101,7 @@ def connect(python: Path, database_url: str | None = None) -> Postgres:
         databases.
     """
     install = next(python.parent.parent.glob(f"lib/python*/site-packages/{PROGRAMS}"))
-    variables = _from_url(database_url) if database_url else {}
+    variables = from_url(database_url) if database_url else {}
     if not variables:
         variables = {name: os.environ[name] for name in PG_VARIABLES if os.environ.get(name)}
     cluster = Cluster(install)
@@ -136,7 +136,11 @@ def connect(python: Path, database_url: str | None = None) -> Postgres:
     return server
 
 
-def _from_url(url: str) -> dict[str, str]:
+def from_url(url: str) -> dict[str, str]:
+    """PG* variables for a postgresql:// address.
+
+    :raises EnvironmentProblem: it is none.
+    """
     parts = urlsplit(url)
     if parts.scheme not in ("postgres", "postgresql") or not parts.hostname:
         raise EnvironmentProblem(

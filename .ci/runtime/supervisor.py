@@ -177,11 +177,12 @@ def detach(project: Project, port: int) -> int:
     UP_LOG.parent.mkdir(parents=True, exist_ok=True)
     STATUS.unlink(missing_ok=True)
     command = [sys.executable, str(paths.ROOT / "run"), "up", "--port", str(port)]
-    if project.database_url:
-        command += ["--database-url", project.database_url]
+    # not as an argument: other users of the machine see those
+    given = postgres.from_url(project.database_url) if project.database_url else {}
     with UP_LOG.open("w") as log:
         child = subprocess.Popen(
             command,
+            env={**os.environ, **given},
             cwd=paths.ROOT,
             stdin=subprocess.DEVNULL,
             stdout=log,

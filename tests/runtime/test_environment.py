@@ -142,7 +142,7 @@ def test_database_server_that_does_not_answer():
 
 
 def test_password_of_a_database_url_is_decoded():
-    assert postgres._from_url("postgresql://me:p%40ss@db.test:6000/")["PGPASSWORD"] == "p@ss"
+    assert postgres.from_url("postgresql://me:p%40ss@db.test:6000/")["PGPASSWORD"] == "p@ss"
 
 
 def test_taken_port_is_not_free():
