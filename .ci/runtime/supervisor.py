@@ -22,6 +22,7 @@ from typing import IO
 from . import database, demo, paths, postgres, schema, server
 from .console import EnvironmentProblem, run, say, step
 from .project import Project
+from .usage import Usage
 
 DATABASE = "integration"
 PORT = 8069
@@ -229,6 +230,13 @@ def reset(project: Project) -> int:
     """Stop everything, delete databases, files and logs of this checkout; the cache stays."""
     if status() is not None:
         stop()
+    usage = Usage()
+    usage.begin()
+    if not usage.is_last():
+        raise EnvironmentProblem(
+            "Another `./run` command is at work in this checkout: end it first, or wait for it."
+        )
+    usage.end()
     given = project.database_url or any(os.environ.get(name) for name in ("PGHOST", "PGSERVICE"))
     if given:
         ours = (DATABASE, *(name for name in project.server.databases() if database.is_ours(name)))
