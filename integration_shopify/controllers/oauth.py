@@ -51,7 +51,9 @@ class ShopifyOauth(http.Controller):
         """
         pending = request.session.pop(SESSION_KEY, None) or {}
         state = parameters.get("state") or ""
-        if not pending or not consteq(pending["state"], state) or pending["until"] < time.time():
+        # bytes, because texts that are not ASCII cannot be compared
+        known = pending and consteq(pending["state"].encode(), state.encode())
+        if not known or pending["until"] < time.time():
             raise Forbidden(
                 request.env._(
                     "This answer of Shopify was not asked for, came twice or came too late. Open "

@@ -75,33 +75,44 @@ class IntegrationConnectorShopify(models.AbstractModel):
         :param refused: the token that no longer works, or None.
         :raises AuthError: when Shopify gives none; the text says what to do.
         """
-        with self.env.registry.cursor() as cr:
-            cr.execute("SELECT pg_advisory_xact_lock(%s, %s)", [LOCK_TOKEN, backend.id])
-            fresh = backend.with_env(self.env(cr=cr))
-            token = fresh._token(ACCESS)
-            if token and token != refused:
-                backend._remember_token(ACCESS, token)
-                return token
-            form = {
-                "client_id": fresh._credential("client_id"),
-                "client_secret": fresh._credential("client_secret"),
-            }
-            if fresh.shopify_auth == "client_credentials":
-                form["grant_type"] = "client_credentials"
-            else:
-                refresh_token = fresh._token(REFRESH)
-                if not refresh_token:
-                    raise AuthError(
-                        self.env._(
-                            "%s is not connected to Shopify, or the connection has expired. Open "
-                            "the backend and press Connect with Shopify.",
-                            backend.display_name,
-                        )
-                    )
-                form |= {"grant_type": "refresh_token", "refresh_token": refresh_token}
-            tokens = oauth.request_token(fresh._client(auth=dict), form)
-        self._keep_tokens(backend, tokens)
+        with self.env.registry.cursor() as lock:
+            lock.execute("SELECT pg_advisory_xact_lock(%s, %s)", [LOCK_TOKEN, backend.id])
+            # Another transaction reads the tokens: the snapshot of the one that waited is older
+            # than what was stored meanwhile.
+            with self.env.registry.cursor() as cr:
+                fresh = backend.with_env(self.env(cr=cr))
+                token = fresh._token(ACCESS)
+                if token and token != refused:
+                    backend._remember_token(ACCESS, token)
+                    return token
+                tokens = self._request_tokens(fresh)
+            # still under the lock, else the next worker would not find them
+            self._keep_tokens(backend, tokens)
         return tokens["access_token"]
+
+    def _request_tokens(self, backend):
+        """Return the answer of :func:`~..lib.oauth.request_token` for the backend's kind of grant.
+
+        :raises AuthError: when Shopify gives none, or somebody has to consent first.
+        """
+        form = {
+            "client_id": backend._credential("client_id"),
+            "client_secret": backend._credential("client_secret"),
+        }
+        if backend.shopify_auth == "client_credentials":
+            form["grant_type"] = "client_credentials"
+        else:
+            refresh_token = backend._token(REFRESH)
+            if not refresh_token:
+                raise AuthError(
+                    self.env._(
+                        "%s is not connected to Shopify, or the connection has expired. Open "
+                        "the backend and press Connect with Shopify.",
+                        backend.display_name,
+                    )
+                )
+            form |= {"grant_type": "refresh_token", "refresh_token": refresh_token}
+        return oauth.request_token(backend._client(auth=dict), form)
 
     def _keep_tokens(self, backend, tokens):
         # the new refresh token first: without it the connection would be lost for good
@@ -256,7 +267,9 @@ class IntegrationConnectorShopify(models.AbstractModel):
     def _default_mapping(self, backend, kind, values):
         """Recognise taxes: exactly one active sales tax with this percentage and position.
 
-        Taxes that a sales channel pays itself are left to a person: they belong to another account.
+        Taxes of other countries (distance sales) have the same percentages, so only those of the
+        company's own country are taken. Taxes that a sales channel pays itself are left to a
+        person: they belong to another account.
         """
         if kind != "tax":
             return super()._default_mapping(backend, kind, values)
@@ -265,6 +278,7 @@ class IntegrationConnectorShopify(models.AbstractModel):
                 *self.env["account.tax"]._check_company_domain(backend.company_id),
                 ("type_tax_use", "=", "sale"),
                 ("amount_type", "=", "percent"),
+                ("country_id", "=", backend.company_id.account_fiscal_country_id.id),
             ]
         ) - self._untaxed_tax(backend.company_id, create=False)
         found = {}

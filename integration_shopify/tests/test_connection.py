@@ -1,14 +1,18 @@
 import hashlib
 import hmac
 import json
+import threading
+import time
+from contextlib import closing
 from datetime import timedelta
 from unittest.mock import patch
 from urllib.parse import parse_qs, urlsplit
 
 from requests.structures import CaseInsensitiveDict
 
-from odoo import fields
+from odoo import SUPERUSER_ID, api, fields
 from odoo.exceptions import UserError, ValidationError
+from odoo.sql_db import db_connect
 from odoo.tests import HttpCase, new_test_user, tagged
 
 from odoo.addons.integration_base.lib.errors import AuthError, ConfigurationError, RequestRefused
@@ -179,6 +183,36 @@ class TestConnection(ConnectionMixin, ShopifyCase):
             self.assertEqual(
                 connector._auth_headers(self.backend), {"X-Shopify-Access-Token": "token-2"}
             )
+
+    def test_two_workers_get_one_token(self):
+        """The second worker waits, and takes what the first one has stored meanwhile."""
+        with db_connect(self.env.cr.dbname).cursor() as cr:
+            env = api.Environment(cr, SUPERUSER_ID, {})
+            backend = env["integration.backend"].create(
+                {"name": "Two", "connector": "shopify", "base_url": "demo.myshopify.com"}
+            )
+            for code, value in (("client_id", "app-id"), ("client_secret", "s3cret")):
+                backend.credential_ids.filtered(lambda row, c=code: row.code == c).value = value
+        self.addCleanup(self.forget, backend.id)
+        issue, answers = self.http.issue, []
+        self.http.issue = lambda form: (time.sleep(0.5), issue(form))[1]
+
+        def work():
+            with closing(db_connect(self.env.cr.dbname).cursor()) as cr:
+                mine = backend.with_env(api.Environment(cr, SUPERUSER_ID, {}))
+                answers.append(mine._connector()._auth_headers(mine))
+
+        workers = [threading.Thread(target=work) for _number in range(3)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(30)
+        self.assertEqual(answers, [{"X-Shopify-Access-Token": "token-1"}] * 3)
+        self.assertEqual(len(self.http.forms()), 1)
+
+    def forget(self, backend_id):
+        with db_connect(self.env.cr.dbname).cursor() as cr:
+            api.Environment(cr, SUPERUSER_ID, {})["integration.backend"].browse(backend_id).unlink()
 
     def test_legacy_token(self):
         self.backend.shopify_auth = "legacy"
@@ -351,6 +385,8 @@ class TestOauthCallback(HttpCase):
             "integration_base.group_integration_manager"
         )
         self.assertEqual(self.come_back("guess").status_code, 403)
+        self.consent()
+        self.assertEqual(self.url_open("/integration/shopify/callback?state=é").status_code, 403)
         self.consent()
         self.assertEqual(self.come_back("guess").status_code, 403)
         self.assertIn("not signed", self.come_back(self.consent(), b"wrong").text)
