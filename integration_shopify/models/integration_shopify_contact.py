@@ -2,13 +2,15 @@ from dataclasses import dataclass
 
 from odoo import api, models
 
-from odoo.addons.integration_base.lib.errors import AmbiguousMatchError
+from odoo.addons.integration_base.lib.errors import AmbiguousMatchError, NotReadyError
 
 from ..lib import address as compare
 
 #: Resource code of the bindings of customers, and the external id of the placeholder.
 CUSTOMER = "customer"
 NOBODY = "without-personal-data"
+#: First number of the advisory locks under which the contact of an e-mail address is created.
+LOCK_EMAIL = 0x53484F45
 
 
 @dataclass
@@ -84,7 +86,12 @@ class IntegrationShopifyContact(models.AbstractModel):
         found = {}
         for item, customer_id, email in ids:
             key, partner = people.key(customer_id, email), bound.get(customer_id)
-            if not partner and email:
+            if partner:
+                # whoever else writes this e-mail address: the link says who the customer is
+                found.setdefault(key, partner)
+                item.values["party"] = Party(key, partner, customer_id, email)
+                continue
+            if email:
                 partner = by_email.get(email)
                 if partner and len(partner) > 1:
                     item.fail(self._ambiguous(item, email, partner))
@@ -187,6 +194,9 @@ class IntegrationShopifyContact(models.AbstractModel):
             party = item.values["party"]
             if not party.partner:
                 wanted.setdefault(party.key, item)
+        emails = {item.values["party"].email for item in wanted.values()} - {""}
+        if emails:
+            self._reserve(backend, sorted(emails))
         partners = self.env["res.partner"].create(
             [self._partner_values(backend, item, places) for item in wanted.values()]
         )
@@ -200,6 +210,31 @@ class IntegrationShopifyContact(models.AbstractModel):
                 links.setdefault(external_id, party.partner)
                 labels[external_id] = party.partner.name
         self._bind(backend, links, labels)
+
+    @api.model
+    def _reserve(self, backend, emails):
+        """Let only one transaction at a time create the contact of an e-mail address.
+
+        Nothing in the database keeps two drains from creating the same guest.
+
+        :raises NotReadyError: when another one creates a contact, or did so since our snapshot.
+        """
+        self.env.cr.execute(
+            "SELECT bool_and(pg_try_advisory_xact_lock(%s, hashtext(email)))"
+            " FROM unnest(%s) AS email",
+            [LOCK_EMAIL, emails],
+        )
+        if self.env.cr.fetchone()[0]:
+            with self.env.registry.cursor() as cr:
+                env = self.env(cr=cr)
+                if not self.with_env(env)._by_email(backend.with_env(env), emails):
+                    return
+        raise NotReadyError(
+            self.env._(
+                "Another import creates the same customer just now; this one goes on by itself."
+            ),
+            retry_after=2,
+        )
 
     @api.model
     def _bind(self, backend, links, labels):

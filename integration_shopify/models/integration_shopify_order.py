@@ -116,11 +116,8 @@ class IntegrationShopifyOrder(models.AbstractModel):
             {"ids": ids, "lines": LINES_PER_ORDER, "shippingLines": SHIPPING_LINES_PER_ORDER},
             money=money,
         )
-        withheld = denied_leaves(answer)
-        if any(not PROTECTED_FIELDS.intersection(path) for path in withheld):
-            raise access_denied(answer.errors)
         limited = None
-        for order in answer.data.get("nodes") or []:
+        for order in self._complete(answer).get("nodes") or []:
             # a deleted order is null, an id of something else an empty object
             if not order or not order.get("id"):
                 continue
@@ -132,6 +129,14 @@ class IntegrationShopifyOrder(models.AbstractModel):
                 limited = limited or (error if isinstance(error, RateLimitedError) else None)
         if limited:
             raise limited
+
+    @api.model
+    def _complete(self, answer):
+        """Return the data of an answer in which nothing but personal data is missing."""
+        withheld = denied_leaves(answer)
+        if any(not PROTECTED_FIELDS.intersection(path) for path in withheld):
+            raise access_denied(answer.errors)
+        return answer.data
 
     def _read_on(self, backend, client, order, money):
         """Read the lines beyond the first page, however many there are."""
@@ -148,7 +153,7 @@ class IntegrationShopifyOrder(models.AbstractModel):
                 after = connection["pageInfo"]["endCursor"]
                 variables = {"id": order["id"], "first": size, "after": after}
                 try:
-                    page = client.execute(document, variables, money=money).data["order"]
+                    page = self._complete(client.execute(document, variables, money=money))["order"]
                 except QueryTooExpensive:
                     if size == 1:
                         raise
@@ -188,13 +193,15 @@ class IntegrationShopifyOrder(models.AbstractModel):
             return reference
         if reference.isdecimal() and len(reference) > 9:
             return f"gid://shopify/Order/{reference}"
-        name = reference.replace("\\", "").replace('"', "")
+        name = reference.replace("\\", "").replace('"', "").lstrip("#")
+        # shops choose what stands around the number, "#" is only the usual
+        query = f'name:"{name}" OR name:"#{name}"'
         orders = (
             backend._shopify_client()
-            .execute("order_changes", {"first": 3, "after": None, "query": f'name:"{name}"'})
+            .execute("order_changes", {"first": 50, "after": None, "query": query})
             .data["orders"]["nodes"]
         )
-        same = [row for row in orders if row["name"].lstrip("#") == name.lstrip("#")]
+        same = [row for row in orders if row["name"].lstrip("#") == name]
         if len(same) != 1:
             raise ConfigurationError(
                 self.env._(
@@ -223,7 +230,9 @@ class IntegrationShopifyOrder(models.AbstractModel):
     # === HOOKS - MAPPING === #
 
     def _map(self, backend, items):
-        for item in items:
+        # before anything else: an order that exists needs no product search and no customer
+        self._adopt(backend, [item for item in items if not item.record])
+        for item in self._alive(items):
             self._skip_foreign(backend, item)
         self._map_amounts(backend, self._open(items))
         self._map_taxes(backend, self._open(items))
@@ -231,13 +240,17 @@ class IntegrationShopifyOrder(models.AbstractModel):
         self._map_shipping(backend, self._open(items))
         self._map_payment(backend, self._open(items))
         self._map_location(backend, self._open(items))
-        self._map_header(backend, [item for item in items if item.alive])
+        self._map_header(backend, self._alive(items))
         self.env["integration.shopify.contact"]._match(backend, self._open(items))
+
+    @api.model
+    def _alive(self, items):
+        return [item for item in items if item.alive]
 
     @api.model
     def _open(self, items):
         """Items whose order is to be sold; a cancelled one needs no lines."""
-        return [item for item in items if item.alive and not item.data.cancelledAt]
+        return [item for item in self._alive(items) if not item.data.cancelledAt]
 
     @api.model
     def _skip_foreign(self, backend, item):
@@ -382,6 +395,12 @@ class IntegrationShopifyOrder(models.AbstractModel):
     @api.model
     def _tax_problem(self, tax, found):
         """Return why the mapped tax cannot carry the amounts, or an empty text."""
+        if tax.type_tax_use != "sale":
+            return self.env._(
+                "the Odoo tax %s is not a sales tax. Choose another one under Value Mappings of "
+                "the backend, then press Retry.",
+                tax.display_name,
+            )
         if tax.amount_type == "group":
             return self.env._(
                 "the Odoo tax %s is a group of taxes, which cannot hold exact amounts. Choose a "
@@ -407,11 +426,18 @@ class IntegrationShopifyOrder(models.AbstractModel):
     @api.model
     def _map_products(self, backend, items):
         """Set ``item.values["products"]``: ``{line id: product.product}``."""
+        for item in items:
+            # a line that exists keeps its product, whatever became of its SKU since
+            item.values["products"] = {
+                line.shopify_line_id: line.product_id
+                for line in (item.record.order_line if item.record else ())
+                if line.shopify_line_id
+            }
         goods = [
             (item, line)
             for item in items
             for line in item.values["amounts"].lines
-            if line.kind == "product"
+            if line.kind == "product" and line.external_id not in item.values["products"]
         ]
         bound = self._bound_variants(backend, {line.variant_id for _i, line in goods})
         unbound = [line for _i, line in goods if line.variant_id not in bound]
@@ -429,11 +455,10 @@ class IntegrationShopifyOrder(models.AbstractModel):
                 or by_barcode.get(line.barcode)
             )
             if candidates and len(candidates) == 1:
-                item.values.setdefault("products", {})[line.external_id] = candidates
+                item.values["products"][line.external_id] = candidates
             else:
                 failures[item.operation_id].append((line, candidates))
         for item in items:
-            item.values.setdefault("products", {})
             if failures[item.operation_id]:
                 item.fail(self._product_error(item, failures[item.operation_id]))
 
@@ -572,10 +597,11 @@ class IntegrationShopifyOrder(models.AbstractModel):
                 row["shopify_financial_status"] = status.replace("_", " ").capitalize()
             item.values["header"] = row
 
-    # === HOOKS - MATCHING AND WRITING === #
-
-    def _find_existing(self, backend, items):
-        """Adopt the sales order that this Shopify order made before its link was lost."""
+    @api.model
+    def _adopt(self, backend, items):
+        """Take over the sales order that a Shopify order made before its link was lost."""
+        if not items:
+            return
         urls = {self._admin_url(backend, item.external_id): item for item in items}
         orders = self.env["sale.order"].search(
             [("company_id", "=", backend.company_id.id), ("shopify_url", "in", list(urls))]
@@ -594,6 +620,8 @@ class IntegrationShopifyOrder(models.AbstractModel):
                 )
             else:
                 urls[url].record = found
+
+    # === HOOKS - WRITING === #
 
     def _apply(self, backend, items):
         new = [item for item in items if not item.record]
@@ -854,7 +882,8 @@ class IntegrationShopifyOrder(models.AbstractModel):
         for name, value in item.values["header"].items():
             present = order[name]
             if order._fields[name].type == "html":
-                differs = html2plaintext(present or "") != html2plaintext(value or "")
+                # an empty note of the shop leaves the terms or notes somebody wrote in Odoo
+                differs = value and html2plaintext(present or "") != html2plaintext(value)
             else:
                 differs = (present or False) != (value or False)
             if differs:

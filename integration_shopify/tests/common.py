@@ -144,6 +144,8 @@ class FakeShop:
         self.orders = {}
         self.calls = []
         self.errors = []
+        #: top-level errors beside the data, by document
+        self.partial = {}
 
     def put(self, *orders):
         for payload in orders:
@@ -155,7 +157,7 @@ class FakeShop:
             error = self.errors.pop(0)
             if error:
                 raise error
-        return Answer(data=getattr(self, f"_{name}")(variables))
+        return Answer(data=getattr(self, f"_{name}")(variables), errors=self.partial.get(name, []))
 
     def _orders(self, variables):
         answer = []
@@ -174,6 +176,10 @@ class FakeShop:
 
     def _order_changes(self, variables):
         rows = sorted(self.orders.values(), key=lambda row: row["updatedAt"])
+        if (variables["query"] or "").startswith("name:"):
+            # words are searched by their beginnings
+            name = variables["query"].split('"')[1]
+            rows = [row for row in rows if row["name"].lstrip("#").startswith(name)]
         start = int(variables["after"] or 0)
         page = rows[start : start + variables["first"]]
         end = start + len(page)

@@ -1,11 +1,18 @@
+from contextlib import closing
 from unittest.mock import patch
 
 from odoo.exceptions import UserError
+from odoo.sql_db import db_connect
 from odoo.tests import tagged
 
-from odoo.addons.integration_base.lib.errors import RateLimitedError
+from odoo.addons.integration_base.lib.errors import (
+    ConfigurationError,
+    RateLimitedError,
+    RetryableError,
+)
 
 from ..lib.client import QueryTooExpensive
+from ..models.integration_shopify_contact import LOCK_EMAIL
 from ..models.integration_shopify_order import (
     LINES_PER_ORDER,
     ORDERS_PER_CALL,
@@ -187,6 +194,31 @@ class TestOrderAmounts(ShopifyCase):
             self.assertTotals(sale, *totals)
             self.assertEqual(self.invoice(sale).amount_total, totals[2])
 
+    def test_invoice_in_a_foreign_currency(self):
+        """Journal items balance in the company's currency, at the rate of the invoice."""
+        eur = (
+            self.env["res.currency"].with_context(active_test=False).search([("name", "=", "EUR")])
+        )
+        eur.active = True
+        self.env["res.currency.rate"].create(
+            {"currency_id": eur.id, "rate": 0.9137, "name": "2020-01-01"}
+        )
+        lines = [
+            line(n, "10.01", 3, discounts=["1.01"], taxes=[tax("HST", 0.13, "3.78")])
+            for n in (1, 2)
+        ]
+        payload = order(1, lines, "65.60", "7.56", presentmentCurrencyCode="EUR")
+        sale = self.import_one(payload)
+        self.assertEqual(sale.currency_id, eur)
+        invoice = self.invoice(sale)
+        self.assertEqual((invoice.amount_tax, invoice.amount_total), (7.56, 65.60))
+        tax_line = invoice.line_ids.filtered("tax_line_id")
+        self.assertEqual(round(-sum(tax_line.mapped("balance")) * 100), 827)
+        goods = invoice.line_ids.filtered(lambda row: row.display_type == "product")
+        self.assertEqual(
+            [round(-row.balance * 100) for row in goods], [3176, 3176], goods.mapped("balance")
+        )
+
     def test_money_of_the_buyer_or_of_the_shop(self):
         cad = (
             self.env["res.currency"].with_context(active_test=False).search([("name", "=", "CAD")])
@@ -329,6 +361,26 @@ class TestOrderProblems(ShopifyCase):
         self.assertEqual(operation.error_class, "configuration")
         self.assertIn("include tax", operation.message)
 
+    def test_purchase_tax(self):
+        self.env["integration.mapping"].create(
+            {
+                "backend_id": self.backend.id,
+                "kind": "tax",
+                "external_value": "HST|0.13|excluded",
+                "resource_ref": f"account.tax,{self._tax('P', 13, type_tax_use='purchase').id}",
+            }
+        )
+        operation = self.refuse_one(fixture("edited_quantity_reduced"))
+        self.assertEqual(operation.error_class, "configuration")
+        self.assertIn("not a sales tax", operation.message)
+
+    def test_tax_of_another_country_is_not_guessed(self):
+        self.tax13.active = False
+        canada = self.env.ref("base.ca")
+        group = self.env["account.tax.group"].create({"name": "CA", "country_id": canada.id})
+        self._tax("HST 13% Canada", 13, country_id=canada.id, tax_group_id=group.id)
+        self.assertEqual(self.refuse_one(fixture("edited_quantity_reduced")).error_class, "mapping")
+
     def test_two_possible_taxes_are_not_guessed(self):
         self._tax("HST 13% services", 13)
         operation = self.refuse_one(fixture("edited_quantity_reduced"))
@@ -469,6 +521,48 @@ class TestOrderPeople(ShopifyCase):
         partner = self.sale(1).partner_id
         moved = customer(1, "new@example.com")
         self.assertEqual(self.sale(2, customer=moved, email="new@example.com").partner_id, partner)
+
+    def test_linked_customers_do_not_become_one_by_email(self):
+        first = self.sale(1, customer=customer(1, "anna@example.com")).partner_id
+        second = self.sale(2, customer=customer(2), email="bert@example.com").partner_id
+        operations = self.drain(
+            order(3, [line(3, "1.0")], "1.0", customer=customer(1, "anna@example.com")),
+            order(4, [line(4, "1.0")], "1.0", customer=customer(2), email="anna@example.com"),
+        )
+        sales = self.env["sale.order"].browse(operations.mapped("res_id"))
+        self.assertEqual([sale.partner_id for sale in sales], [first, second])
+
+    def test_another_drain_creates_the_same_guest(self):
+        payload = order(1, [line(1, "1.0")], "1.0", customer=None)
+        with closing(db_connect(self.env.cr.dbname).cursor()) as other:
+            other.execute(
+                "SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [LOCK_EMAIL, "anna@example.com"]
+            )
+            operation = self.drain(payload)
+            self.assertEqual((operation.state, operation.attempts), ("pending", 0))
+        operation.next_attempt_at = "2026-01-01"
+        self.drain()
+        self.assertEqual(operation.state, "done")
+
+    def test_another_drain_has_created_the_same_guest(self):
+        """Its contact was committed after our snapshot was taken."""
+        contacts = type(self.env["integration.shopify.contact"])
+        now, calls = contacts._by_email, []
+
+        def before(model, backend, emails):
+            calls.append(emails)
+            return {} if len(calls) == 1 else now(model, backend, emails)
+
+        partner = self.env["res.partner"].create({"name": "A.", "email": "anna@example.com"})
+        payload = order(1, [line(1, "1.0")], "1.0", customer=None)
+        with patch.object(contacts, "_by_email", before):
+            operation = self.drain(payload)
+            self.assertEqual((operation.state, operation.attempts), ("pending", 0))
+            operation.next_attempt_at = "2026-01-01"
+            self.drain()
+        self.assertEqual(operation.state, "done", operation.message)
+        sale = self.env["sale.order"].browse(operation.res_id)
+        self.assertEqual(sale.partner_id, partner)
 
     def test_ambiguous_email(self):
         partners = self.env["res.partner"].create(
@@ -711,6 +805,29 @@ class TestOrderReading(ShopifyCase):
             self.backend, ["gid://shopify/Order/1", "gid://shopify/Order/2"]
         )
         self.assertEqual(list(found), ["gid://shopify/Order/1"])
+
+    def test_part_of_a_further_page_is_missing(self):
+        payload = order(1, [line(n, "1.0") for n in range(30)], "30.0")
+        for code, error in (("ACCESS_DENIED", ConfigurationError), ("TIMEOUT", RetryableError)):
+            broken = {"path": ["order", "lineItems", 3], "extensions": {"code": code}}
+            self.shop.partial = {"order_lines": [broken]}
+            with self.assertRaises(error):
+                self.payloads(payload)
+
+    def test_reference_people_type(self):
+        self.shop.put(order(1001, [], "0.0"), order(10012, [], "0.0"))
+        resource = self.backend._resource("order")
+        for typed in ("#1001", "1001", "gid://shopify/Order/1001"):
+            self.assertEqual(
+                resource._resolve_reference(self.backend, typed), "gid://shopify/Order/1001"
+            )
+        self.assertEqual(self.shop.calls[0][1]["query"], 'name:"1001" OR name:"#1001"')
+        self.assertEqual(
+            resource._resolve_reference(self.backend, "6543210987654"),
+            "gid://shopify/Order/6543210987654",
+        )
+        with self.assertRaisesRegex(ConfigurationError, "0 orders of Demo shop are called #7"):
+            resource._resolve_reference(self.backend, "#7")
 
     def test_listing(self):
         from datetime import datetime

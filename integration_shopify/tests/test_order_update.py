@@ -181,3 +181,38 @@ class TestOrderUpdate(ShopifyCase):
             )
         )
         self.assertTotals(sale, 210, 27.3, 237.3)
+
+    def test_product_that_lost_its_sku(self):
+        """The line knows its product; only new lines have to be found."""
+        sale = self.import_one(self.payload)
+        self.product.default_code = "RENAMED"
+        self.import_one(self.reduced())
+        self.assertEqual(sale.order_line[0].product_uom_qty, 1)
+        self.assertEqual(sale.order_line[0].product_id, self.product)
+
+    def test_terms_are_not_removed_by_an_empty_note(self):
+        sale = self.import_one(self.payload)
+        sale.note = "Our terms"
+        self.import_one(later(self.payload, tags=["vip"]))
+        self.assertIn("Our terms", sale.note)
+        self.import_one(later(self.payload, 6, note="Ring twice"))
+        self.assertIn("Ring twice", sale.note)
+
+    def lose_binding(self):
+        self.env["integration.binding"].search([("resource", "=", "order")]).unlink()
+
+    def test_addresses_of_an_order_found_again(self):
+        guest = {"customer": None, "email": None}
+        sale = self.import_one({**self.payload, **guest})
+        self.lose_binding()
+        moved = address(address1="Nebenweg 1", zip="20095", city="Hamburg")
+        again = self.import_one(later(self.payload, shippingAddress=moved, **guest))
+        self.assertEqual(again, sale)
+        self.assertEqual(sale.partner_shipping_id.city, "Hamburg")
+        self.assertEqual(sale.partner_shipping_id.parent_id, sale.partner_id)
+
+    def test_cancelled_after_the_link_was_lost(self):
+        sale = self.import_one(self.payload)
+        self.lose_binding()
+        self.drain(later(self.payload, cancelledAt="2026-11-20T10:05:00Z", cancelReason="FRAUD"))
+        self.assertEqual(sale.state, "cancel")
