@@ -20,10 +20,13 @@ def order(connected):
     return order
 
 
-def test_import_one_record(connected, flow, order):
+@pytest.mark.parametrize("typed", ["id", "name", "number"])
+def test_import_one_record(connected, flow, order, typed):
+    reference = {**order, "number": order["name"].lstrip("#")}[typed]
+
     def press():
         wizard = connected.odoo.call(
-            "integration.import.now", "create", {"flow_id": flow, "reference": order["id"]}
+            "integration.import.now", "create", {"flow_id": flow, "reference": reference}
         )
         return connected.odoo.call("integration.import.now", "action_import", [wizard])["params"]
 
