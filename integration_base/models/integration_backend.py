@@ -145,7 +145,30 @@ class IntegrationBackend(models.Model):
                     "belong to the old service. Create another backend."
                 )
             )
+        if "company_id" in vals:
+            moved = self.filtered(lambda backend: backend.company_id.id != vals["company_id"])
+            moved._check_unused(
+                self.env._(
+                    "The company of a backend cannot be changed once it was used: its records and "
+                    "its log belong to the old one. Create another backend."
+                )
+            )
         return super().write(vals)
+
+    @api.ondelete(at_uninstall=False)
+    def _unlink_except_used(self):
+        self._check_unused(
+            self.env._(
+                "A backend that was used cannot be deleted: without its links, another one would "
+                "import every record a second time. Archive it instead."
+            )
+        )
+
+    def _check_unused(self, message):
+        # sudo: what the user may not see counts as well
+        for model in ("integration.binding", "integration.sync.log"):
+            if self.env[model].sudo().search_count([("backend_id", "in", self.ids)], limit=1):
+                raise UserError(message)
 
     @api.constrains("base_url", "environment")
     def _check_base_url(self):
@@ -302,21 +325,31 @@ class IntegrationBackend(models.Model):
 
     # === BUSINESS METHODS - STATE === #
 
-    def _pause(self, reason):
-        """Stop calling the service; operations keep waiting. Tells the owner once."""
-        for backend in self.filtered(lambda b: b.state != "paused"):
-            backend.write({"state": "paused", "pause_reason": reason})
-            backend.message_post(body=Markup("<b>%s</b><br/>%s") % (self.env._("Paused"), reason))
-            backend._remind_owner(self.env._("Connection paused"), reason)
+    def _set_paused(self, reason):
+        """Stop calling the service; operations keep waiting. :meth:`_tell_paused` tells why."""
+        self.filtered(lambda backend: backend.state != "paused").write(
+            {"state": "paused", "pause_reason": reason}
+        )
+
+    def _tell_paused(self, reason):
+        """Tell the owner, once, that the connection was paused and why."""
+        self.ensure_one()
+        if self._remind_owner(self.env._("Connection paused"), reason):
+            self.message_post(body=Markup("<b>%s</b><br/>%s") % (self.env._("Paused"), reason))
 
     def _remind_owner(self, summary, note, owner=None):
-        """Give the owner one open to-do; a second one with the same summary is not added."""
+        """Give the owner one open to-do; a second one with the same summary is not added.
+
+        :returns: whether it was added.
+        """
         self.ensure_one()
         owner = owner or self.user_id or self.env.ref("base.user_admin")
-        if not self.activity_ids.filtered(lambda a: a.summary == summary):
-            self.activity_schedule(
-                "mail.mail_activity_data_todo", summary=summary, note=note, user_id=owner.id
-            )
+        if self.activity_ids.filtered(lambda a: a.summary == summary):
+            return False
+        self.activity_schedule(
+            "mail.mail_activity_data_todo", summary=summary, note=note, user_id=owner.id
+        )
+        return True
 
     # === ACTIONS === #
 

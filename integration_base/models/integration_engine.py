@@ -10,7 +10,7 @@ import psycopg2
 from psycopg2.extensions import ISOLATION_LEVEL_READ_COMMITTED, TransactionRollbackError
 
 from odoo import SUPERUSER_ID, api, fields, models
-from odoo.exceptions import UserError
+from odoo.exceptions import RedirectWarning, UserError
 from odoo.sql_db import Cursor
 from odoo.tools import SQL
 
@@ -151,8 +151,13 @@ class IntegrationEngine(models.AbstractModel):
 
             @self.env.cr.postcommit.add
             def wake():
-                with registry.cursor() as cr:
-                    api.Environment(cr, SUPERUSER_ID, {})["integration.engine"]._wake(waiting)
+                try:
+                    with registry.cursor() as cr:
+                        api.Environment(cr, SUPERUSER_ID, {})["integration.engine"]._wake(waiting)
+                except Exception:
+                    # what caused the work is committed and must not look failed; the heartbeat
+                    # finds the operations
+                    _logger.exception("Waking flows %s", sorted(waiting))
 
         waiting.update(flow_ids)
 
@@ -412,6 +417,7 @@ class IntegrationEngine(models.AbstractModel):
         return seconds if 0 < seconds <= 6 * HEARTBEAT_SECONDS else 0
 
     def _is_due(self, ctl, flow_id):
+        """Whether a drain would find work; a record that is being worked on has to wait."""
         ctl.execute(
             SQL(
                 """
@@ -421,6 +427,9 @@ class IntegrationEngine(models.AbstractModel):
                       JOIN integration_backend b ON b.id = f.backend_id
                      WHERE o.flow_id = %s AND o.state = 'pending' AND f.enabled
                        AND b.active AND b.state = 'active'
+                       AND NOT EXISTS (SELECT 1 FROM integration_sync_log r
+                                        WHERE r.flow_id = o.flow_id AND r.key = o.key
+                                          AND r.state = 'running')
                        AND o.next_attempt_at <= clock_timestamp() AT TIME ZONE 'UTC'
                        AND COALESCE(f.blocked_until, '-infinity')
                            <= clock_timestamp() AT TIME ZONE 'UTC')
@@ -433,7 +442,9 @@ class IntegrationEngine(models.AbstractModel):
     def _claim(self, ctl, flow_id, slot, operation_id=None):
         """Take due operations: lease, count the attempt, merge, commit.
 
-        The waiting operations of one record are merged into the newest. Operations whose process
+        The waiting operations of one record are merged into the last, whose version becomes the
+        newest of them, or unknown when one of them does not tell: notifications arrive in any
+        order, and what the last one says may be long known. Operations whose process
         died are tried in ever smaller batches, so that the guilty one soon stands alone.
 
         :param operation_id: claim this one only, due or not.
@@ -487,12 +498,14 @@ class IntegrationEngine(models.AbstractModel):
             SQL(
                 """
                 WITH waiting AS (
-                    SELECT id, key, attempts, crashes, force FROM integration_sync_log
+                    SELECT id, key, attempts, crashes, force, external_updated_at
+                      FROM integration_sync_log
                      WHERE flow_id = %(flow)s AND key = ANY(%(keys)s) AND state = 'pending'
                        FOR NO KEY UPDATE SKIP LOCKED
                 ), leader AS (
                     SELECT max(id) AS id, key, max(attempts) AS attempts, max(crashes) AS crashes,
-                           bool_or(force) AS force
+                           bool_or(force) AS force, max(external_updated_at) AS updated_at,
+                           bool_or(external_updated_at IS NULL) AS unknown
                       FROM waiting GROUP BY key
                 ), merged AS (
                     UPDATE integration_sync_log o
@@ -504,13 +517,15 @@ class IntegrationEngine(models.AbstractModel):
                 UPDATE integration_sync_log o
                    SET state = 'running', claim_token = %(token)s, batch_ref = %(token)s,
                        slot = %(slot)s, attempts = leader.attempts + 1, crashes = leader.crashes,
-                       force = leader.force,
+                       force = leader.force, external_updated_at = leader.updated_at,
                        started_at = clock_timestamp() AT TIME ZONE 'UTC',
                        claimed_until = (clock_timestamp() + %(lease)s * interval '1 second')
                                        AT TIME ZONE 'UTC'
                   FROM leader WHERE o.id = leader.id
              RETURNING o.id, o.kind, o.key, o.external_id, o.label, o.attempts, o.crashes, o.force,
-                       o.create_date, o.company_id, o.external_updated_at, o.trigger
+                       o.waiting_since, o.company_id, o.trigger,
+                       CASE WHEN NOT leader.unknown THEN leader.updated_at END
+                       AS external_updated_at
                 """,
                 flow=flow_id,
                 keys=keys,
@@ -669,6 +684,8 @@ class IntegrationEngine(models.AbstractModel):
             self._work_with_tries(flow_id, token, items)
         except LeaseLost:
             _logger.warning("flow %s: the lease of batch %s was lost", flow_id, token)
+            # the rest of the batch is still ours, and would be taken for crashed
+            self._postpone(ctl, token, [by_id[item.operation_id] for item in items], 2)
             return
         except Exception as error:
             if len(items) > 1 and not self._concerns_all(error):
@@ -704,6 +721,7 @@ class IntegrationEngine(models.AbstractModel):
         A unique violation is one of them at first: somebody else created the same record, and
         the next try finds it.
         """
+        collided = False
         for attempt in range(1, CONFLICT_TRIES + 1):
             for item in items:
                 item.restart()
@@ -720,8 +738,9 @@ class IntegrationEngine(models.AbstractModel):
                         detail=str(error),
                     ) from error
             except psycopg2.errors.UniqueViolation:
-                if attempt == 2:
+                if collided or attempt == CONFLICT_TRIES:
                     raise
+                collided = True
 
     def _work(self, flow_id, token, items):
         """Map, match, apply and bind in one transaction, together with the state ``done``."""
@@ -786,6 +805,9 @@ class IntegrationEngine(models.AbstractModel):
             if item.record is None:
                 binding.unlink()
                 del bindings[item.external_id]
+                if not item.changed:
+                    message = self.env._("Its record was deleted in Odoo; it is read again.")
+                    item.fail(NotReadyError(message, retry_after=0))
                 continue
             item.bound = True
             if not item.changed:
@@ -853,10 +875,13 @@ class IntegrationEngine(models.AbstractModel):
         )
         if cr.rowcount != len(items):
             raise LeaseLost
-        self._supersede(cr, flow.id, [item.operation_id for item in items])
+        self._close_older(cr, flow.id, [item.operation_id for item in items])
 
     def _supersede(self, cr, flow_id, operation_ids):
-        """Close older failures of the records whose newer operation has ended."""
+        """Close older failures of the records whose newer operation has ended.
+
+        :returns: whether there were any, so that the alert about them has to be refreshed.
+        """
         cr.execute(
             SQL(
                 """
@@ -865,13 +890,15 @@ class IntegrationEngine(models.AbstractModel):
                   FROM integration_sync_log new
                  WHERE new.id = ANY(%s) AND old.flow_id = %s AND old.key = new.key
                    AND old.state = 'dead' AND old.id < new.id
-             RETURNING old.flow_id
                 """,
                 list(operation_ids),
                 flow_id,
             )
         )
-        if cr.rowcount:
+        return bool(cr.rowcount)
+
+    def _close_older(self, cr, flow_id, operation_ids):
+        if self._supersede(cr, flow_id, operation_ids):
             env = api.Environment(cr, SUPERUSER_ID, {})
             env["integration.alert"]._refresh_failures([flow_id])
 
@@ -887,6 +914,7 @@ class IntegrationEngine(models.AbstractModel):
                 with self.env.registry.cursor() as cr:
                     flow, backend = self._work_env(cr, flow_id)
                     backend._ensure_callable()
+                    position = (flow.cursor_at, flow.cursor_page)
                     state = flow.cursor_page or {"page": None, "since": None, "high": None}
                     if state["page"] is None:
                         since = flow._read_since()
@@ -894,10 +922,13 @@ class IntegrationEngine(models.AbstractModel):
                     page = self._fetch_page(flow, backend, state)
                 with self.env.registry.cursor() as cr:
                     flow, backend = self._work_env(cr, flow_id)
-                    found += len(self._store_page(flow, state, page, operation["trigger"]))
-                    more = page.next_page is not None
+                    # whoever sets the cursor back while we read wants to read from there
+                    moved = (flow.cursor_at, flow.cursor_page) != position
+                    trigger = operation["trigger"]
+                    found += len(self._store_page(flow, state, page, trigger, moved))
+                    more = moved or page.next_page is not None
                     if not more:
-                        self._finish_listing(cr, token, operation, found)
+                        self._finish_listing(cr, flow_id, token, operation, found)
                 self._renew_lease(ctl, token)
             if more:
                 self._postpone(ctl, token, [operation], 0)
@@ -913,8 +944,11 @@ class IntegrationEngine(models.AbstractModel):
             backend, lambda: resource._fetch_changes(backend, since, state["page"])
         )
 
-    def _store_page(self, flow, state, page, trigger):
-        """Append what is new of a page, and move the cursor in the same transaction."""
+    def _store_page(self, flow, state, page, trigger, moved=False):
+        """Append what is new of a page, and move the cursor in the same transaction.
+
+        :param bool moved: whether somebody else has moved the cursor, which then stays there.
+        """
         new = self._unknown_changes(flow, page.changes)
         operations = flow.env["integration.sync.log"]._append(flow, new, trigger)
         seen = [change.updated_at for change in page.changes if change.updated_at]
@@ -922,6 +956,9 @@ class IntegrationEngine(models.AbstractModel):
             [*seen, *filter(None, [fields.Datetime.to_datetime(state["high"])])], default=None
         )
         values = {"last_success_at": fields.Datetime.now()}
+        if moved:
+            flow.write(values)
+            return operations
         if high and (page.ordered or page.next_page is None):
             values["cursor_at"] = max(filter(None, [high, flow.cursor_at]))
         values["cursor_page"] = page.next_page is not None and {
@@ -967,8 +1004,9 @@ class IntegrationEngine(models.AbstractModel):
             or known[change.external_id] < change.updated_at
         ]
 
-    def _finish_listing(self, cr, token, operation, found):
+    def _finish_listing(self, cr, flow_id, token, operation, found):
         """End a listing; one that found nothing leaves no row behind."""
+        self._close_older(cr, flow_id, [operation["id"]])
         if found:
             cr.execute(
                 "UPDATE integration_sync_log SET state = 'done', claim_token = NULL, message = %s,"
@@ -990,40 +1028,89 @@ class IntegrationEngine(models.AbstractModel):
     def _settle_failures(self, ctl, flow_id, token, failures):
         """Write what became of failed operations; commits.
 
+        Whatever an error contains, its operation ends in a state: an exception from here would
+        look like a dead process, and take the neighbours with it.
+
         :param failures: tuples ``(operation, error)`` or ``(operation, error, item)``.
         """
         if not failures:
             return
+        try:
+            tell = self._settle(ctl, flow_id, token, failures)
+        except (psycopg2.OperationalError, psycopg2.InterfaceError):
+            raise
+        except Exception as problem:
+            _logger.exception("flow %s: settling %s failures", flow_id, len(failures))
+            ctl.rollback()
+            if len(failures) > 1:
+                for failure in failures:
+                    self._settle_failures(ctl, flow_id, token, [failure])
+                return
+            operation = failures[0][0]
+            message = self.env._(
+                "This record failed, and the reason could not be stored (%s). Nothing was changed "
+                "in Odoo. Show this page to your integrator.",
+                type(problem).__name__,
+            )
+            self._end(ctl, token, operation, "dead", IntegrationError(message))
+            ctl.commit()  # pylint: disable=invalid-commit
+            tell = True
+        if tell:
+            self._tell(ctl, flow_id, [error for _operation, error, *_item in failures])
+
+    def _tell(self, ctl, flow_id, errors):
+        """Tell the people in charge; what became of the operations is committed before.
+
+        The next failure tells again what cannot be told now.
+        """
+        try:
+            env = api.Environment(ctl, SUPERUSER_ID, {"mail_notify_force_send": False})
+            refused = [error for error in errors if isinstance(error, AuthError)]
+            if refused:
+                env["integration.flow"].browse(flow_id).backend_id._tell_paused(refused[0].message)
+            env["integration.alert"]._refresh_failures([flow_id])
+            ctl.commit()  # pylint: disable=invalid-commit
+        except (psycopg2.OperationalError, psycopg2.InterfaceError):
+            raise
+        except Exception:
+            _logger.exception("flow %s: telling of its failures", flow_id)
+            ctl.rollback()
+
+    def _settle(self, ctl, flow_id, token, failures):
+        """Write what became of failed operations; returns whether people have to know."""
         env = api.Environment(ctl, SUPERUSER_ID, {})
         flow = env["integration.flow"].browse(flow_id)
-        dead = []
+        ended = []
         for operation, error, *item in failures:
             if isinstance(error, RateLimitedError):
                 until = fields.Datetime.now() + timedelta(seconds=error.retry_after)
                 ctl.execute(
                     "UPDATE integration_flow SET blocked_until = %s WHERE id = %s", [until, flow_id]
                 )
-                self._postpone(ctl, token, [operation], error.retry_after)
+                self._postpone(ctl, token, [operation], error.retry_after, error)
             elif isinstance(error, AuthError):
-                self._postpone(ctl, token, [operation], 0)
-                flow.backend_id._pause(error.message)
+                self._postpone(ctl, token, [operation], 0, error)
+                flow.backend_id._set_paused(error.message)
             elif isinstance(error, SkipRecord):
                 self._end(ctl, token, operation, "skipped", error, *item)
+                ended.append(operation["id"])
             elif isinstance(error, NotReadyError) and (
-                fields.Datetime.now() - operation["create_date"] < MAX_NOT_READY
+                not operation["waiting_since"]
+                or fields.Datetime.now() - operation["waiting_since"] < MAX_NOT_READY
             ):
-                self._postpone(ctl, token, [operation], error.retry_after)
+                self._postpone(ctl, token, [operation], error.retry_after, error)
             elif self._is_technical(error) and operation["attempts"] < flow.max_attempts:
                 self._retry_later(ctl, token, operation, error)
             else:
                 self._end(ctl, token, operation, "dead", error, *item)
-                dead.append(operation["id"])
-        if dead:
-            env.flush_all()
-            self._supersede(ctl, flow_id, dead)
-            env["integration.alert"]._refresh_failures([flow_id])
+                ended.append(operation["id"])
+                if operation["kind"] == "listing":
+                    # the page it stopped at may be what the service refuses
+                    flow.cursor_page = False
         env.flush_all()
+        self._supersede(ctl, flow_id, ended)
         ctl.commit()  # pylint: disable=invalid-commit
+        return bool(ended) or any(isinstance(error, AuthError) for _op, error, *_item in failures)
 
     def _is_technical(self, error):
         return isinstance(
@@ -1032,16 +1119,27 @@ class IntegrationEngine(models.AbstractModel):
 
     def _describe(self, operation, error, item=None):
         """Return ``(error class, text for the clerk, technical detail)``."""
+        kind, message, detail = self._explain(operation, error, item)
+        return kind, self._storable(message), self._storable(detail)
+
+    def _storable(self, text):
+        """Return ``text`` without what PostgreSQL refuses: NUL and halves of characters."""
+        if not text:
+            return None
+        return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+
+    def _explain(self, operation, error, item):
         if isinstance(error, IntegrationError):
             return error.error_class, error.message, error.detail
-        if isinstance(error, UserError):
+        if isinstance(error, UserError | RedirectWarning):
+            reason = str(error.args[0]) if isinstance(error, RedirectWarning) else str(error)
             return (
                 "odoo",
                 self.env._(
                     "%(record)s: Odoo does not accept it: %(reason)s Nothing was changed. Solve "
                     "that in Odoo, then press Retry.",
                     record=(item and item.label) or operation["label"] or operation["external_id"],
-                    reason=f"{str(error).rstrip().rstrip('.')}.",
+                    reason=f"{reason.rstrip().rstrip('.')}.",
                 ),
                 "".join(traceback.format_exception(error)),
             )
@@ -1058,18 +1156,30 @@ class IntegrationEngine(models.AbstractModel):
             detail,
         )
 
-    def _postpone(self, ctl, token, operations, seconds):
-        """Make the operations due again later, without using up an attempt."""
+    def _postpone(self, ctl, token, operations, seconds, error=None):
+        """Make the operations due again later, without using up an attempt.
+
+        :param error: what they wait for, shown to people meanwhile.
+        """
+        kind, message = self._describe(None, error)[:2] if error else (None, None)
         ctl.execute(
             SQL(
                 """
                 UPDATE integration_sync_log
                    SET state = 'pending', attempts = GREATEST(attempts - 1, 0),
                        claim_token = NULL, claimed_until = NULL,
+                       error_class = COALESCE(%s, error_class), message = COALESCE(%s, message),
+                       waiting_since = CASE WHEN %s
+                                            THEN COALESCE(waiting_since,
+                                                          clock_timestamp() AT TIME ZONE 'UTC')
+                                       END,
                        next_attempt_at = (clock_timestamp() + %s * interval '1 second')
                                          AT TIME ZONE 'UTC'
                  WHERE id = ANY(%s) AND claim_token = %s
                 """,
+                kind,
+                message,
+                isinstance(error, NotReadyError),
                 seconds,
                 [op["id"] for op in operations],
                 token,
@@ -1103,7 +1213,9 @@ class IntegrationEngine(models.AbstractModel):
     def _end(self, ctl, token, operation, state, error, item=None):
         kind, message, detail = self._describe(operation, error, item)
         Operation = api.Environment(ctl, SUPERUSER_ID, {})["integration.sync.log"]
-        payload = Operation._payload_text(item.payload) if item and state == "dead" else None
+        payload = None
+        if item and state == "dead":
+            payload = self._storable(Operation._payload_text(item.payload))
         if state == "dead":
             self._log_attempt(ctl, token, operation, kind, message)
         ctl.execute(
@@ -1123,7 +1235,7 @@ class IntegrationEngine(models.AbstractModel):
                 detail,
                 fingerprint(kind, message),
                 payload,
-                (item and item.label) or None,
+                self._storable(item and item.label),
                 (item and item.updated_at) or None,
                 operation["id"],
                 token,
@@ -1182,17 +1294,28 @@ class IntegrationEngine(models.AbstractModel):
         """
         with self._control_cursor() as ctl:
             env = api.Environment(ctl, SUPERUSER_ID, {})
-            fresh = env["integration.sync.log"].browse(operation_id)
-            fresh = fresh._make_due()
+            operation = env["integration.sync.log"].browse(operation_id)
+            fresh = operation._make_due()
+            if not fresh and operation.webhook_event_id:
+                # the notification is still unreadable; its new operation says so
+                event = operation.webhook_event_id
+                fresh = fresh.search([("webhook_event_id", "=", event.id)], limit=1)
+            flow_id = fresh.flow_id.id or flow_id
             env.flush_all()
             ctl.commit()  # pylint: disable=invalid-commit
             with self._slot(ctl, flow_id, MAX_SLOTS) as slot:
                 if slot is not None:
-                    token, claimed = self._claim(ctl, flow_id, slot, operation_id)
+                    token, claimed = self._claim(ctl, flow_id, slot, fresh.id)
                     if claimed:
                         self._run(ctl, flow_id, token, claimed)
+            if self._is_due(ctl, flow_id):
+                # what came meanwhile has found the record or the slot taken
+                with self.env.registry.cursor() as cr:
+                    api.Environment(cr, SUPERUSER_ID, {})[self._name]._wake([flow_id])
             env.invalidate_all()
             fresh = fresh.exists()
+            if fresh.state == "merged" and fresh.merged_into_id:
+                fresh = fresh.merged_into_id
             if fresh:
                 result = (fresh.state, fresh.message, fresh.display_name)
             else:  # a reading of changes that found none leaves no row behind

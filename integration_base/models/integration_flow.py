@@ -12,6 +12,7 @@ class IntegrationFlow(models.Model):
     _name = "integration.flow"
     _description = "Integration Flow"
     _order = "backend_id, resource, direction"
+    _rec_names_search = ["resource", "backend_id.name"]
 
     name = fields.Char(compute="_compute_name")
     backend_id = fields.Many2one(
@@ -115,6 +116,9 @@ class IntegrationFlow(models.Model):
         return flows
 
     def write(self, vals):
+        if "cursor_at" in vals and "cursor_page" not in vals:
+            # a reading that was interrupted would go on where it was, and set the cursor itself
+            vals = {**vals, "cursor_page": False}
         result = super().write(vals)
         if {"interval_minutes", "enabled"} & vals.keys():
             self._schedule()

@@ -137,7 +137,8 @@ class IntegrationMapping(models.Model):
             company = mapping.resource_ref._fields.get("company_id") and (
                 mapping.resource_ref.company_id
             )
-            if company and company != mapping.company_id:
+            # a branch uses what belongs to its parents
+            if company and company not in mapping.company_id.parent_ids:
                 raise ValidationError(
                     self.env._(
                         "%(record)s belongs to %(other)s, but %(backend)s to %(company)s.",
@@ -206,6 +207,8 @@ class IntegrationMapping(models.Model):
         :param list[MissingValue] values: the same value may come several times.
         :returns: the rows.
         """
+        if not values:
+            return self.browse()
         counts = {}
         for value in values:
             known: MissingValue = counts.setdefault((value.kind, value.value), [0, value])

@@ -97,6 +97,9 @@ class IntegrationSyncLog(models.Model):
     claimed_until = fields.Datetime(readonly=True)
     slot = fields.Integer(readonly=True)
     batch_ref = fields.Char(readonly=True, index="btree_not_null")
+    waiting_since = fields.Datetime(
+        readonly=True, help="Since when what it needs is not ready; it does not wait for ever."
+    )
     started_at = fields.Datetime(readonly=True)
     finished_at = fields.Datetime(readonly=True)
     error_class = fields.Selection(ERROR_CLASSES, string="Kind of Failure", readonly=True)
@@ -255,6 +258,7 @@ class IntegrationSyncLog(models.Model):
                 "state": "pending",
                 "attempts": 0,
                 "crashes": 0,
+                "waiting_since": False,
                 "next_attempt_at": fields.Datetime.now(),
                 "force": True,
                 "reviewed_by_id": self.env.uid,
@@ -265,7 +269,9 @@ class IntegrationSyncLog(models.Model):
     def _wait_for_mappings(self, missing):
         """Keep which mappings the operation needs.
 
-        If somebody has filled them in while it ran, it is due again.
+        If somebody has filled them in while it ran, it is due again. Their time does not tell for
+        sure (it is that of the beginning of a transaction), so a first complaint about values
+        that are all there is tried once more.
 
         :param list[MissingValue] missing: required values without a mapping.
         """
@@ -273,7 +279,7 @@ class IntegrationSyncLog(models.Model):
         mappings = self.env["integration.mapping"]._collect(self.backend_id, missing)
         self.mapping_ids = mappings
         meanwhile = any(m.write_date and m.write_date >= self.started_at for m in mappings)
-        if meanwhile and not self.missing_mapping_ids:
+        if (meanwhile or not self.force) and mappings and not self.missing_mapping_ids:
             self._requeue()
 
     def _check_review_access(self):

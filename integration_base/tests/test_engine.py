@@ -10,6 +10,8 @@ from odoo.tools import mute_logger
 from ..lib.errors import (
     AuthError,
     ConflictError,
+    MappingError,
+    MissingValue,
     NotReadyError,
     RateLimitedError,
     RetryableError,
@@ -189,13 +191,17 @@ class TestEngine(IntegrationCase):
         self.drain()
         self.assertEqual((operation.state, operation.attempts), ("pending", 0))
         self.env.cr.execute(
-            "UPDATE integration_sync_log SET create_date = create_date - interval '4 days',"
+            "UPDATE integration_sync_log SET waiting_since = waiting_since - interval '4 days',"
             " next_attempt_at = create_date WHERE id = %s",
             [operation.id],
         )
         operation.invalidate_recordset()
+        self.assertEqual(operation.message, "Still being made", "people see what it waits for")
         self.drain()
         self.assertEqual(operation.state, "dead")
+        operation._requeue()
+        self.drain()
+        self.assertEqual(operation.state, "pending", "after a retry it may wait again")
 
     def test_refused_credentials_pause_the_backend_and_tell_the_owner_once(self):
         self.service.put("c1", "One")
@@ -338,6 +344,102 @@ class TestEngine(IntegrationCase):
             self.drain()
         self.assertFalse(self.env["res.partner"].search([("ref", "=", "c1")]))
 
+    def test_lost_lease_of_one_record_does_not_make_the_others_look_crashed(self):
+        for name in ("c1", "c2"):
+            self.service.put(name, name)
+        operations = self.append("c1", "c2")
+        stolen = []
+        claimed = type(self.engine)._claim
+
+        def claim(engine, ctl, *args):
+            token, found = claimed(engine, ctl, *args)
+            if found and not stolen:
+                stolen.append(1)
+                ctl.execute(
+                    "UPDATE integration_sync_log SET claim_token = 'other' WHERE id = %s",
+                    [operations[0].id],
+                )
+            return token, found
+
+        self.patch(type(self.engine), "_claim", claim)
+        with mute_logger(ENGINE):
+            self.drain()
+        self.assertEqual(self.states(operations), ["running", "pending"])
+        self.assertEqual(operations.mapped("crashes"), [0, 0])
+
+    def test_late_notification_of_an_old_version_does_not_hide_the_new_one(self):
+        old = datetime(2026, 11, 1, 10)
+        self.service.put("c1", "One", old)
+        self.append("c1")
+        self.drain()
+        self.env["integration.binding"].search([]).fetched_at = old + timedelta(minutes=1)
+        for version in (old + timedelta(hours=1), None):
+            name = f"as of {version}"
+            self.service.put("c1", name, old + timedelta(hours=1))
+            self.append("c1", updated_at=version)
+            self.append("c1", updated_at=old)
+            self.drain()
+            self.assertEqual(self.partners()["c1"].name, name)
+
+    def test_known_version_of_a_deleted_record_is_imported_anew(self):
+        seen = datetime(2026, 11, 1, 10)
+        self.service.put("c1", "One", seen)
+        self.append("c1")
+        self.drain()
+        self.env["integration.binding"].search([]).fetched_at = seen + timedelta(minutes=1)
+        self.partners()["c1"].unlink()
+        operation = self.append("c1", updated_at=seen)
+        self.drain()
+        self.assertEqual(operation.state, "done")
+        self.assertEqual(self.partners()["c1"].name, "One")
+
+    @mute_logger(ENGINE, "odoo.sql_db")
+    def test_errors_that_cannot_be_stored_end_in_a_state(self):
+        for name, error in (
+            ("c1", MappingError("Nothing said.", missing=[])),
+            ("c2", MappingError("No value.", missing=[MissingValue("country", None)])),
+            ("c3", ConflictError("a\0b\ud800c")),
+        ):
+            self.service.put(name, name)
+            self.service.apply_errors[name] = error
+        self.service.put("c4", "c4")
+        operations = self.append("c1", "c2", "c3", "c4")
+        self.drain()
+        self.assertEqual(self.states(operations), ["dead"] * 3 + ["done"])
+        self.assertIn("could not be stored", operations[1].message)
+        self.assertEqual(operations[2].message, "a\N{REPLACEMENT CHARACTER}b?c")
+
+    def test_telling_people_fails_without_harm(self):
+        self.service.put("c1", "One")
+        self.service.apply_errors["c1"] = ConflictError("No.")
+        operation = self.append("c1")
+        self.patch(
+            type(self.env["integration.alert"]),
+            "_refresh_failures",
+            lambda alert, flow_ids: 1 / 0,
+        )
+        with mute_logger(ENGINE):
+            self.drain()
+        self.assertEqual(operation.state, "dead")
+
+    def test_a_record_at_work_is_not_due(self):
+        self.append("c1")
+        with self.enter_registry_test_mode(), self.engine._control_cursor() as ctl:
+            self.assertTrue(self.engine._is_due(ctl, self.flow.id))
+            self.engine._claim(ctl, self.flow.id, 0)
+            self.append("c1")
+            self.assertFalse(self.engine._is_due(ctl, self.flow.id), "drains would spin")
+
+    def test_skipped_record_closes_its_older_failure(self):
+        self.service.put("c1", "One")
+        self.service.apply_errors["c1"] = ConflictError("No.")
+        dead = self.append("c1")
+        self.drain()
+        del self.service.records["c1"]
+        self.append("c1")
+        self.drain()
+        self.assertEqual(dead.state, "merged")
+
     def test_neutralized_copy_calls_nobody(self):
         self.env["ir.config_parameter"].set_param("database.is_neutralized", "1")
         self.service.put("c1", "One")
@@ -403,6 +505,51 @@ class TestListing(IntegrationCase):
         self.patch(resource, "_fetch_changes", original)
         self.list_changes()
         self.assertEqual(self.flow.cursor_at, datetime(2026, 11, 1, 10, 4))
+
+    def test_cursor_set_back_while_reading_is_kept(self):
+        self.list_changes()
+        back = datetime(2026, 10, 1)
+        resource = self.registry["integration.fake.contact"]
+        original = resource._fetch_changes
+        flow = self.flow
+        done = []
+
+        def meanwhile(resource, backend, since, page):
+            if not done:
+                done.append(1)
+                resource.env.cr.execute(
+                    "UPDATE integration_flow SET cursor_at = %s WHERE id = %s", [back, flow.id]
+                )
+            return original(resource, backend, since, page)
+
+        self.patch(resource, "_fetch_changes", meanwhile)
+        self.list_changes()
+        since = [since for since, _page in self.service.listings]
+        self.assertEqual(since[-1], back - timedelta(seconds=self.flow.overlap_seconds))
+
+    def test_cursor_set_back_forgets_an_interrupted_reading(self):
+        self.flow.cursor_page = {"page": 4, "since": None, "high": None}
+        self.flow.cursor_at = datetime(2026, 10, 1)
+        self.assertFalse(self.flow.cursor_page)
+
+    def test_refused_page_is_not_asked_for_again(self):
+        self.flow.cursor_page = {"page": 4, "since": None, "high": None}
+        resource = self.registry["integration.fake.contact"]
+        original = resource._fetch_changes
+
+        def refuse(resource, backend, since, page):
+            if page:
+                raise ConflictError("This page is no longer known.")
+            return original(resource, backend, since, page)
+
+        self.patch(resource, "_fetch_changes", refuse)
+        self.list_changes()
+        self.assertFalse(self.flow.cursor_page)
+        failed = self.env["integration.sync.log"].search([("state", "=", "dead")])
+        self.assertEqual(failed.kind, "listing")
+        self.list_changes()
+        self.assertEqual(len(self.partners()), 5)
+        self.assertEqual(failed.state, "merged", "a later reading makes up for it")
 
     def test_schedule_appends_one_listing(self):
         self.flow.next_run_at = fields.Datetime.now() - timedelta(minutes=1)
