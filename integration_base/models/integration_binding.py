@@ -1,4 +1,5 @@
 from odoo import api, fields, models
+from odoo.exceptions import ValidationError
 
 
 class IntegrationBinding(models.Model):
@@ -37,6 +38,43 @@ class IntegrationBinding(models.Model):
         for binding in self:
             binding.display_name = binding.external_label or binding.external_id
 
+    # === CRUD METHODS === #
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        bindings = super().create(vals_list)
+        bindings._check_record()
+        return bindings
+
+    def write(self, vals):
+        result = super().write(vals)
+        if {"res_model", "res_id"} & vals.keys():
+            self._check_record()
+        return result
+
+    def _check_record(self):
+        """Refuse a link to a record that whoever makes it could not change.
+
+        The next import writes it with all rights.
+
+        :raises AccessError: when the user may not write the record.
+        :raises ValidationError: when there is no such record.
+        """
+        if self.env.su:
+            return
+        for binding in self:
+            record = binding.res_model in self.env and self.env[binding.res_model].browse(
+                binding.res_id
+            )
+            if not record or not record.exists():
+                raise ValidationError(
+                    self.env._(
+                        "%s has to be linked to a record that exists. Choose another one.",
+                        binding.display_name,
+                    )
+                )
+            record.check_access("write")
+
     # === BUSINESS METHODS === #
 
     @api.model
@@ -48,7 +86,14 @@ class IntegrationBinding(models.Model):
                 ("resource", "=", resource),
                 ("external_id", "in", list(external_ids)),
             ],
-            ["external_id", "res_model", "res_id", "import_digest", "external_updated_at"],
+            [
+                "external_id",
+                "res_model",
+                "res_id",
+                "import_digest",
+                "external_updated_at",
+                "fetched_at",
+            ],
         )
 
     @api.model

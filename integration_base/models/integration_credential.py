@@ -98,7 +98,10 @@ class IntegrationCredential(models.Model):
         for credential in self.filtered("value"):
             credential._set(credential.value.strip())
             # a token was issued for the old secrets
-            credential.backend_id.credential_ids.filtered(lambda row: row.kind == "token").unlink()
+            # sudo: nobody may delete credentials, but these are worth nothing any more
+            credential.backend_id.sudo().credential_ids.filtered(
+                lambda row: row.kind == "token"
+            ).unlink()
         self.invalidate_recordset(["value"])
 
     def _set(self, value, expires_at=None):

@@ -1,4 +1,4 @@
-from odoo.exceptions import AccessError, UserError
+from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.tests import tagged, users
 from odoo.tests.common import new_test_user
 
@@ -46,15 +46,31 @@ class TestAccess(IntegrationCase):
                 self.assertFalse(env[f"integration.{model}"].has_access(operation), model)
 
     def test_other_companies_are_invisible(self):
-        operation = self.append("c1")
+        backend = self.backend.copy({"name": "Other", "company_id": self.other_company.id})
+        backend.state = "active"
+        self.flow = backend.flow_ids
         self.service.put("c1", "One")
+        self.append("c1")
         self.drain()
-        self.backend.company_id = self.other_company
-        operation.company_id = self.other_company
         manager = self.env["res.users"].search([("login", "=", "integration_manager")])
         env = self.env(user=manager)
         for model in ("backend", "flow", "credential", "binding", "sync.log"):
-            self.assertFalse(env[f"integration.{model}"].search([]), model)
+            of_backend = [("id" if model == "backend" else "backend_id", "=", backend.id)]
+            self.assertTrue(self.env[f"integration.{model}"].search(of_backend), model)
+            self.assertFalse(env[f"integration.{model}"].search(of_backend), model)
+
+    def test_operator_links_only_what_they_may_change(self):
+        operator = self.env["res.users"].search([("login", "=", "integration_operator")])
+        admin = self.env.ref("base.user_admin")
+        values = {"backend_id": self.backend.id, "resource": "contact", "external_id": "c1"}
+        Binding = self.env["integration.binding"].with_user(operator)
+        with self.assertRaises(AccessError):
+            Binding.create([{**values, "res_model": "res.users", "res_id": admin.id}])
+        with self.assertRaises(ValidationError):
+            Binding.create([{**values, "res_model": "no.model", "res_id": 1}])
+        with self.assertRaises(AccessError):
+            # a plain employee may read contacts, not write them
+            Binding.create([{**values, "res_model": "res.partner", "res_id": admin.partner_id.id}])
 
     @users("integration_user")
     def test_user_cannot_review(self):

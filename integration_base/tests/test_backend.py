@@ -2,6 +2,7 @@ from unittest.mock import patch
 
 from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.tests import tagged
+from odoo.tests.common import new_test_user
 
 from ..lib.errors import ConfigurationError
 from ..models import integration_credential
@@ -89,6 +90,34 @@ class TestBackend(IntegrationCase):
         self.backend.write({"connector": "fake"})
         with self.assertRaisesRegex(UserError, "connector of a backend cannot be changed"):
             self.backend.connector = "other"
+
+    def test_used_backend_keeps_its_company_and_stays(self):
+        other = self.env["res.company"].create({"name": "Other"})
+        unused = self.backend.copy({"name": "Unused"})
+        unused.company_id = other
+        unused.unlink()
+        self.append("c1")
+        with self.assertRaisesRegex(UserError, "company of a backend cannot be changed"):
+            self.backend.company_id = other
+        with self.assertRaisesRegex(UserError, "Archive it instead"):
+            self.backend.unlink()
+
+    def test_manager_replaces_a_secret_that_a_token_was_issued_for(self):
+        manager = new_test_user(
+            self.env,
+            "integration_manager",
+            groups="base.group_user,integration_base.group_integration_manager",
+        )
+        with self.enter_registry_test_mode():
+            self.backend._store_token("access", "tok", None)
+        self.env.invalidate_all()
+        credentials = self.backend.credential_ids
+        credentials.filtered(lambda row: row.kind == "typed").with_user(manager).value = "new"
+        self.assertEqual(self.backend.credential_ids.mapped("kind"), ["typed"])
+
+    def test_flows_are_found_by_what_they_read(self):
+        names = dict(self.env["integration.flow"].name_search("contact"))
+        self.assertIn(self.flow.id, names)
 
     def test_set_aside_needs_a_reason_and_the_role(self):
         self.service.records["c1"] = {"id": "c1"}

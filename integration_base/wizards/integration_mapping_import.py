@@ -93,7 +93,7 @@ class IntegrationMappingImport(models.TransientModel):
                 return record
         domain = []
         if "company_id" in self.env[model]._fields:
-            domain = [("company_id", "in", (False, self.backend_id.company_id.id))]
+            domain = [("company_id", "in", [False, *self.backend_id.company_id.parent_ids.ids])]
         found = self.env[model].browse(
             row[0] for row in self.env[model].name_search(text, domain, operator="=ilike")
         )
