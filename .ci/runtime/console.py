@@ -27,7 +27,7 @@ def step(title: str) -> Iterator[None]:
     started = time.monotonic()
     finished = threading.Event()
     terminal = sys.stdout.isatty()
-    start_of_line = "\r" if terminal else ""
+    start_of_line = "\r\033[K" if terminal else ""
 
     def tick() -> None:
         while not finished.wait(1 if terminal else 20):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 from . import browser, core_tests, database, paths, schema
@@ -13,6 +14,7 @@ PREFIX = "integration-test-"
 WORKERS = 2
 # The longest single test (a whole shop with kills and restarts) took 4 minutes on two slow cores.
 TIMEOUT = 900
+TESTS_FAILED = 1  # pytest's exit code
 
 
 def run_tests(project: Project, arguments: list[str]) -> int:
@@ -37,9 +39,21 @@ def run_core_tests(project: Project, arguments: list[str], *, baseline: bool) ->
     environment = _prepare(project)
     source = database.base_template if baseline else database.template
     environment["INTEGRATION_TEMPLATE"] = source(project)
-    environment[core_tests.VARIABLE] = project.odoo.version
+    results = paths.STATE / f"core-tests-{os.getpid()}.json"
+    environment[core_tests.VARIABLE] = str(results)
     targets = [str(folder) for folder in core_tests.folders(project)]
-    return _pytest(project, environment, [*arguments, *targets], parallel=True)
+    try:
+        code = _pytest(
+            project, environment, [*arguments, *targets], parallel=True, second_chance=True
+        )
+        if not any(item.startswith(("-k", "--co")) for item in arguments):
+            fewer = core_tests.missing(project.odoo.version, results)
+            for module, (count, expected) in fewer.items():
+                say(f"{module}: {count} tests passed, {expected} without our addons.")
+            code = code or int(bool(fewer))
+    finally:
+        results.unlink(missing_ok=True)
+    return code
 
 
 def _prepare(project: Project) -> dict[str, str]:
@@ -62,10 +76,20 @@ def _prepare(project: Project) -> dict[str, str]:
 
 
 def _pytest(
-    project: Project, environment: dict[str, str], arguments: list[str], *, parallel: bool
+    project: Project,
+    environment: dict[str, str],
+    arguments: list[str],
+    *,
+    parallel: bool,
+    second_chance: bool = False,
 ) -> int:
+    """Run pytest on a copy of the template database.
+
+    :param second_chance: run failed tests once more, alone, as Odoo's own runner does.
+    """
     _remove_leftovers(project)
     name = f"{PREFIX}{os.getpid()}"
+    cache = paths.STATE / f"{name}-cache"
     config = project.write_config(
         paths.STATE / f"{name}.conf",
         db_name=name,
@@ -81,12 +105,21 @@ def _pytest(
     # pytest-odoo's own default, critical, would hide from tests what the code logs
     command += ["--odoo-log-level=warn"]
     command += [f"--timeout={TIMEOUT}", f"--rootdir={paths.ROOT}", "-c", "pyproject.toml"]
+    if second_chance:  # another run at the same time has other failed tests
+        command += ["-o", f"cache_dir={cache}"]
+    distribution = []
     if parallel and not _is_interactive(arguments):
-        command += ["-n", str(WORKERS), "--dist=loadscope", "--no-loadscope-reorder"]
+        distribution = ["-n", str(WORKERS), "--dist=loadscope", "--no-loadscope-reorder"]
     try:
-        return call([*command, *arguments], environment, cwd=paths.ROOT)
+        code = call([*command, *distribution, *arguments], environment, cwd=paths.ROOT)
+        if code == TESTS_FAILED and second_chance:
+            say("The failed tests once more, alone:")
+            again = ["--last-failed", "--last-failed-no-failures=none"]
+            code = call([*command, *again, *arguments], environment, cwd=paths.ROOT)
+        return code
     finally:
         config.unlink()
+        shutil.rmtree(cache, ignore_errors=True)
         mine = (other for other in project.server.databases() if other.startswith(name))
         database.drop(project, *mine)
 

@@ -220,8 +220,13 @@ def test_fingerprint_follows_content(tmp_path):
     assert paths.fingerprint(addon) != before
 
 
-def test_core_baseline(monkeypatch):
+def test_core_baseline(tmp_path, monkeypatch):
+    results = tmp_path / "results.json"
+    monkeypatch.setenv(core_tests.VARIABLE, str(results))
     monkeypatch.setattr(core_tests, "BASELINES", {"19.0-x": {"sale": 3, "payment": 2}})
-    assert core_tests.missing("19.0-x", {"sale": 3, "payment": 2}) == {}
-    assert core_tests.missing("19.0-x", {"sale": 2, "payment": 2}) == {"sale": (2, 3)}
-    assert core_tests.missing("19.0-y", {}) == {}
+    assert core_tests.missing("19.0-x", results) == {"sale": (0, 3), "payment": (0, 2)}
+    core_tests.record({"sale": 2, "payment": 2})
+    assert core_tests.missing("19.0-x", results) == {"sale": (2, 3)}
+    core_tests.record({"sale": 1})
+    assert core_tests.missing("19.0-x", results) == {}
+    assert core_tests.missing("19.0-y", results) == {}
