@@ -52,6 +52,8 @@ MAX_CRASHES = 5
 #: Longest that an operation waits for something that is not ready.
 MAX_NOT_READY = timedelta(days=3)
 
+#: How long a service may tell of a record before it shows it.
+READ_LAG = timedelta(seconds=30)
 #: How long after its time stamp a version has to be read to be the last one of that second.
 READ_MARGIN = timedelta(seconds=3)
 #: What our clock and that of a service that does not tell its time may differ by.
@@ -317,10 +319,13 @@ class IntegrationEngine(models.AbstractModel):
             yield cr
 
     @contextlib.contextmanager
-    def _slot(self, ctl, flow_id, slots):
-        """Hold a free slot of the flow; yields its number, or None when all are taken."""
+    def _slot(self, ctl, flow_id, numbers):
+        """Hold a free slot of the flow; yields its number, or None when all are taken.
+
+        :param numbers: the slots to try, in this order.
+        """
         slot = None
-        for number in range(slots):
+        for number in numbers:
             ctl.execute(
                 "SELECT pg_try_advisory_lock(%s, %s)", [LOCK_SLOT, flow_id * MAX_SLOTS + number]
             )
@@ -387,7 +392,7 @@ class IntegrationEngine(models.AbstractModel):
             row = ctl.fetchone()
             if not row:
                 return "The flow is gone."
-            with self._slot(ctl, flow_id, row[0]) as slot:
+            with self._slot(ctl, flow_id, range(row[0])) as slot:
                 if slot is None:
                     return "Another drain is at work."
                 while time.monotonic() < end:
@@ -523,7 +528,7 @@ class IntegrationEngine(models.AbstractModel):
                                        AT TIME ZONE 'UTC'
                   FROM leader WHERE o.id = leader.id
              RETURNING o.id, o.kind, o.key, o.external_id, o.label, o.attempts, o.crashes, o.force,
-                       o.waiting_since, o.company_id, o.trigger,
+                       o.waiting_since, o.create_date, o.company_id, o.trigger,
                        CASE WHEN NOT leader.unknown THEN leader.updated_at END
                        AS external_updated_at
                 """,
@@ -603,7 +608,7 @@ class IntegrationEngine(models.AbstractModel):
             if not item.changed:
                 continue
             if op["external_id"] not in payloads:
-                item.fail(resource._missing_on_fetch(backend, item.external_id, item.label))
+                item.fail(self._missing(resource, backend, op, item))
                 continue
             item.payload = payloads[op["external_id"]]
             try:
@@ -616,6 +621,24 @@ class IntegrationEngine(models.AbstractModel):
             except Exception as error:
                 item.fail(error)
         return items
+
+    def _missing(self, resource, backend, operation, item):
+        """Return the error for a record that was not in the answer.
+
+        Services tell of a record before all of their servers know it: what was announced just now
+        is asked for once more.
+        """
+        age = fields.Datetime.now() - operation["create_date"]
+        if operation["trigger"] != "manual" and age < READ_LAG:
+            return NotReadyError(
+                self.env._(
+                    "%(record)s was announced, but %(backend)s does not show it yet.",
+                    record=item.label or item.external_id,
+                    backend=backend.display_name,
+                ),
+                retry_after=READ_LAG.total_seconds(),
+            )
+        return resource._missing_on_fetch(backend, item.external_id, item.label)
 
     def _with_renewed_auth(self, backend, read):
         """Return ``read()``; refused credentials are renewed once."""
@@ -1303,7 +1326,8 @@ class IntegrationEngine(models.AbstractModel):
             flow_id = fresh.flow_id.id or flow_id
             env.flush_all()
             ctl.commit()  # pylint: disable=invalid-commit
-            with self._slot(ctl, flow_id, MAX_SLOTS) as slot:
+            # from the top: the first ones are those of the drains
+            with self._slot(ctl, flow_id, reversed(range(MAX_SLOTS))) as slot:
                 if slot is not None:
                     token, claimed = self._claim(ctl, flow_id, slot, fresh.id)
                     if claimed:

@@ -1,9 +1,14 @@
 import base64
+import logging
+
+import psycopg2
 
 from odoo import api, fields, models
 from odoo.tools import SQL
 
-from ..lib.errors import IntegrationError
+from ..lib.errors import IntegrationError, InvalidPayloadError
+
+_logger = logging.getLogger(__name__)
 
 
 class IntegrationWebhookEvent(models.Model):
@@ -125,7 +130,7 @@ class IntegrationWebhookEvent(models.Model):
         connector = backend._connector()
         Operation = self.env["integration.sync.log"]
         try:
-            notification = connector._parse_webhook(backend, topic, body)
+            notification = self._parse(connector, backend, topic, body)
         except IntegrationError as error:
             self._set_state("unreadable", error.message)
             flow = backend.flow_ids.filtered(
@@ -145,6 +150,28 @@ class IntegrationWebhookEvent(models.Model):
         self._set_state("accepted", None)
         flow._wake_after_commit()
         return Operation._append(flow, [notification.change], "webhook", self.id)
+
+    def _parse(self, connector, backend, topic, body):
+        """Return what the connector reads; an error nobody expected is one of the notification.
+
+        It is stored and shown like an unreadable one: refused, it would be lost.
+
+        :raises IntegrationError: when it cannot be read.
+        """
+        try:
+            return connector._parse_webhook(backend, topic, body)
+        except (IntegrationError, psycopg2.Error):
+            raise
+        except Exception as error:
+            _logger.exception("Notification %s of %s", self.event_id, backend.display_name)
+            raise InvalidPayloadError(
+                self.env._(
+                    "A notification (%(topic)s) could not be read: %(error)s. It is kept. Press "
+                    "Retry once; if it fails again, show this page to your integrator.",
+                    topic=topic,
+                    error=f"{type(error).__name__}: {error}",
+                )
+            ) from error
 
     def _interpret_again(self, operation):
         """Read the notification once more; replaces the failed ``operation``.

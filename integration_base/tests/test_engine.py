@@ -146,11 +146,33 @@ class TestEngine(IntegrationCase):
         self.assertIn("updated_at:", dead.message)
         self.assertIn('"soon"', dead.payload)
 
+    def make_older(self, operation, age):
+        """Make an operation look as if it had been appended earlier; it is due now."""
+        self.env.flush_all()
+        self.env.cr.execute(
+            "UPDATE integration_sync_log SET create_date = create_date - %s::interval,"
+            " next_attempt_at = create_date WHERE id = %s",
+            [age, operation.id],
+        )
+        operation.invalidate_recordset()
+
     def test_vanished_record_is_skipped_with_the_reason(self):
         operation = self.append("gone")
         self.drain()
+        self.assertEqual((operation.state, operation.attempts), ("pending", 0))
+        self.assertIn("does not show it yet", operation.message)
+        self.make_older(operation, "1 minute")
+        self.drain()
         self.assertEqual(operation.state, "skipped")
         self.assertIn("gone no longer exists in Fake", operation.message)
+
+    def test_record_that_shows_up_late_is_not_lost(self):
+        operation = self.append("late")
+        self.drain()
+        self.service.put("late", "Late")
+        operation.next_attempt_at = fields.Datetime.now() - timedelta(seconds=1)
+        self.drain()
+        self.assertEqual(operation.state, "done")
 
     def test_technical_failure_is_retried_and_then_dead(self):
         self.service.put("c1", "One")
@@ -316,7 +338,7 @@ class TestEngine(IntegrationCase):
         with (
             self.enter_registry_test_mode(),
             self.engine._control_cursor() as ctl,
-            self.engine._slot(ctl, self.flow.id, 1) as first,
+            self.engine._slot(ctl, self.flow.id, range(1)) as first,
         ):
             self.assertEqual(first, 0)
             # the lock is re-entrant within one session, so look for it as others do
@@ -436,7 +458,7 @@ class TestEngine(IntegrationCase):
         dead = self.append("c1")
         self.drain()
         del self.service.records["c1"]
-        self.append("c1")
+        self.make_older(self.append("c1"), "1 minute")
         self.drain()
         self.assertEqual(dead.state, "merged")
 

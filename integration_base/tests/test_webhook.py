@@ -59,6 +59,18 @@ class TestWebhook(FakeConnectorMixin, HttpCase):
         self.assertEqual(event.operation_ids.state, "dead")
         self.assertEqual(event.operation_ids.message, "The notification is not readable.")
 
+    @mute_logger("odoo.addons.integration_base.models.integration_webhook_event")
+    def test_bug_in_the_connector_loses_nothing(self):
+        def broken(connector, backend, topic, body):
+            raise ZeroDivisionError("division by zero")
+
+        self.patch(self.registry["integration.connector.fake"], "_parse_webhook", broken)
+        self.assertEqual(self.post({"id": "c1"}).status_code, 200)
+        event = self.events()
+        self.assertEqual(event.state, "unreadable")
+        self.assertEqual(event.operation_ids.state, "dead")
+        self.assertIn("division by zero", event.operation_ids.message)
+
     def test_unknown_topic_is_stored(self):
         self.assertEqual(self.post({"id": "c1"}, topic="moon/full").status_code, 200)
         self.assertEqual(self.events().state, "unknown")
