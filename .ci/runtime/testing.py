@@ -95,6 +95,7 @@ def _pytest(
         db_name=name,
         max_cron_threads=0,
         workers=0,
+        channels="root:0",  # else the job runner works beside the tests, in their own process
     )
     with step("Copying the template database"):
         database.copy(project, environment["INTEGRATION_TEMPLATE"], name)
