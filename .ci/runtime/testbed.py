@@ -19,6 +19,11 @@ from .rpc import Session
 _numbers = itertools.count(1)
 
 
+def _name(suffix: str) -> str:
+    """A name that begins with the run's own, so that it is tidied up with the run."""
+    return f"{os.environ['INTEGRATION_TEST_DATABASE']}-{suffix}"
+
+
 class InsideProject(Project):
     """The project seen from a test: Odoo, Python and PostgreSQL are there already."""
 
@@ -39,8 +44,7 @@ class TestServer(server.OdooServer):
 
         :param options: `workers`, `channels` and further settings of the configuration file.
         """
-        # The name begins with the run's own database, so the run drops it whatever happens here.
-        name = f"{os.environ['INTEGRATION_TEST_DATABASE']}-e2e-{os.getpid()}-{next(_numbers)}"
+        name = _name(f"e2e-{os.getpid()}-{next(_numbers)}")
         database.copy(project, os.environ["INTEGRATION_TEMPLATE"], name)
         instance = cls(project, name, **options)
         try:
@@ -102,7 +106,7 @@ class TestServer(server.OdooServer):
 def start_simulator(project: Project) -> server.Service:
     """Start a shop simulator on a free port; its address is in `url`."""
     port = server.free_port()
-    shop = server.simulator(project, port, paths.LOGS / f"simulator-{port}.log")
+    shop = server.simulator(project, port, paths.LOGS / f"{_name('simulator')}-{port}.log")
     shop.url = f"http://{server.HOST}:{port}"
     shop.start()
     return shop

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -126,12 +127,17 @@ def _pytest(
 
 
 def _remove_leftovers(project: Project) -> None:
-    """Drop the databases of runs that were killed."""
-    for name in project.server.databases():
-        owner = name.removeprefix(PREFIX).split("-")[0]
-        if name.startswith(PREFIX) and not Path(f"/proc/{owner}").exists():
-            database.drop(project, name)
-            (paths.STATE / f"{PREFIX}{owner}.conf").unlink(missing_ok=True)
+    """Delete the databases of runs that were killed, and the logs of all that have ended."""
+
+    def ended(name: str) -> bool:
+        owner = re.match(rf"{PREFIX}(\d+)", name)
+        return bool(owner) and not Path(f"/proc/{owner[1]}").exists()
+
+    database.drop(project, *filter(ended, project.server.databases()))
+    for folder in (paths.STATE, paths.LOGS):
+        for file in folder.glob(f"{PREFIX}*"):
+            if file.is_file() and ended(file.name):
+                file.unlink()
 
 
 def _paths(arguments: list[str]) -> list[str]:
