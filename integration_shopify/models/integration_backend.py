@@ -29,6 +29,11 @@ class IntegrationBackend(models.Model):
         default="presentment",
         help="Only for shops that sell in several currencies. Set it before the first import.",
     )
+    shopify_orders_since = fields.Datetime(
+        string="Orders Placed Since",
+        help="Older orders are not imported, whether a reading or a notification tells of them. "
+        "Set it to the change-over before you connect; empty: every order Shopify shows.",
+    )
     shopify_import_test_orders = fields.Boolean(
         string="Import Test Orders",
         help="Test orders of a production backend are skipped unless this is on. A sandbox "

@@ -258,6 +258,18 @@ class IntegrationShopifyOrder(models.AbstractModel):
         if data.cancelledAt and not item.record:
             item.skip(self.env._("%s was cancelled in Shopify before it came to Odoo.", data.name))
         elif (
+            backend.shopify_orders_since
+            and data.processedAt < backend.shopify_orders_since
+            and not item.record
+        ):
+            item.skip(
+                self.env._(
+                    "%s was placed before the date from which orders are imported. To import it, "
+                    "set Orders Placed Since on the backend further back, then press Retry.",
+                    data.name,
+                )
+            )
+        elif (
             data.test
             and not item.record
             and backend.environment == "production"

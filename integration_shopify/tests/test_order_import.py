@@ -461,6 +461,15 @@ class TestOrderProblems(ShopifyCase):
         self.assertEqual(operations[1].error_class, "odoo")
         self.assertIn("Odoo does not accept it: The customer is blocked.", operations[1].message)
 
+    def test_orders_of_before_the_change_over(self):
+        payload = order(1, [line(1, "10.0")], "10.0")
+        self.backend.shopify_orders_since = "2026-11-20 10:00:00"
+        operation = self.drain(payload)
+        self.assertEqual(operation.state, "skipped")
+        self.assertIn("Orders Placed Since", operation.message)
+        self.backend.shopify_orders_since = "2026-11-20 09:59:59"
+        self.import_one(payload)
+
     def test_test_orders(self):
         payload = order(1, [line(1, "10.0")], "10.0", test=True)
         self.backend.environment = "production"
