@@ -312,6 +312,19 @@ class IntegrationBackend(models.Model):
             **options,
         )
 
+    def _with_renewed_auth(self, ask):
+        """Return ``ask()``, asked once more with renewed credentials when they are refused.
+
+        :raises AuthError: when they cannot be renewed, or are refused again.
+        """
+        self.ensure_one()
+        try:
+            return ask()
+        except AuthError:
+            if not self._connector()._renew_auth(self):
+                raise
+            return ask()
+
     def _ensure_callable(self):
         """Refuse to call the service from a neutralized copy of the database.
 
@@ -363,12 +376,7 @@ class IntegrationBackend(models.Model):
         connector = self._connector()
         try:
             self._ensure_callable()
-            try:
-                message = connector._test_connection(self)
-            except AuthError:
-                if not connector._renew_auth(self):
-                    raise
-                message = connector._test_connection(self)
+            message = self._with_renewed_auth(lambda: connector._test_connection(self))
             connector._connected(self)
         except IntegrationError as error:
             raise UserError(error.message) from error

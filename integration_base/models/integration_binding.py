@@ -151,13 +151,10 @@ class IntegrationBinding(models.Model):
     def action_open_operations(self):
         """Open what the sync log has on this external record."""
         self.ensure_one()
-        action = self.env["ir.actions.act_window"]._for_xml_id(
-            "integration_base.integration_sync_log_action"
+        return self.env["integration.sync.log"]._action_show(
+            [
+                ("backend_id", "=", self.backend_id.id),
+                ("resource", "=", self.resource),
+                ("external_id", "=", self.external_id),
+            ]
         )
-        action["domain"] = [
-            ("backend_id", "=", self.backend_id.id),
-            ("resource", "=", self.resource),
-            ("external_id", "=", self.external_id),
-        ]
-        action["context"] = {}
-        return action

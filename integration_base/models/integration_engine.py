@@ -601,7 +601,7 @@ class IntegrationEngine(models.AbstractModel):
         payloads, fetched_at = {}, None
         if wanted:
             calls = len(_exchanges.get())
-            payloads = self._with_renewed_auth(backend, lambda: resource._fetch(backend, wanted))
+            payloads = backend._with_renewed_auth(lambda: resource._fetch(backend, wanted))
             fetched_at = self._time_of_reading(_exchanges.get()[calls:])
         for op, item in zip(operations, items, strict=True):
             item.fetched_at = fetched_at
@@ -639,15 +639,6 @@ class IntegrationEngine(models.AbstractModel):
                 retry_after=READ_LAG.total_seconds(),
             )
         return resource._missing_on_fetch(backend, item.external_id, item.label)
-
-    def _with_renewed_auth(self, backend, read):
-        """Return ``read()``; refused credentials are renewed once."""
-        try:
-            return read()
-        except AuthError:
-            if not backend._connector()._renew_auth(backend):
-                raise
-            return read()
 
     def _versions_read(self, flow, operations):
         """Return the ids of operations about a version that was read after its time was over.
@@ -963,8 +954,8 @@ class IntegrationEngine(models.AbstractModel):
     def _fetch_page(self, flow, backend, state):
         since = fields.Datetime.to_datetime(state["since"])
         resource = flow._resource()
-        return self._with_renewed_auth(
-            backend, lambda: resource._fetch_changes(backend, since, state["page"])
+        return backend._with_renewed_auth(
+            lambda: resource._fetch_changes(backend, since, state["page"])
         )
 
     def _store_page(self, flow, state, page, trigger, moved=False):

@@ -33,9 +33,6 @@ class IntegrationExchange(models.Model):
 
     def action_open_operations(self):
         """Open the operations this exchange was made for."""
-        action = self.env["ir.actions.act_window"]._for_xml_id(
-            "integration_base.integration_sync_log_action"
+        return self.env["integration.sync.log"]._action_show(
+            [("batch_ref", "in", self.mapped("batch_ref"))]
         )
-        action["domain"] = [("batch_ref", "in", self.mapped("batch_ref"))]
-        action["context"] = {}
-        return action

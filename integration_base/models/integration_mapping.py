@@ -277,9 +277,6 @@ class IntegrationMapping(models.Model):
     def action_open_waiting(self):
         """Open the operations that wait for this value."""
         self.ensure_one()
-        action = self.env["ir.actions.act_window"]._for_xml_id(
-            "integration_base.integration_sync_log_action"
+        return self.env["integration.sync.log"]._action_show(
+            [("mapping_ids", "=", self.id), ("state", "=", "dead")]
         )
-        action["domain"] = [("mapping_ids", "=", self.id), ("state", "=", "dead")]
-        action["context"] = {}
-        return action

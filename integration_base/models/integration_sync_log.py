@@ -368,6 +368,16 @@ class IntegrationSyncLog(models.Model):
             },
         }
 
+    @api.model
+    def _action_show(self, domain):
+        """Return the action that lists the operations of ``domain``, all states of them."""
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "integration_base.integration_sync_log_action"
+        )
+        action["domain"] = domain
+        action["context"] = {}
+        return action
+
     def action_open_record(self):
         """Open the Odoo record this operation wrote."""
         self.ensure_one()

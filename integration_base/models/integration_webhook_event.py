@@ -222,9 +222,4 @@ class IntegrationWebhookEvent(models.Model):
 
     def action_open_operations(self):
         """Open the operations of this notification."""
-        action = self.env["ir.actions.act_window"]._for_xml_id(
-            "integration_base.integration_sync_log_action"
-        )
-        action["domain"] = [("webhook_event_id", "in", self.ids)]
-        action["context"] = {}
-        return action
+        return self.env["integration.sync.log"]._action_show([("webhook_event_id", "in", self.ids)])
