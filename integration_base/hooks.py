@@ -1,6 +1,6 @@
 def post_init_hook(env):
     """Start the engine's heartbeat right after the installation."""
-    env["integration.engine"]._keep_alive()
+    env["integration.watchdog"]._keep_alive()
 
 
 def uninstall_hook(env):

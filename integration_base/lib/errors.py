@@ -6,6 +6,7 @@ raise               meaning                              the engine does
 RetryableError      network, timeout, 5xx                retry later with backoff, then dead
 RateLimitedError    429 or cost throttle                 the flow waits, no attempt is used
 NotReadyError       what we depend on is not ready       the operation waits, none is used
+DependencyError     another record has to come first     as above; that record is imported
 AuthError           credentials refused or expired       the backend pauses, its owner is told
 ConfigurationError  a setting is missing or wrong        dead letter
 MappingError        values without a mapping             dead letter, released by the mapping
@@ -80,6 +81,24 @@ class NotReadyError(IntegrationError):
     def __init__(self, message, *, retry_after: float = 30.0, detail=None):
         super().__init__(message, detail=detail)
         self.retry_after = retry_after
+
+
+class DependencyError(NotReadyError):
+    """The operation needs another external record that is not in Odoo yet.
+
+    The engine imports that record where the backend has a flow for it, and goes on with the
+    operation as soon as it is there.
+
+    :param resource: code of the resource of the record needed, of the same connector.
+    :param external_id: its id there.
+    """
+
+    error_class = "dependency"
+
+    def __init__(self, message, *, resource, external_id, retry_after: float = 300.0, detail=None):
+        super().__init__(message, retry_after=retry_after, detail=detail)
+        self.resource = resource
+        self.external_id = external_id
 
 
 class AuthError(IntegrationError):

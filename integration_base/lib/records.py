@@ -14,11 +14,28 @@ class Change:
     :param external_id: the id the resource's ``_fetch`` understands.
     :param updated_at: when the external system changed it (naive UTC), if it says so.
     :param label: what people call the record, e.g. ``#1001``.
+    :param deleted: whether it was deleted there.
     """
 
     external_id: str
     updated_at: datetime | None = None
     label: str = ""
+    deleted: bool = False
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Stored Odoo fields whose changes have to be exported.
+
+    :param model: Odoo model, e.g. ``stock.quant``.
+    :param fields: names of its stored fields, computed ones included.
+    :param path: stored many2one fields that lead from the changed record to the exported one,
+        e.g. ``product_id``; empty when it is the exported record itself.
+    """
+
+    model: str
+    fields: tuple[str, ...]
+    path: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,9 +88,12 @@ class Item:
     """
 
     operation_id: int
+    #: empty when an outgoing record is not known outside yet
     external_id: str
     label: str = ""
-    #: what ``_fetch`` returned for the record
+    #: equal in every try to create the outgoing record; to be sent along with it
+    idempotency_key: str = ""
+    #: what ``_fetch`` returned for the record, or ``_push`` got as the answer
     payload: Any = None
     #: what ``_validate`` made of it
     data: Any = None
@@ -91,7 +111,7 @@ class Item:
     record: Any = None
     #: whether ``record`` comes from a binding (so this is an update)
     bound: bool = False
-    #: what ``_map`` prepared for ``_apply``
+    #: what ``_map`` prepared for ``_apply``, or ``_export`` for ``_push``
     values: dict = field(default_factory=dict)
     #: optional values seen for the mapping screen (unknown, but not needed to go on)
     seen: list[MissingValue] = field(default_factory=list)

@@ -13,5 +13,6 @@ from . import (
     integration_resource,
     integration_sync_attempt,
     integration_sync_log,
+    integration_watchdog,
     integration_webhook_event,
 )

@@ -190,16 +190,19 @@ class IntegrationBackend(models.Model):
         flows = []
         for code in connector._resource_codes():
             resource = self._resource(code)
-            if (code, resource._resource_direction) not in present:
-                flows.append(
-                    {
-                        "backend_id": self.id,
-                        "resource": code,
-                        "direction": resource._resource_direction,
-                        "batch_size": resource._resource_batch_size,
-                        "interval_minutes": resource._resource_interval_minutes,
-                    }
-                )
+            both = resource._resource_direction == "both"
+            for direction in ("in", "out") if both else (resource._resource_direction,):
+                if (code, direction) not in present:
+                    flows.append(
+                        {
+                            "backend_id": self.id,
+                            "resource": code,
+                            "direction": direction,
+                            "batch_size": resource._resource_batch_size,
+                            "interval_minutes": direction == "in"
+                            and resource._resource_interval_minutes,
+                        }
+                    )
         # sudo: flows follow from the connector, nobody adds others
         self.env["integration.flow"].sudo().create(flows)
         # sudo: whoever may create a backend gets the empty rows to type its secrets into

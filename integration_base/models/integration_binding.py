@@ -20,6 +20,12 @@ class IntegrationBinding(models.Model):
     import_digest = fields.Char(
         readonly=True, help="Of what was last read; equal means nothing has to be done."
     )
+    export_digest = fields.Char(
+        readonly=True, help="Of what was last written there; equal means nothing has to be sent."
+    )
+    deleted_at = fields.Datetime(
+        string="Gone since", readonly=True, help="The service no longer has the record."
+    )
     external_updated_at = fields.Datetime(readonly=True)
     fetched_at = fields.Datetime(readonly=True)
 
@@ -91,6 +97,8 @@ class IntegrationBinding(models.Model):
                 "res_model",
                 "res_id",
                 "import_digest",
+                "export_digest",
+                "deleted_at",
                 "external_updated_at",
                 "fetched_at",
             ],

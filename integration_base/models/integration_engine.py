@@ -14,8 +14,6 @@ from odoo.exceptions import RedirectWarning, UserError
 from odoo.sql_db import Cursor
 from odoo.tools import SQL
 
-from odoo.addons.queue_job.exception import RetryableJobError
-
 from ..lib.backoff import next_delay, parse_http_date
 from ..lib.digest import fingerprint
 from ..lib.errors import (
@@ -43,8 +41,8 @@ MAX_SLOTS = 8
 DRAIN_SECONDS = 30
 #: Seconds a claim is good for; longer than any batch.
 LEASE_SECONDS = 300
-#: Seconds between two heartbeats: the longest that lost work waits.
-HEARTBEAT_SECONDS = 5
+#: Longest break a service asks for that a job waits for; longer ones end with a heartbeat.
+SHORT_BREAK_SECONDS = 30
 #: Tries of one batch when PostgreSQL reports a conflict with another transaction.
 CONFLICT_TRIES = 6
 #: Process deaths after which an operation is left to a person.
@@ -172,140 +170,36 @@ class IntegrationEngine(models.AbstractModel):
         :param seconds: not before so many seconds have passed.
         """
         for flow in self.env["integration.flow"].browse(sorted(flow_ids)):
-            flow.with_delay(
-                identity_key=f"integration.drain.{flow.id}",
+            self._enqueue(
+                flow,
+                "_job_drain",
+                key=f"integration.drain.{flow.id}",
                 description=f"Drain flow {flow.id}",
-                max_retries=0,
-                eta=seconds or None,
-            )._job_drain()
-
-    # === HEARTBEAT === #
+                seconds=seconds,
+                priority=flow.priority,
+            )
 
     @api.model
-    def _heartbeat(self):
-        """Do the periodic work and ask to be called again in some seconds; never anything else.
+    def _enqueue(self, records, method, *, key, description, seconds=0, priority=None):
+        """Enqueue a job in the present transaction; the one place that knows the job queue.
 
-        One eternal job: its planned time also bounds the sleep of the job runner, so that the
-        jobs of killed workers are found within seconds instead of a minute.
+        Jobs are vehicles: they carry no data, may run twice or never, and must not fail. What has
+        to be done stands in rows.
 
-        :raises RetryableJobError: always.
+        :param records: what the method is called on.
+        :param str method: private method, registered as a job function.
+        :param str key: while a job with this key waits to be run, no second one is added.
+        :param seconds: not before so many seconds have passed.
+        :param int priority: lower runs first, 10 is usual.
         """
-        try:
-            with self.env.registry.cursor() as cr:
-                api.Environment(cr, SUPERUSER_ID, {})[self._name]._sweep()
-        except Exception:
-            # a failed heartbeat would stop the engine until the cron; the next one tries again
-            _logger.exception("Integration heartbeat")
-        raise RetryableJobError("next heartbeat", seconds=HEARTBEAT_SECONDS, ignore_retry=True)
-
-    @api.model
-    def _keep_alive(self):
-        """Recreate the heartbeat if it is missing or stuck, and sweep once."""
-        Job = self.env["queue.job"]
-        domain = [("identity_key", "=", "integration.heartbeat")]
-        alive = Job.search_count(
-            [*domain, ("state", "in", ("pending", "enqueued", "started"))], limit=1
+        job = records.with_delay(
+            identity_key=key,
+            description=description,
+            max_retries=0,
+            eta=seconds or None,
+            priority=priority,
         )
-        if not alive:
-            self.env["integration.flow"].with_delay(
-                identity_key="integration.heartbeat",
-                description="Integration heartbeat",
-                max_retries=0,
-                priority=1,
-            )._job_heartbeat()
-            Job.search([*domain, ("state", "in", ("failed", "cancelled", "done"))]).unlink()
-        self._sweep()
-        # the job runner sleeps up to a minute when nothing tells it to look
-        self.env.cr.execute("NOTIFY queue_job")
-
-    @api.model
-    def _sweep(self):
-        """Plan due listings, free the claims of dead drains and wake flows with due work."""
-        if self.env["ir.config_parameter"].sudo().get_param("database.is_neutralized"):
-            return
-        self._plan_listings()
-        self._free_orphans()
-        self._wake(self._flows_to_wake())
-
-    @api.model
-    def _plan_listings(self):
-        """Append a listing to every flow whose schedule says so."""
-        now = fields.Datetime.now()
-        flows = self.env["integration.flow"].search(
-            [
-                ("enabled", "=", True),
-                ("interval_minutes", ">", 0),
-                ("next_run_at", "<=", now),
-                ("backend_id.active", "=", True),
-                ("backend_id.state", "=", "active"),
-            ]
-        )
-        # a flow that somebody is editing is planned by the next heartbeat
-        for flow in flows.try_lock_for_update():
-            self.env["integration.sync.log"]._append_listing(flow, "schedule")
-            flow.next_run_at = now + timedelta(minutes=flow.interval_minutes)
-
-    @api.model
-    def _free_orphans(self):
-        """Make operations due again whose drain is dead or whose lease has run out."""
-        self.env.cr.execute(
-            SQL(
-                """
-                UPDATE integration_sync_log o
-                   SET state = CASE WHEN crashes + 1 >= %(max)s THEN 'dead' ELSE 'pending' END,
-                       crashes = crashes + 1, claim_token = NULL, claimed_until = NULL,
-                       next_attempt_at = clock_timestamp() AT TIME ZONE 'UTC',
-                       error_class = 'crash',
-                       message = CASE WHEN crashes + 1 >= %(max)s THEN %(text)s ELSE message END
-                 WHERE state = 'running'
-                   AND (claimed_until < clock_timestamp() AT TIME ZONE 'UTC'
-                        OR NOT EXISTS (
-                            SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.database
-                             WHERE d.datname = current_database() AND l.locktype = 'advisory'
-                               AND l.classid = %(lock)s AND l.objsubid = 2 AND l.granted
-                               AND l.objid::bigint = o.flow_id * %(slots)s + o.slot))
-             RETURNING flow_id, state
-                """,
-                max=MAX_CRASHES,
-                text=self.env._(
-                    "The process working on this record died %s times (memory, time limit or a "
-                    "crash), also when it worked on nothing else. Nothing was changed in Odoo. "
-                    "Show this to your administrator together with the server log.",
-                    MAX_CRASHES,
-                ),
-                lock=LOCK_SLOT,
-                slots=MAX_SLOTS,
-            )
-        )
-        dead = {flow_id for flow_id, state in self.env.cr.fetchall() if state == "dead"}
-        self.env["integration.alert"]._refresh_failures(sorted(dead))
-
-    @api.model
-    def _flows_to_wake(self):
-        """Return the ids of flows with due operations and a free slot."""
-        self.env.cr.execute(
-            SQL(
-                """
-                SELECT f.id
-                  FROM integration_flow f JOIN integration_backend b ON b.id = f.backend_id
-                 WHERE f.enabled AND b.active AND b.state = 'active'
-                   AND COALESCE(f.blocked_until, '-infinity')
-                       <= clock_timestamp() AT TIME ZONE 'UTC'
-                   AND EXISTS (SELECT 1 FROM integration_sync_log o
-                                WHERE o.flow_id = f.id AND o.state = 'pending'
-                                  AND o.next_attempt_at <= clock_timestamp() AT TIME ZONE 'UTC')
-                   AND f.slots > (SELECT count(*)
-                                    FROM pg_locks l JOIN pg_database d ON d.oid = l.database
-                                   WHERE d.datname = current_database()
-                                     AND l.locktype = 'advisory' AND l.classid = %(lock)s
-                                     AND l.objsubid = 2 AND l.granted
-                                     AND l.objid::bigint / %(slots)s = f.id)
-                """,
-                lock=LOCK_SLOT,
-                slots=MAX_SLOTS,
-            )
-        )
-        return [row[0] for row in self.env.cr.fetchall()]
+        getattr(job, method)()
 
     # === CURSORS === #
 
@@ -410,7 +304,7 @@ class IntegrationEngine(models.AbstractModel):
     def _blocked_for(self, ctl, flow_id):
         """Return the seconds (rounded up) the service asked this flow to wait, 0 for none.
 
-        Longer waits than a few heartbeats are left to them.
+        Longer breaks are left to the heartbeat.
         """
         ctl.execute(
             "SELECT ceil(extract(epoch FROM"
@@ -419,7 +313,25 @@ class IntegrationEngine(models.AbstractModel):
             [flow_id],
         )
         seconds = (ctl.fetchone() or [0])[0]
-        return seconds if 0 < seconds <= 6 * HEARTBEAT_SECONDS else 0
+        return seconds if 0 < seconds <= SHORT_BREAK_SECONDS else 0
+
+    def _open_flow(self):
+        """Return the condition (SQL over flow ``f`` and backend ``b``) for work to be allowed."""
+        return SQL("f.enabled AND b.active AND b.state = 'active'")
+
+    def _due(self):
+        """Return the condition (SQL over operation ``o`` and flow ``f``) for it to be time."""
+        return SQL(
+            "o.next_attempt_at <= clock_timestamp() AT TIME ZONE 'UTC'"
+            " AND COALESCE(f.blocked_until, '-infinity') <= clock_timestamp() AT TIME ZONE 'UTC'"
+        )
+
+    def _free_record(self):
+        """Return the condition (SQL over operation ``o``) for nobody to work on its record."""
+        return SQL(
+            "NOT EXISTS (SELECT 1 FROM integration_sync_log r WHERE r.flow_id = o.flow_id"
+            " AND r.key = o.key AND r.state = 'running')"
+        )
 
     def _is_due(self, ctl, flow_id):
         """Whether a drain would find work; a record that is being worked on has to wait."""
@@ -430,19 +342,41 @@ class IntegrationEngine(models.AbstractModel):
                     SELECT 1 FROM integration_sync_log o
                       JOIN integration_flow f ON f.id = o.flow_id
                       JOIN integration_backend b ON b.id = f.backend_id
-                     WHERE o.flow_id = %s AND o.state = 'pending' AND f.enabled
-                       AND b.active AND b.state = 'active'
-                       AND NOT EXISTS (SELECT 1 FROM integration_sync_log r
-                                        WHERE r.flow_id = o.flow_id AND r.key = o.key
-                                          AND r.state = 'running')
-                       AND o.next_attempt_at <= clock_timestamp() AT TIME ZONE 'UTC'
-                       AND COALESCE(f.blocked_until, '-infinity')
-                           <= clock_timestamp() AT TIME ZONE 'UTC')
+                     WHERE o.flow_id = %s AND o.state = 'pending' AND %s AND %s AND %s)
                 """,
                 flow_id,
+                self._open_flow(),
+                self._due(),
+                self._free_record(),
             )
         )
         return ctl.fetchone()[0]
+
+    @api.model
+    def _flows_to_wake(self):
+        """Return the ids of flows with due operations and a free slot."""
+        self.env.cr.execute(
+            SQL(
+                """
+                SELECT f.id
+                  FROM integration_flow f JOIN integration_backend b ON b.id = f.backend_id
+                 WHERE %(open)s
+                   AND EXISTS (SELECT 1 FROM integration_sync_log o
+                                WHERE o.flow_id = f.id AND o.state = 'pending' AND %(due)s)
+                   AND f.slots > (SELECT count(*)
+                                    FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+                                   WHERE d.datname = current_database()
+                                     AND l.locktype = 'advisory' AND l.classid = %(lock)s
+                                     AND l.objsubid = 2 AND l.granted
+                                     AND l.objid::bigint / %(slots)s = f.id)
+                """,
+                open=self._open_flow(),
+                due=self._due(),
+                lock=LOCK_SLOT,
+                slots=MAX_SLOTS,
+            )
+        )
+        return [row[0] for row in self.env.cr.fetchall()]
 
     def _claim(self, ctl, flow_id, slot, operation_id=None):
         """Take due operations: lease, count the attempt, merge, commit.
@@ -457,14 +391,7 @@ class IntegrationEngine(models.AbstractModel):
         """
         token = uuid.uuid4().hex
         ctl.execute("SELECT pg_advisory_xact_lock(%s, %s)", [LOCK_CLAIM, flow_id])
-        due = (
-            SQL("o.id = %s", operation_id)
-            if operation_id
-            else SQL(
-                "o.next_attempt_at <= clock_timestamp() AT TIME ZONE 'UTC' AND"
-                " COALESCE(f.blocked_until, '-infinity') <= clock_timestamp() AT TIME ZONE 'UTC'"
-            )
-        )
+        due = SQL("o.id = %s", operation_id) if operation_id else self._due()
         ctl.execute(
             SQL(
                 """
@@ -472,17 +399,15 @@ class IntegrationEngine(models.AbstractModel):
                   FROM integration_sync_log o
                   JOIN integration_flow f ON f.id = o.flow_id
                   JOIN integration_backend b ON b.id = f.backend_id
-                 WHERE o.flow_id = %s AND o.state = 'pending' AND %s
-                   AND f.enabled AND b.active AND b.state = 'active'
-                   AND NOT EXISTS (SELECT 1 FROM integration_sync_log r
-                                    WHERE r.flow_id = o.flow_id AND r.key = o.key
-                                      AND r.state = 'running')
+                 WHERE o.flow_id = %s AND o.state = 'pending' AND %s AND %s AND %s
                  ORDER BY o.crashes, o.priority, o.next_attempt_at, o.id
                  LIMIT (SELECT batch_size FROM integration_flow WHERE id = %s)
                    FOR NO KEY UPDATE OF o SKIP LOCKED
                 """,
                 flow_id,
                 due,
+                self._open_flow(),
+                self._free_record(),
                 flow_id,
             )
         )

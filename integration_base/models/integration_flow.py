@@ -48,6 +48,31 @@ class IntegrationFlow(models.Model):
     max_attempts = fields.Integer(
         default=8, aggregator=None, help="Technical failures in a row before a person is asked."
     )
+    retry_seconds = fields.Integer(
+        string="First Retry (seconds)",
+        default=10,
+        aggregator=None,
+        help="How long to wait after the first technical failure; each further wait is twice as "
+        "long, and drawn at random around that.",
+    )
+    retry_max_seconds = fields.Integer(
+        string="Longest Wait (seconds)", default=3600, aggregator=None
+    )
+    max_age_hours = fields.Integer(
+        string="Give up after (hours)",
+        default=72,
+        aggregator=None,
+        help="An operation that fails for technical reasons or waits for something for so long is "
+        "left to a person.",
+    )
+    debounce_seconds = fields.Integer(
+        string="Collect changes for (seconds)",
+        aggregator=None,
+        help="Changes of one record in Odoo within this time are exported together.",
+    )
+    priority = fields.Integer(
+        default=10, aggregator=None, help="Of two flows with work to do, the lower one goes first."
+    )
     overlap_seconds = fields.Integer(
         default=300,
         aggregator=None,
@@ -73,9 +98,11 @@ class IntegrationFlow(models.Model):
     )
     _limits = models.Constraint(
         f"CHECK(batch_size BETWEEN 1 AND 500 AND slots BETWEEN 1 AND {MAX_SLOTS} "
-        "AND max_attempts > 0 AND interval_minutes >= 0 AND overlap_seconds >= 0)",
-        "Batch size (1 to 500), parallel drains (1 to 8), attempts, interval or overlap is out of "
-        "its limits.",
+        "AND max_attempts > 0 AND interval_minutes >= 0 AND overlap_seconds >= 0 "
+        "AND retry_seconds > 0 AND retry_max_seconds >= retry_seconds AND max_age_hours > 0 "
+        "AND debounce_seconds BETWEEN 0 AND 3600)",
+        "Batch size (1 to 500), parallel drains (1 to 8), attempts, waits, interval or overlap is "
+        "out of its limits.",
     )
 
     # === COMPUTE METHODS === #
@@ -189,12 +216,12 @@ class IntegrationFlow(models.Model):
     @api.model
     def _job_heartbeat(self):
         """Keep the engine alive; this one job repeats for ever."""
-        self.env["integration.engine"]._heartbeat()
+        self.env["integration.watchdog"]._heartbeat()
 
     @api.model
     def _cron_keep_alive(self):
         """Safety net behind the heartbeat, which repairs everything within seconds."""
-        self.env["integration.engine"]._keep_alive()
+        self.env["integration.watchdog"]._keep_alive()
 
     # === ACTIONS === #
 

@@ -25,8 +25,14 @@ class IntegrationResource(models.AbstractModel):
     _resource_name = ""
     #: Odoo model the resource becomes.
     _resource_model = ""
-    #: ``in`` (external system -> Odoo) or ``out``.
+    #: ``in`` (external system -> Odoo), ``out``, or ``both`` (two flows).
     _resource_direction = "in"
+    #: :class:`~..lib.records.Watch`: changes in Odoo that have to be exported.
+    _resource_watches: tuple = ()
+    #: Which changed records are exported: ``bound`` (those the backend knows) or ``all``.
+    _resource_export_scope = "bound"
+    #: Whether deleting the Odoo record has to reach the service.
+    _resource_deletes = False
     #: pydantic model (``lib.contract.Payload``) of what :meth:`_fetch` returns per record.
     _resource_contract = None
     #: Top-level fields of the contract that change without meaning anything for us.
@@ -120,3 +126,50 @@ class IntegrationResource(models.AbstractModel):
         :param list[Item] items: mapped and alive; ``item.record`` is set for updates.
         """
         raise NotImplementedError(f"{self._name}._apply")
+
+    # === HOOKS - EXPORTING === #
+
+    def _export_domain(self, backend):
+        """Return the domain of the Odoo records this backend shall have; others are skipped."""
+        return []
+
+    def _export(self, backend, items):
+        """Fill ``item.values`` with what the service shall have, reading only.
+
+        :param list[Item] items: ``item.record`` is the Odoo record; ``item.external_id`` is empty
+            when the service does not know it yet. Values have to have a JSON form: equal values
+            end the operation without a call.
+        """
+        raise NotImplementedError(f"{self._name}._export")
+
+    def _push(self, backend, items):
+        """Send ``item.values`` of records that differ from what was last sent.
+
+        Called outside of any transaction. Setting a state again has to be harmless; a creation is
+        guarded by an intent: send ``item.idempotency_key`` or our own reference along with it, so
+        that :meth:`_recover` can find it.
+
+        Set ``item.external_id`` as soon as each record is created; ``item.fail(error)`` takes one
+        out. Where the service answers with the record, ``item.payload`` may be set to it (in the
+        form of :meth:`_fetch`), so that its echo is recognised.
+
+        :raises IntegrationError: for all items that have not been sent; see ``lib/errors.py``.
+        """
+        raise NotImplementedError(f"{self._name}._push")
+
+    def _recover(self, backend, items):
+        """Find out which creations happened whose answer was lost.
+
+        Set ``item.external_id`` where the service has the record, found by ``idempotency_key`` or
+        our own reference; leave it empty where it certainly has not.
+
+        :raises NotReadyError: when that cannot be told yet.
+        """
+        raise NotImplementedError(f"{self._name}._recover")
+
+    def _push_deletion(self, backend, items):
+        """Tell the service that Odoo records were deleted; only with ``_resource_deletes``.
+
+        :param list[Item] items: with ``external_id``; there is no record any more.
+        """
+        raise NotImplementedError(f"{self._name}._push_deletion")

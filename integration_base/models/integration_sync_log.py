@@ -11,6 +11,7 @@ ERROR_CLASSES = [
     ("retryable", "Technical"),
     ("rate_limited", "Slowed down"),
     ("not_ready", "Not ready"),
+    ("dependency", "Waits for another record"),
     ("auth", "Credentials"),
     ("configuration", "Configuration"),
     ("mapping", "Mapping"),
@@ -24,8 +25,11 @@ ERROR_CLASSES = [
     ("bug", "Unexpected error"),
     ("error", "Other"),
 ]
-#: Key of the operation that lists what changed; no external id can be equal to it.
-LISTING_KEY = "*listing*"
+#: Operations that read page by page instead of working on a record.
+PAGED_KINDS = ("listing", "backfill", "reconcile")
+#: The order of work in a flow: readings of changes, then what is live, then what has time.
+PRIORITIES = {"listing": 5, "backfill": 20, "reconcile": 30}
+LIVE_PRIORITY = 10
 
 
 class IntegrationSyncLog(models.Model):
@@ -49,7 +53,12 @@ class IntegrationSyncLog(models.Model):
     resource = fields.Char(required=True, readonly=True)
     direction = fields.Selection(related="flow_id.direction")
     kind = fields.Selection(
-        [("record", "Record"), ("listing", "Reading of changes")],
+        [
+            ("record", "Record"),
+            ("listing", "Reading of changes"),
+            ("backfill", "Initial load"),
+            ("reconcile", "Comparison"),
+        ],
         required=True,
         readonly=True,
         default="record",
@@ -62,7 +71,11 @@ class IntegrationSyncLog(models.Model):
         [
             ("webhook", "Notification"),
             ("schedule", "Schedule"),
+            ("change", "Change in Odoo"),
             ("manual", "Button"),
+            ("backfill", "Initial load"),
+            ("reconcile", "Comparison"),
+            ("dependency", "Needed by another record"),
         ],
         required=True,
         readonly=True,
@@ -97,6 +110,13 @@ class IntegrationSyncLog(models.Model):
     claimed_until = fields.Datetime(readonly=True)
     slot = fields.Integer(readonly=True)
     batch_ref = fields.Char(readonly=True, index="btree_not_null")
+    deleted = fields.Boolean(readonly=True, help="The record was deleted on the other side.")
+    depends_on = fields.Char(
+        readonly=True, help="Resource and external id of the record this one waits for."
+    )
+    first_failed_at = fields.Datetime(
+        readonly=True, help="Since when it fails for technical reasons; there is a limit to that."
+    )
     waiting_since = fields.Datetime(
         readonly=True, help="Since when what it needs is not ready; it does not wait for ever."
     )
@@ -126,17 +146,24 @@ class IntegrationSyncLog(models.Model):
     _due_index = models.Index("(flow_id, next_attempt_at) WHERE state = 'pending'")
     _key_index = models.Index("(flow_id, key, id)")
     _open_index = models.Index("(backend_id, state) WHERE state IN ('pending', 'running', 'dead')")
+    _depends_index = models.Index(
+        "(backend_id, depends_on) WHERE state = 'pending' AND depends_on IS NOT NULL"
+    )
+    _record_index = models.Index("(res_model, res_id) WHERE res_id IS NOT NULL")
     _running_unique = models.UniqueIndex("(flow_id, key) WHERE state = 'running'")
 
     # === COMPUTE METHODS === #
 
-    @api.depends("label", "external_id", "kind")
+    @api.depends("label", "external_id", "kind", "key")
     def _compute_display_name(self):
+        kinds = dict(self._fields["kind"]._description_selection(self.env))
         for operation in self:
-            if operation.kind == "listing":
-                operation.display_name = self.env._("Reading of changes")
+            if operation.kind in PAGED_KINDS:
+                operation.display_name = kinds[operation.kind]
             else:
-                operation.display_name = operation.label or operation.external_id
+                operation.display_name = (
+                    operation.label or operation.external_id or f"{operation.key}"
+                )
 
     @api.depends("mapping_ids.resource_ref")
     def _compute_missing_mapping_ids(self):
@@ -167,16 +194,33 @@ class IntegrationSyncLog(models.Model):
         """
         return self._insert(
             flow,
-            [("record", change.external_id, change) for change in changes],
+            [("record", change.external_id, change, None) for change in changes],
             trigger,
             event_id,
             force,
         )
 
     @api.model
-    def _append_listing(self, flow, trigger):
-        """Add the operation that asks the service what changed; see :meth:`_append`."""
-        return self._insert(flow, [("listing", LISTING_KEY, Change(""))], trigger)
+    def _append_records(self, flow, records, trigger, force=False):
+        """Add one outgoing operation per Odoo record; see :meth:`_append`.
+
+        :param records: records of the resource's model.
+        """
+        return self._insert(
+            flow,
+            [("record", str(record.id), Change(""), record) for record in records],
+            trigger,
+            force=force,
+        )
+
+    @api.model
+    def _append_paged(self, flow, kind, trigger):
+        """Add an operation that reads page by page, e.g. asks what changed; see :meth:`_append`.
+
+        :param str kind: one of ``PAGED_KINDS``.
+        """
+        # no external id can be equal to the key
+        return self._insert(flow, [(kind, f"*{kind}*", Change(""), None)], trigger)
 
     @api.model
     def _insert(self, flow, rows, trigger, event_id=None, force=False):
@@ -184,8 +228,8 @@ class IntegrationSyncLog(models.Model):
             return self
         values = SQL(", ").join(
             SQL(
-                "(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'pending', %s, 0, 0, "
-                "clock_timestamp() AT TIME ZONE 'UTC', clock_timestamp() AT TIME ZONE 'UTC', %s)",
+                "(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'pending', %s, 0, 0,"
+                " clock_timestamp() AT TIME ZONE 'UTC', clock_timestamp() AT TIME ZONE 'UTC', %s)",
                 flow.id,
                 flow.backend_id.id,
                 flow.company_id.id,
@@ -195,20 +239,23 @@ class IntegrationSyncLog(models.Model):
                 change.external_id or None,
                 change.label or None,
                 change.updated_at,
+                change.deleted,
+                record and record._name,
+                record and record.id,
                 trigger,
                 event_id,
-                5 if kind == "listing" else 10,
+                PRIORITIES.get(trigger if kind == "record" else kind, LIVE_PRIORITY),
                 force,
                 self.env.uid,
             )
-            for kind, key, change in rows
+            for kind, key, change, record in rows
         )
         self.env.cr.execute(
             SQL(
                 "INSERT INTO integration_sync_log (flow_id, backend_id, company_id, resource, kind,"
-                ' key, external_id, label, external_updated_at, "trigger", webhook_event_id,'
-                " priority, state, force, attempts, crashes, next_attempt_at, create_date,"
-                " create_uid) VALUES %s RETURNING id",
+                " key, external_id, label, external_updated_at, deleted, res_model, res_id,"
+                ' "trigger", webhook_event_id, priority, state, force, attempts, crashes,'
+                " next_attempt_at, create_date, create_uid) VALUES %s RETURNING id",
                 values,
             )
         )
@@ -218,7 +265,7 @@ class IntegrationSyncLog(models.Model):
     def _append_rejected(self, flow, event_id, error):
         """Add an operation for a notification that cannot be read; a person has to look at it."""
         operation = self._insert(
-            flow, [("record", f"event-{event_id}", Change(""))], "webhook", event_id
+            flow, [("record", f"event-{event_id}", Change(""), None)], "webhook", event_id
         )
         self.env.cr.execute(
             SQL(
@@ -249,7 +296,7 @@ class IntegrationSyncLog(models.Model):
         :returns: the operations that are due now.
         """
         again = self.filtered(lambda op: op.state in ("pending", "dead", "ignored", "skipped"))
-        unread = again.filtered(lambda op: op.kind == "record" and not op.external_id)
+        unread = again.filtered(lambda op: op.key == f"event-{op.webhook_event_id.id}")
         due = again - unread
         for operation in unread:
             due |= operation.webhook_event_id._interpret_again(operation)
@@ -259,6 +306,7 @@ class IntegrationSyncLog(models.Model):
                 "attempts": 0,
                 "crashes": 0,
                 "waiting_since": False,
+                "first_failed_at": False,
                 "next_attempt_at": fields.Datetime.now(),
                 "force": True,
                 "reviewed_by_id": self.env.uid,
@@ -339,7 +387,7 @@ class IntegrationSyncLog(models.Model):
             if change:
                 operation = log._append(own_flow, [change], "manual", force=True)
             else:
-                operation = log._append_listing(own_flow, "manual")
+                operation = log._append_paged(own_flow, "listing", "manual")
             operation_id = operation.id
         return self._run_now(flow.id, operation_id)
 

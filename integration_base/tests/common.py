@@ -214,6 +214,7 @@ class IntegrationCase(FakeConnectorMixin, TransactionCase):
     def setUp(self):
         super().setUp()
         self.engine = self.env["integration.engine"]
+        self.watchdog = self.env["integration.watchdog"]
 
     def append(self, *external_ids, updated_at=None, **options):
         """Append one operation per id, as a notification would."""

@@ -306,7 +306,7 @@ class TestEngine(IntegrationCase):
             self.engine._claim(ctl, self.flow.id, 0)
         self.env.invalidate_all()
         self.assertEqual(operation.state, "running")
-        self.engine._free_orphans()
+        self.watchdog._free_orphans()
         self.env.invalidate_all()
         self.assertEqual((operation.state, operation.crashes), ("pending", 1))
         self.drain()
@@ -319,7 +319,7 @@ class TestEngine(IntegrationCase):
             self.env.flush_all()
             with self.enter_registry_test_mode(), self.engine._control_cursor() as ctl:
                 self.engine._claim(ctl, self.flow.id, 0)
-            self.engine._free_orphans()
+            self.watchdog._free_orphans()
             self.env.invalidate_all()
         self.assertEqual(operation.state, "dead")
         self.assertIn("died 5 times", operation.message)
@@ -479,7 +479,7 @@ class TestListing(IntegrationCase):
             self.service.put(f"c{number}", f"C{number}", datetime(2026, 11, 1, 10, number))
 
     def list_changes(self):
-        self.env["integration.sync.log"]._append_listing(self.flow, "schedule")
+        self.env["integration.sync.log"]._append_paged(self.flow, "listing", "schedule")
         self.drain()
 
     def test_pages_are_stored_before_the_cursor_moves(self):
@@ -575,8 +575,8 @@ class TestListing(IntegrationCase):
 
     def test_schedule_appends_one_listing(self):
         self.flow.next_run_at = fields.Datetime.now() - timedelta(minutes=1)
-        self.engine._plan_listings()
-        self.engine._plan_listings()
+        self.watchdog._plan_listings()
+        self.watchdog._plan_listings()
         domain = [("flow_id", "=", self.flow.id), ("kind", "=", "listing")]
         self.assertEqual(self.env["integration.sync.log"].search_count(domain), 1)
         self.assertGreater(self.flow.next_run_at, fields.Datetime.now())

@@ -1,0 +1,153 @@
+import logging
+from datetime import timedelta
+
+from odoo import SUPERUSER_ID, api, fields, models
+from odoo.tools import SQL
+
+from odoo.addons.queue_job.exception import RetryableJobError
+
+from .integration_engine import LOCK_SLOT, MAX_CRASHES, MAX_SLOTS
+
+_logger = logging.getLogger(__name__)
+
+#: Seconds between two heartbeats: the longest that lost work waits.
+HEARTBEAT_SECONDS = 5
+#: Jobs of the engine; the rest of the queue is none of our business.
+JOB_KEYS = "integration.%"
+
+#: What each heartbeat does, as (model, method): cheap, repeatable, independent of each other.
+STEPS = (
+    ("integration.watchdog", "_free_orphans"),
+    ("integration.watchdog", "_clear_failed_jobs"),
+    ("integration.watchdog", "_plan_listings"),
+    ("integration.watchdog", "_wake_due"),
+)
+
+
+class IntegrationWatchdog(models.AbstractModel):
+    """Repairs what a lost wake-up, a killed process or a restarted database left behind.
+
+    A heartbeat job runs every few seconds; a cron stands behind it.
+    """
+
+    _name = "integration.watchdog"
+    _description = "Integration Watchdog"
+
+    # === HEARTBEAT === #
+
+    @api.model
+    def _heartbeat(self):
+        """Do the periodic work and ask to be called again in some seconds; never anything else.
+
+        One eternal job: its planned time also bounds the sleep of the job runner, so that the
+        jobs of killed workers are found within seconds instead of a minute.
+
+        :raises RetryableJobError: always.
+        """
+        self._sweep()
+        raise RetryableJobError("next heartbeat", seconds=HEARTBEAT_SECONDS, ignore_retry=True)
+
+    @api.model
+    def _keep_alive(self):
+        """Recreate the heartbeat if it is missing or stuck, and sweep once."""
+        Job = self.env["queue.job"]
+        domain = [("identity_key", "=", "integration.heartbeat")]
+        beat = Job.search([*domain, ("state", "in", ("pending", "enqueued", "started"))], limit=1)
+        if not beat:
+            self.env["integration.engine"]._enqueue(
+                self.env["integration.flow"],
+                "_job_heartbeat",
+                key="integration.heartbeat",
+                description="Integration heartbeat",
+                priority=1,
+            )
+            Job.search([*domain, ("state", "in", ("failed", "cancelled", "done"))]).unlink()
+        self._sweep()
+        # the job runner sleeps up to a minute when nothing tells it to look
+        self.env.cr.execute("NOTIFY queue_job")
+
+    @api.model
+    def _sweep(self):
+        """Run every step in a transaction of its own; one that fails does not hold up the rest."""
+        if self.env["ir.config_parameter"].sudo().get_param("database.is_neutralized"):
+            return
+        for model, method in STEPS:
+            try:
+                with self.env["integration.engine"]._control_cursor() as cr:
+                    getattr(api.Environment(cr, SUPERUSER_ID, {})[model], method)()
+            except Exception:
+                # a failed heartbeat would stop the engine until the cron; the next one tries again
+                _logger.exception("Integration watchdog: %s.%s", model, method)
+
+    # === STEPS === #
+
+    @api.model
+    def _free_orphans(self):
+        """Make operations due again whose drain is dead or whose lease has run out."""
+        self.env.cr.execute(
+            SQL(
+                """
+                UPDATE integration_sync_log o
+                   SET state = CASE WHEN crashes + 1 >= %(max)s THEN 'dead' ELSE 'pending' END,
+                       crashes = crashes + 1, claim_token = NULL, claimed_until = NULL,
+                       next_attempt_at = clock_timestamp() AT TIME ZONE 'UTC',
+                       finished_at = CASE WHEN crashes + 1 >= %(max)s
+                                          THEN clock_timestamp() AT TIME ZONE 'UTC' END,
+                       error_class = 'crash',
+                       message = CASE WHEN crashes + 1 >= %(max)s THEN %(text)s ELSE message END
+                 WHERE state = 'running'
+                   AND (claimed_until < clock_timestamp() AT TIME ZONE 'UTC'
+                        OR NOT EXISTS (
+                            SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+                             WHERE d.datname = current_database() AND l.locktype = 'advisory'
+                               AND l.classid = %(lock)s AND l.objsubid = 2 AND l.granted
+                               AND l.objid::bigint = o.flow_id * %(slots)s + o.slot))
+             RETURNING flow_id, state
+                """,
+                max=MAX_CRASHES,
+                text=self.env._(
+                    "The process working on this record died %s times (memory, time limit or a "
+                    "crash), also when it worked on nothing else. Nothing was changed in Odoo. "
+                    "Show this to your administrator together with the server log.",
+                    MAX_CRASHES,
+                ),
+                lock=LOCK_SLOT,
+                slots=MAX_SLOTS,
+            )
+        )
+        dead = {flow_id for flow_id, state in self.env.cr.fetchall() if state == "dead"}
+        self.env["integration.alert"]._refresh_failures(sorted(dead))
+
+    @api.model
+    def _clear_failed_jobs(self):
+        """Delete our failed jobs: what they should have done stands in the operations.
+
+        The job queue fails a job for good when its database connection is lost.
+        """
+        self.env.cr.execute(
+            "DELETE FROM queue_job WHERE state = 'failed' AND identity_key LIKE %s", [JOB_KEYS]
+        )
+
+    @api.model
+    def _plan_listings(self):
+        """Append a listing to every flow whose schedule says so."""
+        now = fields.Datetime.now()
+        flows = self.env["integration.flow"].search(
+            [
+                ("enabled", "=", True),
+                ("interval_minutes", ">", 0),
+                ("next_run_at", "<=", now),
+                ("backend_id.active", "=", True),
+                ("backend_id.state", "=", "active"),
+            ]
+        )
+        # a flow that somebody is editing is planned by the next heartbeat
+        for flow in flows.try_lock_for_update():
+            self.env["integration.sync.log"]._append_paged(flow, "listing", "schedule")
+            flow.next_run_at = now + timedelta(minutes=flow.interval_minutes)
+
+    @api.model
+    def _wake_due(self):
+        """Wake the flows that have due operations and a free slot."""
+        engine = self.env["integration.engine"]
+        engine._wake(engine._flows_to_wake())
