@@ -54,6 +54,47 @@ class ChangePage:
 
 
 @dataclass(frozen=True)
+class Snapshot:
+    """One record as a listing of everything shows it: enough to tell whether it changed.
+
+    :param updated_at: when the external system last changed it (naive UTC), if the list says so.
+    :param digest: what the resource's ``_digest`` gives for the record (or any other text that is
+        equal for equal records), where the list holds the whole record.
+    :param label: what people call the record.
+    """
+
+    external_id: str
+    updated_at: datetime | None = None
+    digest: str | None = None
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class ListPage:
+    """One page of a listing of all records.
+
+    :param next_page: opaque JSON value to ask for the next page with, None on the last one.
+    """
+
+    snapshots: list[Snapshot]
+    next_page: Any = None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A field that is not the same on both sides.
+
+    :param field: its name for people.
+    :param odoo: what Odoo has, as text.
+    :param external: what the external system has, as text.
+    """
+
+    field: str
+    odoo: str
+    external: str
+
+
+@dataclass(frozen=True)
 class Notification:
     """What a webhook says, as far as we believe it: a pointer, not data.
 
@@ -113,6 +154,10 @@ class Item:
     bound: bool = False
     #: what ``_map`` prepared for ``_apply``, or ``_export`` for ``_push``
     values: dict = field(default_factory=dict)
+    #: whether Odoo is the side that decides (the flow goes out of Odoo)
+    outgoing: bool = False
+    #: what ``_compare`` found; empty when both sides agree, None when it cannot tell
+    differences: list[Difference] | None = None
     #: optional values seen for the mapping screen (unknown, but not needed to go on)
     seen: list[MissingValue] = field(default_factory=list)
     #: notes for the person, shown on the operation when it is done

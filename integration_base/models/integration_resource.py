@@ -1,10 +1,15 @@
 from datetime import datetime
 
-from odoo import models
+from odoo import api, models
+from odoo.tools import float_compare
 
 from ..lib import contract
-from ..lib.digest import digest
+from ..lib.digest import canonical_json, digest
 from ..lib.errors import SkipRecord
+from ..lib.records import Difference, ListPage, Snapshot
+
+#: Types of fields whose values cannot be told apart by what is written into them.
+UNCOMPARED = ("one2many", "many2many", "binary", "properties", "properties_definition")
 
 
 class IntegrationResource(models.AbstractModel):
@@ -173,3 +178,140 @@ class IntegrationResource(models.AbstractModel):
         :param list[Item] items: with ``external_id``; there is no record any more.
         """
         raise NotImplementedError(f"{self._name}._push_deletion")
+
+    # === HOOKS - COMPARING === #
+
+    def _count(self, backend):
+        """Return how many records the service has for this backend, None when it does not tell."""
+        return None
+
+    def _list(self, backend, page):
+        """List all records the service has for this backend, changed or not.
+
+        Records are told apart by version or digest, so nothing more than that has to be read.
+        A record that moves to another page meanwhile does no harm: what was not listed is fetched
+        before it is called missing. Default: :meth:`_fetch_changes` since ever.
+
+        :param page: what the previous page gave as ``next_page``; None for the first one.
+        :returns: :class:`~..lib.records.ListPage`.
+        :raises IntegrationError: see ``lib/errors.py``.
+        """
+        changes = self._fetch_changes(backend, None, page)
+        return ListPage(
+            [
+                Snapshot(change.external_id, change.updated_at, label=change.label)
+                for change in changes.changes
+                if not change.deleted
+            ],
+            changes.next_page,
+        )
+
+    def _compare(self, backend, items):
+        """Set ``item.differences``, reading only; without one both sides agree.
+
+        Compare only what matters to the side that decides. An item whose ``differences`` stay None
+        cannot be compared field by field: equal digests then mean that it is the same.
+
+        Default: what the prepared values and the other side have in common, for values that are
+        fields of the Odoo record (into Odoo) or keys of what :meth:`_fetch` gives (out of Odoo).
+
+        :param list[Item] items: with ``record``, ``data``, ``payload`` and, in ``values``, what
+            :meth:`_map` (into Odoo) or :meth:`_export` (out of Odoo, ``item.outgoing``) prepared.
+        """
+        for item in items:
+            if item.outgoing:
+                item.differences = self._differing_keys(item.values, item.payload)
+            else:
+                item.differences = self._differing_fields(item.record, item.values)
+
+    @api.model
+    def _differing_fields(self, record, values):
+        """Return the :class:`~..lib.records.Difference` of each field that is not as in ``values``.
+
+        :returns: None when ``values`` are not plain fields of ``record``.
+        """
+        if not values or not all(
+            name in record._fields and record._fields[name].type not in UNCOMPARED
+            for name in values
+        ):
+            return None
+        found = []
+        for name, value in values.items():
+            field = record._fields[name]
+            wanted = field.convert_to_record(field.convert_to_cache(value, record), record)
+            if not self._same_value(record, field, record[name], wanted):
+                found.append(
+                    Difference(
+                        field._description_string(self.env),
+                        self._shown_value(record, field, record[name]),
+                        self._shown_value(record, field, wanted),
+                    )
+                )
+        return found
+
+    @api.model
+    def _same_value(self, record, field, value, wanted):
+        if field.type == "monetary" and (currency := record[field.get_currency_field(record)]):
+            return not currency.compare_amounts(value, wanted)
+        if field.type == "float" and (digits := field.get_digits(self.env)):
+            return not float_compare(value, wanted, precision_digits=digits[1])
+        return (value or False) == (wanted or False)
+
+    @api.model
+    def _shown_value(self, record, field, value):
+        if field.type in ("integer", "float", "monetary", "boolean"):
+            return str(value)
+        return str(field.convert_to_display_name(value, record) or "")
+
+    @api.model
+    def _differing_keys(self, values, payload):
+        """Return the :class:`~..lib.records.Difference` of each key that is not as in ``values``.
+
+        :returns: None when ``payload`` is not a dict that has all the keys.
+        """
+        if not isinstance(payload, dict) or not values or not values.keys() <= payload.keys():
+            return None
+        return [
+            Difference(key, str(value), str(payload[key]))
+            for key, value in values.items()
+            if canonical_json(value) != canonical_json(payload[key])
+        ]
+
+    def _apply_deletion(self, backend, items):
+        """Follow the deletion of records that the service no longer has.
+
+        Default: archives the Odoo records whose model knows that, and leaves others alone with a
+        note. Nothing is ever deleted: documents hang on these records.
+
+        :param list[Item] items: with ``record``; say in ``item.notes`` what was done.
+        """
+        for item in items:
+            if "active" not in item.record._fields:
+                item.notes.append(
+                    self.env._(
+                        "%(record)s no longer exists in %(backend)s. It was left as it is in "
+                        "Odoo: decide what becomes of it.",
+                        record=item.label or item.record.display_name,
+                        backend=backend.display_name,
+                    )
+                )
+            elif item.record.active:
+                item.record.active = False
+                item.notes.append(
+                    self.env._(
+                        "%(record)s no longer exists in %(backend)s and was archived in Odoo.",
+                        record=item.label or item.record.display_name,
+                        backend=backend.display_name,
+                    )
+                )
+
+    def _undo_deletion(self, backend, items):
+        """Bring back the Odoo records of external records that exist again; they are written next.
+
+        Default: the opposite of what :meth:`_apply_deletion` does.
+
+        :param list[Item] items: with ``record``.
+        """
+        for item in items:
+            if "active" in item.record._fields and not item.record.active:
+                item.record.active = True
