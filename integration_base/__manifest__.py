@@ -23,7 +23,7 @@
         "views/integration_binding_views.xml",
         "views/integration_mapping_views.xml",
         "views/integration_field_mapping_views.xml",
-        "views/integration_alert_views.xml",
+        "views/integration_incident_views.xml",
         "views/integration_flow_views.xml",
         "views/integration_backend_views.xml",
         "views/integration_menus.xml",

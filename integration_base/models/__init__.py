@@ -1,5 +1,4 @@
 from . import (
-    integration_alert,
     integration_backend,
     integration_binding,
     integration_bound_mixin,
@@ -9,6 +8,7 @@ from . import (
     integration_exchange,
     integration_field_mapping,
     integration_flow,
+    integration_incident,
     integration_mapping,
     integration_resource,
     integration_sync_attempt,

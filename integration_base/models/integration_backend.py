@@ -1,8 +1,6 @@
 import logging
 import secrets
 
-from markupsafe import Markup
-
 from odoo import api, fields, models
 from odoo.exceptions import UserError, ValidationError
 from odoo.tools.urls import urljoin
@@ -350,22 +348,12 @@ class IntegrationBackend(models.Model):
     def _tell_paused(self, reason):
         """Tell the owner, once, that the connection was paused and why."""
         self.ensure_one()
-        if self._remind_owner(self.env._("Connection paused"), reason):
-            self.message_post(body=Markup("<b>%s</b><br/>%s") % (self.env._("Paused"), reason))
+        self.env["integration.incident"]._raise("paused", self, "", reason)
 
-    def _remind_owner(self, summary, note, owner=None):
-        """Give the owner one open to-do; a second one with the same summary is not added.
-
-        :returns: whether it was added.
-        """
+    def _owner(self):
+        """Return the user who is told when the connection needs a person."""
         self.ensure_one()
-        owner = owner or self.user_id or self.env.ref("base.user_admin")
-        if self.activity_ids.filtered(lambda a: a.summary == summary):
-            return False
-        self.activity_schedule(
-            "mail.mail_activity_data_todo", summary=summary, note=note, user_id=owner.id
-        )
-        return True
+        return self.user_id or self.env.ref("base.user_admin")
 
     # === ACTIONS === #
 
@@ -384,9 +372,7 @@ class IntegrationBackend(models.Model):
         except IntegrationError as error:
             raise UserError(error.message) from error
         self.write({"state": "active", "pause_reason": False})
-        self.activity_ids.filtered(
-            lambda activity: activity.summary == self.env._("Connection paused")
-        ).action_feedback(feedback=message)
+        self.env["integration.incident"]._resolve("paused", self, "", message)
         self.flow_ids._wake_after_commit()
         return {
             "type": "ir.actions.client",

@@ -839,7 +839,7 @@ class IntegrationEngine(models.AbstractModel):
     def _close_older(self, cr, flow_id, operation_ids):
         if self._supersede(cr, flow_id, operation_ids):
             env = api.Environment(cr, SUPERUSER_ID, {})
-            env["integration.alert"]._refresh_failures([flow_id])
+            env["integration.incident"]._refresh([flow_id])
 
     # === LISTINGS === #
 
@@ -1007,7 +1007,7 @@ class IntegrationEngine(models.AbstractModel):
             refused = [error for error in errors if isinstance(error, AuthError)]
             if refused:
                 env["integration.flow"].browse(flow_id).backend_id._tell_paused(refused[0].message)
-            env["integration.alert"]._refresh_failures([flow_id])
+            env["integration.incident"]._refresh([flow_id])
             ctl.commit()  # pylint: disable=invalid-commit
         except (psycopg2.OperationalError, psycopg2.InterfaceError):
             raise

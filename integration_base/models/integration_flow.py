@@ -182,17 +182,7 @@ class IntegrationFlow(models.Model):
     def _owner(self):
         """Return the user who is told about failures."""
         self.ensure_one()
-        return self.user_id or self.backend_id.user_id or self.env.ref("base.user_admin")
-
-    def _failure_summary(self):
-        return self.env._("Failed: %s", self.name)
-
-    def _failure_message(self, count):
-        return self.env._(
-            "%(count)s operations of %(flow)s failed. Each says what to do next.",
-            count=count,
-            flow=self.display_name,
-        )
+        return self.user_id or self.backend_id._owner()
 
     def _wake_after_commit(self):
         """Start a drain of these flows once the present transaction is committed."""

@@ -284,7 +284,7 @@ class IntegrationSyncLog(models.Model):
         """Make failed, skipped or set aside operations due again and wake their flows."""
         again = self._make_due()
         again.flow_id._wake_after_commit()
-        self.env["integration.alert"]._refresh_failures(self.flow_id.ids)
+        self.env["integration.incident"]._refresh(self.flow_id.ids)
         return again
 
     def _make_due(self):
@@ -369,7 +369,7 @@ class IntegrationSyncLog(models.Model):
         failed.sudo().write(
             {"state": "ignored", "reviewed_by_id": self.env.uid, "review_note": reason}
         )
-        self.env["integration.alert"]._refresh_failures(failed.flow_id.ids)
+        self.env["integration.incident"]._refresh(failed.flow_id.ids)
 
     @api.model
     def _append_and_run(self, flow, change=None):

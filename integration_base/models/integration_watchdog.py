@@ -116,7 +116,7 @@ class IntegrationWatchdog(models.AbstractModel):
             )
         )
         dead = {flow_id for flow_id, state in self.env.cr.fetchall() if state == "dead"}
-        self.env["integration.alert"]._refresh_failures(sorted(dead))
+        self.env["integration.incident"]._refresh(sorted(dead))
 
     @api.model
     def _clear_failed_jobs(self):

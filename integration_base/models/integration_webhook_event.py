@@ -139,7 +139,7 @@ class IntegrationWebhookEvent(models.Model):
             if not flow:
                 return Operation
             operation = Operation._append_rejected(flow, self.id, error)
-            self.env["integration.alert"]._refresh_failures(flow.ids)
+            self.env["integration.incident"]._refresh(flow.ids)
             return operation
         flow = backend.flow_ids.filtered(
             lambda f: f.resource == notification.resource and f.direction == "in"

@@ -1,1 +1,9 @@
-from . import test_access, test_backend, test_engine, test_mapping, test_tours, test_webhook
+from . import (
+    test_access,
+    test_backend,
+    test_engine,
+    test_incidents,
+    test_mapping,
+    test_tours,
+    test_webhook,
+)

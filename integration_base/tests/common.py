@@ -234,6 +234,12 @@ class IntegrationCase(FakeConnectorMixin, TransactionCase):
         operations.invalidate_recordset()
         return operations.sorted("id").mapped("state")
 
+    def incidents(self, state="open"):
+        """Return the incidents of the backend."""
+        return self.env["integration.incident"].search(
+            [("backend_id", "=", self.backend.id), ("state", "=", state)]
+        )
+
     def partners(self):
         """Return the partners the fake service's records became, by external id."""
         bindings = self.env["integration.binding"].search([("backend_id", "=", self.backend.id)])

@@ -15,7 +15,7 @@ MODELS = (
     "integration.sync.attempt",
     "integration.exchange",
     "integration.webhook.event",
-    "integration.alert",
+    "integration.incident",
 )
 
 
@@ -41,7 +41,7 @@ class TestAccess(IntegrationCase):
 
     def test_no_role_writes_the_log(self):
         env = self.env(user=self.env["res.users"].search([("login", "=", "integration_manager")]))
-        for model in ("sync.log", "sync.attempt", "exchange", "webhook.event", "alert"):
+        for model in ("sync.log", "sync.attempt", "exchange", "webhook.event", "incident"):
             for operation in ("write", "create", "unlink"):
                 self.assertFalse(env[f"integration.{model}"].has_access(operation), model)
 

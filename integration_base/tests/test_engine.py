@@ -234,12 +234,15 @@ class TestEngine(IntegrationCase):
         self.assertEqual(operations.mapped("attempts"), [0, 0])
         self.assertEqual(self.backend.state, "paused")
         self.assertEqual(self.backend.pause_reason, "The token was revoked.")
-        self.assertEqual(len(self.backend.activity_ids), 1)
+        incident = self.incidents()
+        self.assertEqual((incident.kind, incident.message), ("paused", "The token was revoked."))
+        self.assertEqual(incident.activity_ids.user_id, self.backend.user_id)
         self.drain()
         self.assertEqual(len(self.service.fetches), 1, "a paused backend is not called")
         self.service.fetch_errors.clear()
         self.backend.action_test_connection()
-        self.assertFalse(self.backend.activity_ids)
+        self.assertEqual((incident.state, incident.close_reason), ("closed", "Connected."))
+        self.assertFalse(incident.activity_ids)
         self.drain()
         self.assertEqual(operations[0].state, "done")
 
@@ -260,26 +263,15 @@ class TestEngine(IntegrationCase):
         dead = self.append("c1")
         self.drain()
         self.assertEqual(dead.state, "dead")
-        alert = self.env["integration.alert"].search([("flow_id", "=", self.flow.id)])
-        self.assertEqual((alert.count, bool(alert.closed_at)), (1, False))
-        self.assertEqual(len(self.backend.activity_ids), 1)
+        incident = self.incidents()
+        self.assertEqual((incident.count, incident.operation_id), (1, dead))
+        self.assertEqual(len(incident.activity_ids), 1)
         self.service.apply_errors.clear()
         done = self.append("c1")
         self.drain()
         self.assertEqual((dead.state, dead.merged_into_id), ("merged", done))
-        self.assertTrue(alert.closed_at)
-        self.assertFalse(self.backend.activity_ids)
-
-    def test_many_failures_are_one_alert(self):
-        names = [f"c{number}" for number in range(5)]
-        for name in names:
-            self.service.put(name, name)
-            self.service.apply_errors[name] = ConflictError("No.")
-        self.append(*names)
-        self.drain()
-        alert = self.env["integration.alert"].search([("flow_id", "=", self.flow.id)])
-        self.assertEqual(alert.count, 5)
-        self.assertEqual(len(self.backend.activity_ids), 1)
+        self.assertEqual(incident.state, "closed")
+        self.assertFalse(incident.activity_ids)
 
     def test_transaction_conflicts_are_tried_again_as_a_whole(self):
         self.service.put("c1", "One")
@@ -436,9 +428,9 @@ class TestEngine(IntegrationCase):
         self.service.apply_errors["c1"] = ConflictError("No.")
         operation = self.append("c1")
         self.patch(
-            type(self.env["integration.alert"]),
-            "_refresh_failures",
-            lambda alert, flow_ids: 1 / 0,
+            type(self.env["integration.incident"]),
+            "_refresh",
+            lambda incident, flow_ids: 1 / 0,
         )
         with mute_logger(ENGINE):
             self.drain()

@@ -41,15 +41,15 @@ class TestTours(FakeConnectorMixin, HttpCase):
                 "message": "No product has the SKU MUG-OLD. Create it, then press Retry.",
             }
         )
-        self.env["integration.alert"]._refresh_failures(self.flow.ids)
+        self.env["integration.incident"]._refresh(self.flow.ids)
         self.start_tour(
             "/odoo/failed-operations", "integration_set_aside", login="integration-operator"
         )
         self.assertEqual(operation.state, "ignored")
         self.assertEqual(operation.review_note, "Delivered by hand")
         self.assertEqual(operation.reviewed_by_id.login, "integration-operator")
-        alert = self.env["integration.alert"].search([("flow_id", "=", self.flow.id)])
-        self.assertTrue(alert.closed_at)
+        incident = self.env["integration.incident"].search([("flow_id", "=", self.flow.id)])
+        self.assertEqual(incident.state, "closed")
 
     def test_map_a_missing_value(self):
         self.service.put("7", "Ada", country="Freedonia")
