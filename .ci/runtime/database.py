@@ -2,12 +2,13 @@
 
 Two layers. The base template holds Odoo's modules and queue_job; it changes only with Odoo or the
 lock file. The template holds our addons on a copy of it; it changes with their content. Tests and
-the demo work on copies.
+the demo work on copies. A third one, made when a test asks for it, adds the addons of tests/addons.
 """
 
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 from . import paths
 from .console import EnvironmentProblem, run, step
@@ -19,6 +20,7 @@ from .usage import alone
 MODULES = ("sale_management", "stock_delivery", "account_payment", "payment_stripe", "queue_job")
 BASE = "integration-base-"
 TEMPLATE = "integration-template-"
+TESTBED = "integration-testbed-"
 # A test run that began before an addon was edited still copies the template it knows.
 KEPT = 3
 
@@ -41,19 +43,31 @@ def template(project: Project) -> str:
     name = TEMPLATE + paths.fingerprint(base, *addons)
     with alone(paths.STATE / "template.lock"):
         _ensure(project, name, base, [addon.name for addon in addons])
-        for family, kept in ((BASE, base), (TEMPLATE, name)):
-            older = [
-                other
-                for other in project.server.databases()
-                if other.startswith(family) and other != kept
-            ]
-            drop(project, *older[:-KEPT])
+        _drop_older(project, BASE, base)
+        _drop_older(project, TEMPLATE, name)
+    return name
+
+
+def testbed_template(project: Project, source: str) -> str:
+    """Name of a copy of the template `source` with the tests' own addons, built if needed."""
+    addons = paths.test_addons()
+    name = TESTBED + paths.fingerprint(source, *addons)
+    with alone(paths.STATE / "template.lock"):
+        _ensure(project, name, source, [addon.name for addon in addons], paths.TEST_ADDONS)
+        _drop_older(project, TESTBED, name)
     return name
 
 
 def is_ours(name: str) -> bool:
     """Whether a database was made by this module."""
-    return name.startswith((BASE, TEMPLATE))
+    return name.startswith((BASE, TEMPLATE, TESTBED))
+
+
+def _drop_older(project: Project, family: str, kept: str) -> None:
+    older = [
+        other for other in project.server.databases() if other.startswith(family) and other != kept
+    ]
+    drop(project, *older[:-KEPT])
 
 
 def copy(project: Project, source: str, target: str) -> None:
@@ -76,7 +90,10 @@ def _filestore(name: str):
     return paths.STATE / "data" / "filestore" / name
 
 
-def _ensure(project: Project, name: str, source: str | None, modules: list[str]) -> str:
+def _ensure(
+    project: Project, name: str, source: str | None, modules: list[str], *folders: Path
+) -> str:
+    """:param folders: where addons are besides the root of the checkout."""
     if name in project.server.databases():
         return name
     what = "Odoo's modules" if source is None else "our addons"
@@ -90,7 +107,12 @@ def _ensure(project: Project, name: str, source: str | None, modules: list[str])
             project.server.psql(
                 f"CREATE DATABASE \"{building}\" TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C'"
             )
-        config = project.write_config(paths.STATE / "install.conf", max_cron_threads=0, workers=0)
+        config = project.write_config(
+            paths.STATE / "install.conf",
+            max_cron_threads=0,
+            workers=0,
+            addons_path=project.addons_path(paths.ROOT, *folders),
+        )
         run(
             project.odoo_command(
                 config, "-d", building, "-i", ",".join(modules), "--stop-after-init", "--no-http",

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RUNTIME = ROOT / ".ci" / "runtime"
 STATE = ROOT / ".run"
 LOGS = STATE / "logs"
+TEST_ADDONS = ROOT / "tests" / "addons"
 LOCK_FILE = RUNTIME / "requirements.lock"
 BUILD_LOCK_FILE = RUNTIME / "requirements-build.lock"
 
@@ -58,6 +59,11 @@ def prepare() -> None:
 def addons() -> list[Path]:
     """Folders of our own addons, sorted by name."""
     return sorted(manifest.parent for manifest in ROOT.glob("*/__manifest__.py"))
+
+
+def test_addons() -> list[Path]:
+    """Folders of the addons that only tests install, sorted by name."""
+    return sorted(manifest.parent for manifest in TEST_ADDONS.glob("*/__manifest__.py"))
 
 
 def manifest(addon: Path) -> dict:

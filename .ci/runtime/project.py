@@ -66,6 +66,10 @@ class Project:
         """Command line of Odoo."""
         return [str(self.python), str(self.python.with_name("odoo")), *arguments, "-c", str(config)]
 
+    def addons_path(self, *ours: Path) -> str:
+        """The option `addons_path`: our folders before Odoo's."""
+        return ",".join(map(str, (*ours, *self.odoo.addons)))
+
     @staticmethod
     def encryption_key() -> str:
         """The Fernet key of this checkout's databases, made once."""
@@ -93,7 +97,7 @@ class Project:
                 for option, name in reach.items()
                 if name in self.server.variables
             },
-            "addons_path": ",".join(map(str, (paths.ROOT, *self.odoo.addons))),
+            "addons_path": self.addons_path(paths.ROOT),
             "data_dir": paths.STATE / "data",
             "http_interface": "127.0.0.1",
             "list_db": False,

@@ -73,7 +73,10 @@ def project() -> testbed.InsideProject:
 
 @pytest.fixture(scope="module")
 def odoo_server(project: testbed.InsideProject) -> Iterator[Callable[..., testbed.TestServer]]:
-    """Factory of running Odoo servers, `odoo_server(workers=2)`; all end with the module."""
+    """Factory of running Odoo servers, `odoo_server(workers=2)`; all end with the module.
+
+    `odoo_server(test_addons=True)` has the addons of tests/addons too.
+    """
     started: list[testbed.TestServer] = []
 
     def start(**options: object) -> testbed.TestServer:
@@ -92,6 +95,20 @@ def shop_simulator(project: testbed.InsideProject) -> Iterator[Callable[[], serv
 
     def start() -> server.Service:
         started.append(testbed.start_simulator(project))
+        return started[-1]
+
+    yield start
+    for instance in started:
+        instance.stop()
+
+
+@pytest.fixture(scope="module")
+def generic_simulator(project: testbed.InsideProject) -> Iterator[Callable[[], server.Service]]:
+    """Factory of running simulators of the service of connector generic, address in `url`."""
+    started: list[server.Service] = []
+
+    def start() -> server.Service:
+        started.append(testbed.start_simulator(project, "generic"))
         return started[-1]
 
     yield start

@@ -207,15 +207,17 @@ class OdooServer(Service):
         self.start()
 
 
-def simulator(project: Project, port: int, log: Path, state: Path | None = None) -> Service:
-    """The shop simulator, `python -m tests.simulators.shopify`.
+def simulator(
+    project: Project, port: int, log: Path, state: Path | None = None, name: str = "shopify"
+) -> Service:
+    """A simulated service, `python -m tests.simulators.<name>`.
 
-    It judges requests by Shopify's published schema where `SHOPIFY_SCHEMA_DIR` names it.
+    The shop judges requests by Shopify's published schema where `SHOPIFY_SCHEMA_DIR` names it.
     """
     return Service(
-        "the shop simulator",
+        "the shop simulator" if name == "shopify" else f"the {name} simulator",
         [
-            *(str(project.python), "-m", "tests.simulators.shopify", "--port", str(port)),
+            *(str(project.python), "-m", f"tests.simulators.{name}", "--port", str(port)),
             *(("--state", str(state)) if state else ()),
         ],
         project.environment(),

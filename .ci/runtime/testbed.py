@@ -39,13 +39,18 @@ class TestServer(server.OdooServer):
     __test__ = False
 
     @classmethod
-    def create(cls, project: Project, **options: Any) -> TestServer:
+    def create(cls, project: Project, *, test_addons: bool = False, **options: Any) -> TestServer:
         """Copy the template database and start Odoo on it.
 
+        :param test_addons: with the addons of tests/addons installed, e.g. the connector generic.
         :param options: `workers`, `channels` and further settings of the configuration file.
         """
         name = _name(f"e2e-{os.getpid()}-{next(_numbers)}")
-        database.copy(project, os.environ["INTEGRATION_TEMPLATE"], name)
+        template = os.environ["INTEGRATION_TEMPLATE"]
+        if test_addons:
+            template = database.testbed_template(project, template)
+            options["addons_path"] = project.addons_path(paths.ROOT, paths.TEST_ADDONS)
+        database.copy(project, template, name)
         instance = cls(project, name, **options)
         try:
             instance.start()
@@ -103,10 +108,11 @@ class TestServer(server.OdooServer):
         database.drop(self.project, self.database)
 
 
-def start_simulator(project: Project) -> server.Service:
-    """Start a shop simulator on a free port; its address is in `url`."""
+def start_simulator(project: Project, name: str = "shopify") -> server.Service:
+    """Start the simulator `tests.simulators.<name>` on a free port; its address is in `url`."""
     port = server.free_port()
-    shop = server.simulator(project, port, paths.LOGS / f"{_name('simulator')}-{port}.log")
-    shop.url = f"http://{server.HOST}:{port}"
-    shop.start()
-    return shop
+    log = paths.LOGS / f"{_name(name)}-{port}.log"
+    service = server.simulator(project, port, log, name=name)
+    service.url = f"http://{server.HOST}:{port}"
+    service.start()
+    return service
