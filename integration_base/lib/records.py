@@ -152,6 +152,10 @@ class Item:
     record: Any = None
     #: whether ``record`` comes from a binding (so this is an update)
     bound: bool = False
+    #: digest of what was last sent of an outgoing record
+    known_digest: str = ""
+    #: whether an outgoing record is as it shall be at the service
+    sent: bool = False
     #: what ``_map`` prepared for ``_apply``, or ``_export`` for ``_push``
     values: dict = field(default_factory=dict)
     #: whether Odoo is the side that decides (the flow goes out of Odoo)
@@ -171,6 +175,14 @@ class Item:
     def skip(self, reason: str) -> None:
         """Take the record out of the batch as not for us, with the reason."""
         self.error = SkipRecord(reason)
+
+    def mark_sent(self, external_id: str = "") -> None:
+        """Note, in ``_push``, that the service has the record; what fails later is not repeated.
+
+        :param external_id: of a record that was created.
+        """
+        self.external_id = external_id or self.external_id
+        self.sent = True
 
     def restart(self) -> None:
         """Forget what a rolled back try left behind; payload, data and digest stay."""

@@ -3,12 +3,14 @@ import secrets
 
 from odoo import api, fields, models
 from odoo.exceptions import UserError, ValidationError
+from odoo.tools import ormcache
 from odoo.tools.urls import urljoin
 
 from ..lib.errors import AuthError, ConfigurationError, IntegrationError
 from ..lib.http import HttpClient
 from ..lib.redact import Redactor
-from .integration_engine import record_exchange
+from .integration_engine import MAX_SLOTS
+from .integration_exchange import record_exchange
 
 _logger = logging.getLogger(__name__)
 
@@ -58,6 +60,19 @@ class IntegrationBackend(models.Model):
         tracking=True,
     )
     pause_reason = fields.Text(readonly=True, copy=False)
+    database_identity = fields.Char(
+        readonly=True,
+        copy=False,
+        help="The database in which the connection was made. A copy of it does not call the "
+        "service until somebody says so.",
+    )
+    in_foreign_database = fields.Boolean(compute="_compute_in_foreign_database")
+    max_drains = fields.Integer(
+        string="Flows at Work",
+        default=2,
+        help="How many drains may work for this backend at the same time. A service that hangs "
+        "holds up that many job workers; others have to be left for other backends.",
+    )
     webhook_token = fields.Char(
         required=True,
         readonly=True,
@@ -81,6 +96,9 @@ class IntegrationBackend(models.Model):
     event_count = fields.Integer(compute="_compute_event_count")
     binding_count = fields.Integer(compute="_compute_binding_count")
 
+    _max_drains_limits = models.Constraint(
+        f"CHECK(max_drains BETWEEN 1 AND {MAX_SLOTS})", "1 to 8 flows can be at work."
+    )
     _webhook_token_unique = models.Constraint(
         "UNIQUE(webhook_token)", "The webhook address has to be unique."
     )
@@ -91,6 +109,13 @@ class IntegrationBackend(models.Model):
     def _compute_webhook_url(self):
         for backend in self:
             backend.webhook_url = backend._webhook_url()
+
+    @api.depends("database_identity", "state")
+    def _compute_in_foreign_database(self):
+        for backend in self:
+            backend.in_foreign_database = (
+                backend.state == "active" and backend.database_identity != self._this_database()
+            )
 
     def _compute_operation_counts(self):
         rows = self.env["integration.sync.log"]._read_group(
@@ -130,6 +155,9 @@ class IntegrationBackend(models.Model):
 
     @api.model_create_multi
     def create(self, vals_list):
+        for vals in vals_list:
+            if vals.get("state") == "active":
+                vals["database_identity"] = self._this_database()
         backends = super().create(vals_list)
         for backend in backends:
             backend._create_missing_parts()
@@ -151,6 +179,8 @@ class IntegrationBackend(models.Model):
                     "its log belong to the old one. Create another backend."
                 )
             )
+        if vals.get("state") == "active":
+            vals = {**vals, "database_identity": self._this_database()}
         return super().write(vals)
 
     @api.ondelete(at_uninstall=False)
@@ -326,15 +356,39 @@ class IntegrationBackend(models.Model):
                 raise
             return ask()
 
-    def _ensure_callable(self):
-        """Refuse to call the service from a neutralized copy of the database.
+    @api.model
+    @ormcache()
+    def _this_database(self):
+        """Return what tells this database from every copy of it (text).
 
-        :raises ConfigurationError: in such a copy.
+        A copy has another number in the same cluster, or belongs to another cluster; its name
+        may be the same. See PostgreSQL's ``pg_control_system()``.
+        """
+        self.env.cr.execute(
+            "SELECT d.oid || '/' || c.system_identifier FROM pg_database d, pg_control_system() c"
+            " WHERE d.datname = current_database()"
+        )
+        return self.env.cr.fetchone()[0]
+
+    def _ensure_callable(self):
+        """Refuse to call the service from a copy of the database.
+
+        :raises ConfigurationError: in a neutralized copy, and in any other copy until a person
+            has said that it shall work there.
         """
         # sudo: system parameters are for administrators, this one guards every user
         if self.env["ir.config_parameter"].sudo().get_param("database.is_neutralized"):
             raise ConfigurationError(
                 self.env._("This database is a neutralized copy: it calls no external service.")
+            )
+        if self.in_foreign_database:
+            raise ConfigurationError(
+                self.env._(
+                    "%s was connected in another database. If this one is a copy, two databases "
+                    "would do the same work. If it has taken the place of the other, press "
+                    "Connect from Here on the form of the backend.",
+                    self.display_name,
+                )
             )
 
     # === BUSINESS METHODS - STATE === #
@@ -384,6 +438,13 @@ class IntegrationBackend(models.Model):
                 "next": {"type": "ir.actions.client", "tag": "soft_reload"},
             },
         }
+
+    def action_connect_here(self):
+        """Let this database, a copy, take over the work of the one it was copied from."""
+        self.check_access("write")
+        # what the original did since the copy was made is read again
+        self.write({"state": "draft"})
+        return self.action_test_connection()
 
     def action_pause(self):
         """Stop calling the service until somebody resumes; nothing is lost meanwhile."""

@@ -105,6 +105,19 @@ class IntegrationBinding(models.Model):
         )
 
     @api.model
+    def _search_records(self, backend, resource, records):
+        """Return the bindings of Odoo records (of one model) in one query."""
+        return self.search_fetch(
+            [
+                ("backend_id", "=", backend.id),
+                ("resource", "=", resource),
+                ("res_model", "=", records._name),
+                ("res_id", "in", records.ids),
+            ],
+            ["external_id", "res_id", "export_digest", "deleted_at"],
+        )
+
+    @api.model
     def _find(self, backend, resource, external_ids):
         """Return ``{external_id: Odoo record}`` of the bound ones that still exist."""
         bindings = self._search_external(backend, resource, external_ids)

@@ -1,4 +1,64 @@
+from contextvars import ContextVar
+
 from odoo import fields, models
+from odoo.tools import SQL
+
+#: Exchanges of the batch being worked on; written once, with its outcome.
+collected_exchanges: ContextVar[list | None] = ContextVar("integration_exchanges", default=None)
+
+
+def record_exchange(backend, exchange):
+    """Keep an HTTP exchange of ``backend`` whatever happens to the present transaction.
+
+    :param exchange: ``lib.http.ExchangeRecord``, already redacted.
+    """
+    collected = collected_exchanges.get()
+    if collected is not None:
+        collected.append((backend.id, backend.company_id.id, exchange))
+        return
+    with backend.env.registry.cursor() as cr:
+        insert_exchanges(cr, None, [(backend.id, backend.company_id.id, exchange)])
+
+
+def _header_lines(headers):
+    return "\n".join(f"{name}: {value}" for name, value in (headers or {}).items())
+
+
+def insert_exchanges(cr, batch_ref, exchanges):
+    """Write collected exchanges by one INSERT.
+
+    :param list exchanges: tuples ``(backend id, company id, ExchangeRecord)``.
+    """
+    if not exchanges:
+        return
+    rows = SQL(", ").join(
+        SQL(
+            "(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            backend_id,
+            company_id,
+            batch_ref,
+            exchange.started_at,
+            exchange.label,
+            exchange.method,
+            exchange.url,
+            _header_lines(exchange.request_headers),
+            exchange.request_body,
+            exchange.status,
+            _header_lines(exchange.response_headers),
+            exchange.response_body,
+            exchange.duration_ms,
+            exchange.error or None,
+        )
+        for backend_id, company_id, exchange in exchanges
+    )
+    cr.execute(
+        SQL(
+            "INSERT INTO integration_exchange (backend_id, company_id, batch_ref, at, name, method,"
+            " url, request_headers, request_body, status, response_headers, response_body,"
+            " duration_ms, error) VALUES %s",
+            rows,
+        )
+    )
 
 
 class IntegrationExchange(models.Model):

@@ -38,6 +38,9 @@ class IntegrationResource(models.AbstractModel):
     _resource_export_scope = "bound"
     #: Whether deleting the Odoo record has to reach the service.
     _resource_deletes = False
+    #: Whether creating a record twice makes two of it, so that a creation is announced first and
+    #: looked up after a lost answer. Only for services where it does not: False.
+    _resource_unrepeatable = True
     #: pydantic model (``lib.contract.Payload``) of what :meth:`_fetch` returns per record.
     _resource_contract = None
     #: Top-level fields of the contract that change without meaning anything for us.
@@ -154,9 +157,10 @@ class IntegrationResource(models.AbstractModel):
         guarded by an intent: send ``item.idempotency_key`` or our own reference along with it, so
         that :meth:`_recover` can find it.
 
-        Set ``item.external_id`` as soon as each record is created; ``item.fail(error)`` takes one
-        out. Where the service answers with the record, ``item.payload`` may be set to it (in the
-        form of :meth:`_fetch`), so that its echo is recognised.
+        Call ``item.mark_sent(external_id)`` as soon as each record is written there, so that an
+        error or a limit met later repeats only the rest; ``item.fail(error)`` takes one out. Where
+        the service answers with the record, ``item.payload`` may be set to it (in the form of
+        :meth:`_fetch`), so that its echo is recognised.
 
         :raises IntegrationError: for all items that have not been sent; see ``lib/errors.py``.
         """

@@ -144,6 +144,11 @@ class IntegrationSyncLog(models.Model):
     review_note = fields.Text(readonly=True)
 
     _due_index = models.Index("(flow_id, next_attempt_at) WHERE state = 'pending'")
+    # the order in which the engine claims
+    _claim_index = models.Index(
+        "(flow_id, crashes, priority, (crashes + GREATEST(attempts - 1, 0)), next_attempt_at, id)"
+        " WHERE state = 'pending'"
+    )
     _key_index = models.Index("(flow_id, key, id)")
     _open_index = models.Index("(backend_id, state) WHERE state IN ('pending', 'running', 'dead')")
     _depends_index = models.Index(

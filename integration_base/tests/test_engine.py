@@ -17,9 +17,10 @@ from ..lib.errors import (
     RetryableError,
     SkipRecord,
 )
+from ..models.integration_engine import LOCK_SLOT
 from .common import IntegrationCase
 
-ENGINE = "odoo.addons.integration_base.models.integration_engine"
+ENGINE = "odoo.addons.integration_base.models.integration_settlement"
 
 
 @tagged("post_install", "-at_install")
@@ -295,7 +296,7 @@ class TestEngine(IntegrationCase):
         operation = self.append("c1")
         self.env.flush_all()
         with self.enter_registry_test_mode(), self.engine._control_cursor() as ctl:
-            self.engine._claim(ctl, self.flow.id, 0)
+            self.engine._claim(ctl, self.flow.id, 0, 64)
         self.env.invalidate_all()
         self.assertEqual(operation.state, "running")
         self.watchdog._free_orphans()
@@ -310,7 +311,7 @@ class TestEngine(IntegrationCase):
         for _crash in range(5):
             self.env.flush_all()
             with self.enter_registry_test_mode(), self.engine._control_cursor() as ctl:
-                self.engine._claim(ctl, self.flow.id, 0)
+                self.engine._claim(ctl, self.flow.id, 0, 64)
             self.watchdog._free_orphans()
             self.env.invalidate_all()
         self.assertEqual(operation.state, "dead")
@@ -330,7 +331,7 @@ class TestEngine(IntegrationCase):
         with (
             self.enter_registry_test_mode(),
             self.engine._control_cursor() as ctl,
-            self.engine._slot(ctl, self.flow.id, range(1)) as first,
+            self.engine._slot(ctl, LOCK_SLOT, self.flow.id, range(1)) as first,
         ):
             self.assertEqual(first, 0)
             # the lock is re-entrant within one session, so look for it as others do
@@ -366,14 +367,14 @@ class TestEngine(IntegrationCase):
         claimed = type(self.engine)._claim
 
         def claim(engine, ctl, *args):
-            token, found = claimed(engine, ctl, *args)
-            if found and not stolen:
+            batch = claimed(engine, ctl, *args)
+            if batch and not stolen:
                 stolen.append(1)
                 ctl.execute(
                     "UPDATE integration_sync_log SET claim_token = 'other' WHERE id = %s",
                     [operations[0].id],
                 )
-            return token, found
+            return batch
 
         self.patch(type(self.engine), "_claim", claim)
         with mute_logger(ENGINE):
@@ -440,7 +441,7 @@ class TestEngine(IntegrationCase):
         self.append("c1")
         with self.enter_registry_test_mode(), self.engine._control_cursor() as ctl:
             self.assertTrue(self.engine._is_due(ctl, self.flow.id))
-            self.engine._claim(ctl, self.flow.id, 0)
+            self.engine._claim(ctl, self.flow.id, 0, 64)
             self.append("c1")
             self.assertFalse(self.engine._is_due(ctl, self.flow.id), "drains would spin")
 

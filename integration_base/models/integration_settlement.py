@@ -1,0 +1,428 @@
+import logging
+import traceback
+from datetime import timedelta
+
+import psycopg2
+
+from odoo import SUPERUSER_ID, api, fields, models
+from odoo.exceptions import RedirectWarning, UserError
+from odoo.tools import SQL
+
+from ..lib.backoff import next_delay
+from ..lib.digest import fingerprint
+from ..lib.errors import (
+    AuthError,
+    DependencyError,
+    IntegrationError,
+    MappingError,
+    NotReadyError,
+    RateLimitedError,
+    RetryableError,
+    SkipRecord,
+)
+from ..lib.records import Change
+from .integration_engine import LeaseLost
+from .integration_sync_log import LIVE_PRIORITY
+
+_logger = logging.getLogger(__name__)
+
+
+class IntegrationSettlement(models.AbstractModel):
+    """Writes what became of operations.
+
+    Success is written in the transaction that holds the effect; everything else through the
+    control cursor, because it must survive the rollback of the work.
+    """
+
+    _name = "integration.settlement"
+    _description = "Integration Settlement"
+
+    # === SUCCESS === #
+
+    def _finish(self, cr, batch, items):
+        """Mark the items done in the transaction that holds their effect.
+
+        :raises LeaseLost: when one of them is no longer ours; everything is rolled back.
+        """
+        if not items:
+            return
+        rows = SQL(", ").join(
+            SQL(
+                "(%s, %s, %s, %s, %s, %s::timestamp, %s)",
+                item.operation_id,
+                item.label or None,
+                "\n".join(item.notes) or (None if item.changed else self.env._("Unchanged.")),
+                item.record._name if item.record else None,
+                item.record.id if item.record else None,
+                item.updated_at,
+                item.external_id or None,
+            )
+            for item in items
+        )
+        cr.execute(
+            SQL(
+                """
+                UPDATE integration_sync_log o
+                   SET state = 'done', claim_token = NULL, claimed_until = NULL,
+                       error_class = NULL, detail = NULL, payload = NULL, fingerprint = NULL,
+                       first_failed_at = NULL, waiting_since = NULL, depends_on = NULL,
+                       finished_at = clock_timestamp() AT TIME ZONE 'UTC',
+                       label = COALESCE(v.label, o.label), message = v.message,
+                       external_id = COALESCE(o.external_id, v.external_id),
+                       res_model = v.res_model, res_id = v.res_id::int,
+                       external_updated_at = COALESCE(v.updated_at, o.external_updated_at)
+                  FROM (VALUES %s) AS v(id, label, message, res_model, res_id, updated_at,
+                                      external_id)
+                 WHERE o.id = v.id AND o.claim_token = %s
+                """,
+                rows,
+                batch.token,
+            )
+        )
+        if cr.rowcount != len(items):
+            raise LeaseLost
+        self._close_older(cr, batch, [item.operation_id for item in items])
+        self._release_dependents(cr, batch, [item.external_id for item in items])
+
+    def _release_dependents(self, cr, batch, external_ids):
+        """Make the operations due that waited for these external records."""
+        cr.execute(
+            "UPDATE integration_sync_log SET depends_on = NULL,"
+            " next_attempt_at = clock_timestamp() AT TIME ZONE 'UTC'"
+            " WHERE backend_id = %s AND state = 'pending' AND depends_on = ANY("
+            " SELECT f.resource || '/' || x FROM integration_flow f, unnest(%s) x WHERE f.id = %s)"
+            " RETURNING flow_id",
+            [batch.backend_id, [x for x in external_ids if x], batch.flow_id],
+        )
+        flows = {row[0] for row in cr.fetchall()} - {batch.flow_id}
+        if flows:
+            env = api.Environment(cr, SUPERUSER_ID, {})
+            env["integration.engine"]._wake_after_commit(flows)
+
+    def _supersede(self, cr, flow_id, operation_ids):
+        """Close older failures of the records whose newer operation has ended.
+
+        :returns: whether there were any, so that the alert about them has to be refreshed.
+        """
+        cr.execute(
+            SQL(
+                """
+                UPDATE integration_sync_log old
+                   SET state = 'merged', merged_into_id = new.id
+                  FROM integration_sync_log new
+                 WHERE new.id = ANY(%s) AND old.flow_id = %s AND old.key = new.key
+                   AND old.state = 'dead' AND old.id < new.id
+                """,
+                list(operation_ids),
+                flow_id,
+            )
+        )
+        return bool(cr.rowcount)
+
+    def _close_older(self, cr, batch, operation_ids):
+        if self._supersede(cr, batch.flow_id, operation_ids):
+            env = api.Environment(cr, SUPERUSER_ID, {})
+            env["integration.incident"]._refresh([batch.flow_id])
+
+    # === FAILURE (control cursor) === #
+
+    def _fail_items(self, batch, items):
+        """Write what became of items that failed alone; commits."""
+        self._fail(batch, [(batch.by_id[item.operation_id], item.error, item) for item in items])
+
+    def _fail(self, batch, failures):
+        """Write what became of failed operations; commits.
+
+        Whatever an error contains, its operation ends in a state: an exception from here would
+        look like a dead process, and take the neighbours with it.
+
+        :param failures: tuples ``(operation, error)`` or ``(operation, error, item)``.
+        """
+        if not failures:
+            return
+        try:
+            tell = self._settle(batch, failures)
+        except (psycopg2.OperationalError, psycopg2.InterfaceError):
+            raise
+        except Exception as problem:
+            _logger.exception("flow %s: settling %s failures", batch.flow_id, len(failures))
+            batch.ctl.rollback()
+            if len(failures) > 1:
+                for failure in failures:
+                    self._fail(batch, [failure])
+                return
+            operation = failures[0][0]
+            message = self.env._(
+                "This record failed, and the reason could not be stored (%s). Nothing was changed "
+                "in Odoo. Show this page to your integrator.",
+                type(problem).__name__,
+            )
+            self._end(batch, operation, "dead", IntegrationError(message))
+            batch.ctl.commit()  # pylint: disable=invalid-commit
+            tell = True
+        if tell:
+            self._tell(batch, [error for _operation, error, *_item in failures])
+
+    def _tell(self, batch, errors):
+        """Tell the people in charge; what became of the operations is committed before.
+
+        The next failure tells again what cannot be told now.
+        """
+        try:
+            env = api.Environment(batch.ctl, SUPERUSER_ID, {"mail_notify_force_send": False})
+            refused = [error for error in errors if isinstance(error, AuthError)]
+            if refused:
+                backend = env["integration.backend"].browse(batch.backend_id)
+                backend._tell_paused(refused[0].message)
+            env["integration.incident"]._refresh([batch.flow_id])
+            batch.ctl.commit()  # pylint: disable=invalid-commit
+        except (psycopg2.OperationalError, psycopg2.InterfaceError):
+            raise
+        except Exception:
+            _logger.exception("flow %s: telling of its failures", batch.flow_id)
+            batch.ctl.rollback()
+
+    def _settle(self, batch, failures):
+        """Write what became of failed operations; returns whether people have to know."""
+        env = api.Environment(batch.ctl, SUPERUSER_ID, {})
+        flow = env["integration.flow"].browse(batch.flow_id)
+        ended = []
+        for operation, error, *item in failures:
+            if isinstance(error, RateLimitedError):
+                self._slow_down(batch, operation, error)
+            elif isinstance(error, AuthError):
+                self._postpone(batch, [operation], 0, error)
+                flow.backend_id._set_paused(error.message)
+            elif isinstance(error, SkipRecord):
+                self._end(batch, operation, "skipped", error, *item)
+                ended.append(operation["id"])
+            elif isinstance(error, NotReadyError) and self._is_young(
+                flow, operation["waiting_since"]
+            ):
+                self._wait(batch, flow, operation, error)
+            elif (
+                self._is_technical(error)
+                and operation["attempts"] < flow.max_attempts
+                and self._is_young(flow, operation["first_failed_at"])
+            ):
+                self._retry_later(batch, flow, operation, error)
+            else:
+                self._end(batch, operation, "dead", error, *item)
+                ended.append(operation["id"])
+                if operation["kind"] == "listing":
+                    # the page it stopped at may be what the service refuses
+                    flow.cursor_page = False
+        env.flush_all()
+        self._supersede(batch.ctl, batch.flow_id, ended)
+        batch.ctl.commit()  # pylint: disable=invalid-commit
+        return bool(ended) or any(isinstance(error, AuthError) for _op, error, *_item in failures)
+
+    def _is_technical(self, error):
+        return isinstance(
+            error, RetryableError | psycopg2.OperationalError | psycopg2.InterfaceError
+        )
+
+    def _is_young(self, flow, since):
+        """Whether something may go on failing or waiting that does so since then (None: new)."""
+        return not since or fields.Datetime.now() - since < timedelta(hours=flow.max_age_hours)
+
+    def _describe(self, operation, error, item=None):
+        """Return ``(error class, text for the clerk, technical detail)``."""
+        kind, message, detail = self._explain(operation, error, item)
+        return (
+            kind,
+            self.env["integration.engine"]._storable(message),
+            self.env["integration.engine"]._storable(detail),
+        )
+
+    def _explain(self, operation, error, item):
+        if isinstance(error, IntegrationError):
+            return error.error_class, error.message, error.detail
+        if isinstance(error, UserError | RedirectWarning):
+            reason = str(error.args[0]) if isinstance(error, RedirectWarning) else str(error)
+            return (
+                "odoo",
+                self.env._(
+                    "%(record)s: Odoo does not accept it: %(reason)s Nothing was changed. Solve "
+                    "that in Odoo, then press Retry.",
+                    record=(item and item.label) or operation["label"] or operation["external_id"],
+                    reason=f"{reason.rstrip().rstrip('.')}.",
+                ),
+                "".join(traceback.format_exception(error)),
+            )
+        if self._is_technical(error):
+            return "retryable", self.env._("The database was not available."), str(error)
+        detail = "".join(traceback.format_exception(error))
+        return (
+            "bug",
+            self.env._(
+                "An error nobody expected: %(error)s. Nothing was changed in Odoo. Press Retry "
+                "once; if it fails again, show this page to your integrator.",
+                error=f"{type(error).__name__}: {error}",
+            ),
+            detail,
+        )
+
+    # === WAITING === #
+
+    def _slow_down(self, batch, operation, error):
+        """Let the flow wait as long as the service, or our own limit, asks for.
+
+        Work that has time waits alone: what is live may still be allowed.
+        """
+        if batch.priority <= LIVE_PRIORITY:
+            batch.ctl.execute(
+                "UPDATE integration_flow SET blocked_until = GREATEST(blocked_until,"
+                " (clock_timestamp() + %s * interval '1 second') AT TIME ZONE 'UTC')"
+                " WHERE id = %s",
+                [error.retry_after, batch.flow_id],
+            )
+        self._postpone(batch, [operation], error.retry_after, error)
+
+    def _wait(self, batch, flow, operation, error):
+        """Let the operation wait for what is not ready, and see to it that it comes."""
+        self._postpone(batch, [operation], error.retry_after, error)
+        if not isinstance(error, DependencyError):
+            return
+        source = flow.backend_id.flow_ids.filtered(
+            lambda f: f.resource == error.resource and f.direction == "in" and f.enabled
+        )[:1]
+        batch.ctl.execute(
+            "UPDATE integration_sync_log SET depends_on = %s WHERE id = %s AND state = 'pending'",
+            [f"{error.resource}/{error.external_id}", operation["id"]],
+        )
+        if not source:
+            return
+        batch.ctl.execute(
+            "SELECT 1 FROM integration_sync_log WHERE flow_id = %s AND key = %s"
+            " AND state IN ('pending', 'running', 'dead') LIMIT 1",
+            [source.id, error.external_id],
+        )
+        if not batch.ctl.fetchone():
+            flow.env["integration.sync.log"]._append(
+                source, [Change(error.external_id)], "dependency"
+            )
+            source._wake_after_commit()
+
+    def _postpone(self, batch, operations, seconds, error=None):
+        """Make the operations due again later, without using up an attempt.
+
+        :param error: what they wait for, shown to people meanwhile.
+        """
+        kind, message = self._describe(None, error)[:2] if error else (None, None)
+        batch.ctl.execute(
+            SQL(
+                """
+                UPDATE integration_sync_log
+                   SET state = 'pending', attempts = GREATEST(attempts - 1, 0),
+                       claim_token = NULL, claimed_until = NULL,
+                       error_class = COALESCE(%s, error_class), message = COALESCE(%s, message),
+                       waiting_since = CASE WHEN %s
+                                            THEN COALESCE(waiting_since,
+                                                          clock_timestamp() AT TIME ZONE 'UTC')
+                                       END,
+                       next_attempt_at = (clock_timestamp() + %s * interval '1 second')
+                                         AT TIME ZONE 'UTC'
+                 WHERE id = ANY(%s) AND claim_token = %s
+                """,
+                kind,
+                message,
+                isinstance(error, NotReadyError),
+                seconds,
+                [op["id"] for op in operations],
+                batch.token,
+            )
+        )
+
+    def _retry_later(self, batch, flow, operation, error):
+        delay = next_delay(
+            operation["attempts"], base=flow.retry_seconds, cap=flow.retry_max_seconds
+        )
+        delay = max(delay, getattr(error, "retry_after", None) or 0)
+        kind, message, detail = self._describe(operation, error)
+        self._log_attempt(batch, operation, kind, message)
+        batch.ctl.execute(
+            SQL(
+                """
+                UPDATE integration_sync_log
+                   SET state = 'pending', claim_token = NULL, claimed_until = NULL,
+                       error_class = %s, message = %s, detail = %s,
+                       first_failed_at = COALESCE(first_failed_at,
+                                                  clock_timestamp() AT TIME ZONE 'UTC'),
+                       next_attempt_at = (clock_timestamp() + %s * interval '1 second')
+                                         AT TIME ZONE 'UTC'
+                 WHERE id = %s AND claim_token = %s
+                """,
+                kind,
+                message,
+                detail,
+                delay,
+                operation["id"],
+                batch.token,
+            )
+        )
+
+    def _end(self, batch, operation, state, error, item=None):
+        kind, message, detail = self._describe(operation, error, item)
+        Operation = api.Environment(batch.ctl, SUPERUSER_ID, {})["integration.sync.log"]
+        payload = None
+        if item and state == "dead":
+            payload = self.env["integration.engine"]._storable(
+                Operation._payload_text(item.payload)
+            )
+        if state == "dead":
+            self._log_attempt(batch, operation, kind, message)
+        batch.ctl.execute(
+            SQL(
+                """
+                UPDATE integration_sync_log
+                   SET state = %s, claim_token = NULL, claimed_until = NULL, error_class = %s,
+                       message = %s, detail = %s, fingerprint = %s, payload = %s,
+                       label = COALESCE(%s, label),
+                       external_updated_at = COALESCE(%s, external_updated_at),
+                       finished_at = clock_timestamp() AT TIME ZONE 'UTC'
+                 WHERE id = %s AND claim_token = %s
+                """,
+                state,
+                kind,
+                message,
+                detail,
+                fingerprint(kind, message),
+                payload,
+                self.env["integration.engine"]._storable(item and item.label),
+                (item and item.updated_at) or None,
+                operation["id"],
+                batch.token,
+            )
+        )
+        if batch.ctl.rowcount and isinstance(error, MappingError):
+            Operation.invalidate_model()
+            Operation.browse(operation["id"])._wait_for_mappings(error.missing)
+
+    def _log_attempt(self, batch, operation, kind, message):
+        batch.ctl.execute(
+            SQL(
+                """
+                INSERT INTO integration_sync_attempt
+                       (operation_id, company_id, at, duration_ms, error_class, message, batch_ref)
+                SELECT id, company_id, clock_timestamp() AT TIME ZONE 'UTC',
+                       extract(epoch FROM clock_timestamp() AT TIME ZONE 'UTC' - started_at) * 1000,
+                       %s, %s, batch_ref
+                  FROM integration_sync_log WHERE id = %s AND claim_token = %s
+                """,
+                kind,
+                message,
+                operation["id"],
+                batch.token,
+            )
+        )
+
+    def _note_seen(self, batch, items):
+        """Collect optional values without a mapping, with their count."""
+        seen = [value for item in items for value in item.seen]
+        if seen:
+            env = api.Environment(batch.ctl, SUPERUSER_ID, {})
+            flow = env["integration.flow"].browse(batch.flow_id)
+            env["integration.mapping"]._collect(flow.backend_id, seen)
+            env.flush_all()
+            batch.ctl.commit()  # pylint: disable=invalid-commit
