@@ -10,6 +10,11 @@ from .integration_importer import READ_MARGIN
 _logger = logging.getLogger(__name__)
 
 
+#: Models whose ``_run_page(flow, backend, operation)`` reads and stores one page of an operation of
+#: this kind in the present transaction, and returns whether there are more.
+PAGED_MODELS = {"backfill": "integration.backfill", "reconcile": "integration.reconciliation"}
+
+
 class IntegrationListing(models.AbstractModel):
     """Runs operations that read a service page by page: what changed, and the like.
 
@@ -28,8 +33,11 @@ class IntegrationListing(models.AbstractModel):
         try:
             more = True
             while more and time.monotonic() < end:
-                new, more = self._read_page(batch, operation, found)
-                found += new
+                if operation["kind"] == "listing":
+                    new, more = self._read_page(batch, operation, found)
+                    found += new
+                else:
+                    more = self._run_page(batch, operation)
                 self.env["integration.engine"]._renew_lease(batch)
             if more:
                 self.env["integration.settlement"]._postpone(batch, [operation], 0)
@@ -37,6 +45,23 @@ class IntegrationListing(models.AbstractModel):
             _logger.warning("flow %s: the lease of its listing was lost", batch.flow_id)
         except Exception as error:
             self.env["integration.settlement"]._fail(batch, [(operation, error)])
+
+    def _run_page(self, batch, operation):
+        """Let the model of the operation's kind do one page; returns whether there are more."""
+        engine = self.env["integration.engine"]
+
+        def work():
+            with self.env.registry.cursor() as cr:
+                flow, backend = engine._work_env(cr, batch.flow_id)
+                backend._ensure_callable()
+                model = flow.env[PAGED_MODELS[operation["kind"]]]
+                more = model._run_page(flow, backend, operation)
+                flow.env.flush_all()
+                if not more:
+                    self._finish(cr, batch, operation, 0)
+                return more
+
+        return engine._with_tries(work)
 
     def _read_page(self, batch, operation, found):
         """Read and store one page; ends the operation with the last one.

@@ -1,4 +1,5 @@
 import logging
+import time
 from datetime import timedelta
 
 from odoo import SUPERUSER_ID, api, fields, models
@@ -12,6 +13,12 @@ _logger = logging.getLogger(__name__)
 
 #: Seconds between two heartbeats: the longest that lost work waits.
 HEARTBEAT_SECONDS = 5
+#: Without a heartbeat for so long, the job runner counts as dead.
+RUNNER_SILENCE = timedelta(seconds=60)
+#: Seconds that the cron works in its place.
+WORK_WITHOUT_RUNNER = 40
+#: Due work that nobody has done for so long is reported.
+STUCK_AFTER = timedelta(minutes=2)
 #: Jobs of the engine; the rest of the queue is none of our business.
 JOB_KEYS = "integration.%"
 
@@ -49,7 +56,10 @@ class IntegrationWatchdog(models.AbstractModel):
 
     @api.model
     def _keep_alive(self):
-        """Recreate the heartbeat if it is missing or stuck, and sweep once."""
+        """Recreate the heartbeat if it is missing, sweep, and do the work where no runner does.
+
+        Called every minute by a cron.
+        """
         Job = self.env["queue.job"]
         domain = [("identity_key", "=", "integration.heartbeat")]
         beat = Job.search([*domain, ("state", "in", ("pending", "enqueued", "started"))], limit=1)
@@ -63,13 +73,98 @@ class IntegrationWatchdog(models.AbstractModel):
             )
             Job.search([*domain, ("state", "in", ("failed", "cancelled", "done"))]).unlink()
         self._sweep()
+        if self._is_copy():
+            return
         # the job runner sleeps up to a minute when nothing tells it to look
         self.env.cr.execute("NOTIFY queue_job")
+        planned = beat.eta or beat.date_enqueued or beat.date_created
+        self._watch_runner(bool(planned) and fields.Datetime.now() - planned > RUNNER_SILENCE)
+        self._report_stuck()
+
+    @api.model
+    def _is_copy(self):
+        # sudo: system parameters are for administrators, this one guards every user
+        return bool(self.env["ir.config_parameter"].sudo().get_param("database.is_neutralized"))
+
+    @api.model
+    def _watch_runner(self, silent):
+        """Report a job runner that is not alive, and do its work meanwhile.
+
+        :param bool silent: whether the heartbeat should have come long ago.
+        """
+        backends = self.env["integration.backend"].search([("state", "=", "active")])
+        Incident = self.env["integration.incident"]
+        for backend in backends:
+            if silent:
+                Incident._raise(
+                    "watchdog",
+                    backend,
+                    "runner",
+                    self.env._(
+                        "The job runner of Odoo is not running. Work goes on once a minute only, "
+                        "in the process for scheduled actions. Tell your administrator to look "
+                        "for queue_job in server_wide_modules and in the server log."
+                    ),
+                )
+            else:
+                Incident._resolve("watchdog", backend, "runner")
+        if not silent:
+            return
+        engine = self.env["integration.engine"]
+        end = time.monotonic() + WORK_WITHOUT_RUNNER
+        while time.monotonic() < end:
+            with engine._control_cursor() as cr:
+                due = engine._flows_to_wake(cr)
+            if not due:
+                break
+            for flow_id in due:
+                engine._drain(flow_id)
+
+    @api.model
+    def _report_stuck(self):
+        """Report flows whose due work or whose schedule nobody has touched for minutes."""
+        engine = self.env["integration.engine"]
+        self.env.cr.execute(
+            SQL(
+                """
+                SELECT f.id, (SELECT min(o.next_attempt_at) FROM integration_sync_log o
+                               WHERE o.flow_id = f.id AND o.state = 'pending' AND %(due)s)
+                             < (clock_timestamp() AT TIME ZONE 'UTC') - %(limit)s
+                          OR COALESCE(f.next_run_at, 'infinity')
+                             < (clock_timestamp() AT TIME ZONE 'UTC') - %(limit)s
+                  FROM integration_flow f JOIN integration_backend b ON b.id = f.backend_id
+                 WHERE %(open)s
+                   AND NOT EXISTS (SELECT 1 FROM integration_sync_log r
+                                    WHERE r.flow_id = f.id AND r.state = 'running')
+                """,
+                due=engine._due(),
+                open=engine._open_flow(),
+                limit=STUCK_AFTER,
+            )
+        )
+        Incident = self.env["integration.incident"]
+        for flow_id, stuck in self.env.cr.fetchall():
+            flow = self.env["integration.flow"].browse(flow_id)
+            key = f"stuck {flow_id}"
+            if stuck:
+                Incident._raise(
+                    "watchdog",
+                    flow.backend_id,
+                    key,
+                    self.env._(
+                        "%s has work to do that nobody does. All job workers may be busy: ask "
+                        "your administrator for more, or lower Flows at Work of slow backends.",
+                        flow.display_name,
+                    ),
+                    flow=flow,
+                )
+            else:
+                Incident._resolve("watchdog", flow.backend_id, key)
 
     @api.model
     def _sweep(self):
         """Run every step in a transaction of its own; one that fails does not hold up the rest."""
-        if self.env["ir.config_parameter"].sudo().get_param("database.is_neutralized"):
+        if self._is_copy():
             return
         for model, method in STEPS:
             try:

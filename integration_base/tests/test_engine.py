@@ -1,3 +1,4 @@
+from contextlib import closing
 from datetime import datetime, timedelta
 
 import psycopg2
@@ -10,6 +11,7 @@ from odoo.tools import mute_logger
 from ..lib.errors import (
     AuthError,
     ConflictError,
+    DependencyError,
     MappingError,
     MissingValue,
     NotReadyError,
@@ -17,7 +19,8 @@ from ..lib.errors import (
     RetryableError,
     SkipRecord,
 )
-from ..models.integration_engine import LOCK_SLOT
+from ..lib.records import Change
+from ..models.integration_engine import LOCK_SEAT, LOCK_SLOT, MAX_SLOTS
 from .common import IntegrationCase
 
 ENGINE = "odoo.addons.integration_base.models.integration_settlement"
@@ -291,6 +294,118 @@ class TestEngine(IntegrationCase):
         self.assertEqual((operation.state, operation.attempts), ("done", 1))
         self.assertFalse(operation.attempt_ids)
 
+    def test_conflicts_without_end_use_no_attempt_but_have_an_age(self):
+        self.service.put("c1", "One")
+        self.service.apply_errors["c1"] = psycopg2.errors.SerializationFailure()
+        operation = self.append("c1")
+        self.drain()
+        self.assertEqual((operation.state, operation.attempts), ("pending", 0))
+        self.assertIn("changed by other users", operation.message)
+        operation.write(
+            {
+                "waiting_since": fields.Datetime.now() - timedelta(hours=73),
+                "next_attempt_at": fields.Datetime.now() - timedelta(hours=1),
+            }
+        )
+        self.drain()
+        self.assertEqual(operation.state, "dead")
+
+    def test_technical_failures_end_by_age(self):
+        self.service.put("c1", "One")
+        self.service.fetch_errors["c1"] = RetryableError("Service down")
+        self.flow.max_attempts = 1000
+        operation = self.append("c1")
+        self.drain()
+        self.assertEqual(operation.state, "pending")
+        operation.write(
+            {
+                "first_failed_at": fields.Datetime.now() - timedelta(hours=73),
+                "next_attempt_at": fields.Datetime.now() - timedelta(hours=1),
+            }
+        )
+        self.drain()
+        self.assertEqual(operation.state, "dead")
+
+    def test_record_that_fails_every_fetch_soon_stands_alone(self):
+        """Whatever is fetched together with it succeeds, and has attempts to spare."""
+        names = [f"c{number:02}" for number in range(20)]
+        for name in names:
+            self.service.put(name, name)
+        self.service.fetch_errors["c07"] = RetryableError("HTTP 500")
+        operations = self.append(*names)
+        for _attempt in range(12):
+            operations.filtered(lambda op: op.state == "pending").next_attempt_at = (
+                fields.Datetime.now() - timedelta(hours=1)
+            )
+            self.drain()
+        expected = ["dead" if name == "c07" else "done" for name in names]
+        self.assertEqual(self.states(operations), expected)
+        self.assertLess(max(operations.filtered(lambda o: o.state == "done").mapped("attempts")), 6)
+
+    def test_waits_for_the_record_it_needs(self):
+        """What is missing is imported, and lets the waiting operation go on at once."""
+        for name in ("c1", "c2"):
+            self.service.put(name, name)
+        self.service.apply_errors["c1"] = DependencyError(
+            "c1 needs c2.", resource="contact", external_id="c2"
+        )
+        first = self.append("c1")
+        resource = self.registry["integration.fake.contact"]
+        original = resource._apply
+
+        def apply(resource, backend, items):
+            original(resource, backend, items)
+            if any(item.external_id == "c2" for item in items):
+                self.service.apply_errors.clear()
+
+        self.patch(resource, "_apply", apply)
+        self.drain()
+        self.assertEqual((first.state, first.attempts), ("done", 1))
+        second = self.env["integration.sync.log"].search([("key", "=", "c2")])
+        self.assertEqual((second.state, second.trigger), ("done", "dependency"))
+        self.assertFalse(first.depends_on)
+
+    def test_live_work_overtakes_what_has_time(self):
+        for name in ("b1", "b2", "live"):
+            self.service.put(name, name)
+        self.env["integration.sync.log"]._append(
+            self.flow, [Change("b1"), Change("b2")], "backfill"
+        )
+        self.append("live")
+        self.drain()
+        self.assertEqual(self.service.fetches, [["live"], ["b1", "b2"]])
+
+    def test_copy_of_the_database_calls_nobody(self):
+        self.service.put("c1", "One")
+        operation = self.append("c1")
+        self.env.cr.execute(
+            "UPDATE integration_backend SET database_identity = '1/2' WHERE id = %s",
+            [self.backend.id],
+        )
+        self.backend.invalidate_recordset()
+        self.drain()
+        self.assertEqual((operation.state, self.service.fetches), ("pending", []))
+        self.assertNotIn(self.flow.id, self.engine._flows_to_wake())
+        self.assertTrue(self.backend.in_foreign_database)
+        with self.assertRaisesRegex(UserError, "was connected in another database"):
+            self.backend.action_test_connection()
+        self.backend.action_connect_here()
+        self.drain()
+        self.assertEqual(operation.state, "done")
+
+    def test_backend_holds_no_more_than_its_seats(self):
+        self.backend.max_drains = 1
+        self.env.flush_all()
+        operation = self.append("c1")
+        with closing(self.registry._db.cursor()) as other:
+            other.execute(
+                "SELECT pg_advisory_lock(%s, %s)", [LOCK_SEAT, self.backend.id * MAX_SLOTS]
+            )
+            self.assertIn("enough drains", self.drain())
+            # the connection goes back to the pool
+            other.execute("SELECT pg_advisory_unlock_all()")
+        self.assertEqual(operation.state, "pending")
+
     def test_orphan_of_a_dead_drain_is_freed(self):
         self.service.put("c1", "One")
         operation = self.append("c1")
@@ -336,8 +451,9 @@ class TestEngine(IntegrationCase):
             self.assertEqual(first, 0)
             # the lock is re-entrant within one session, so look for it as others do
             self.env.cr.execute(
-                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s",
-                [self.flow.id * 8],
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = %s"
+                " AND objid = %s",
+                [LOCK_SLOT, self.flow.id * MAX_SLOTS],
             )
             self.assertEqual(self.env.cr.fetchone()[0], 1)
 
