@@ -1,4 +1,5 @@
 from . import (
+    base,
     integration_backend,
     integration_binding,
     integration_bound_mixin,
@@ -13,12 +14,11 @@ from . import (
     integration_incident,
     integration_listing,
     integration_mapping,
+    integration_outbox,
     integration_resource,
     integration_settlement,
     integration_sync_attempt,
-    integration_sync_edit,
     integration_sync_log,
     integration_watchdog,
     integration_webhook_event,
-    queue_job,
 )

@@ -92,8 +92,6 @@ class IntegrationBackend(models.Model):
     mapping_ids = fields.One2many("integration.mapping", "backend_id")
     waiting_count = fields.Integer(compute="_compute_operation_counts")
     failed_count = fields.Integer(compute="_compute_operation_counts")
-    oldest_waiting_at = fields.Datetime(string="Waiting Since", compute="_compute_operation_counts")
-    incident_count = fields.Integer(compute="_compute_incident_count")
     unmapped_count = fields.Integer(compute="_compute_unmapped_count")
     event_count = fields.Integer(compute="_compute_event_count")
     binding_count = fields.Integer(compute="_compute_binding_count")
@@ -123,15 +121,10 @@ class IntegrationBackend(models.Model):
         rows = self.env["integration.sync.log"]._read_group(
             [("backend_id", "in", self.ids), ("state", "in", ("pending", "running", "dead"))],
             ["backend_id", "state"],
-            ["__count", "create_date:min"],
+            ["__count"],
         )
-        counts = {(backend.id, state): count for backend, state, count, _since in rows}
-        oldest = {}
-        for backend, state, _count, since in rows:
-            if state != "dead":
-                oldest[backend.id] = min(since, oldest.get(backend.id, since))
+        counts = {(backend.id, state): count for backend, state, count in rows}
         for backend in self:
-            backend.oldest_waiting_at = oldest.get(backend.id)
             backend.failed_count = counts.get((backend.id, "dead"), 0)
             backend.waiting_count = counts.get((backend.id, "pending"), 0) + counts.get(
                 (backend.id, "running"), 0
@@ -147,11 +140,6 @@ class IntegrationBackend(models.Model):
         counts = self._count_by_backend("integration.mapping", [("resource_ref", "=", False)])
         for backend in self:
             backend.unmapped_count = counts.get(backend.id, 0)
-
-    def _compute_incident_count(self):
-        counts = self._count_by_backend("integration.incident", [("state", "=", "open")])
-        for backend in self:
-            backend.incident_count = counts.get(backend.id, 0)
 
     def _compute_event_count(self):
         counts = self._count_by_backend("integration.webhook.event")
@@ -193,7 +181,12 @@ class IntegrationBackend(models.Model):
             )
         if vals.get("state") == "active":
             vals = {**vals, "database_identity": self._this_database()}
-        return super().write(vals)
+        were_drafts = {backend.state == "draft" for backend in self}
+        result = super().write(vals)
+        # changes are collected for backends that were connected at least once
+        if "active" in vals or ("state" in vals and were_drafts != {vals["state"] == "draft"}):
+            self.env["integration.outbox"]._forget_index()
+        return result
 
     @api.ondelete(at_uninstall=False)
     def _unlink_except_used(self):
@@ -490,11 +483,6 @@ class IntegrationBackend(models.Model):
     def action_open_failed(self):
         action = self._action_open("integration_sync_log_action", self.env._("Failed"))
         action["context"]["search_default_filter_failed"] = 1
-        return action
-
-    def action_open_incidents(self):
-        action = self._action_open("integration_incident_action", self.env._("Incidents"))
-        action["context"]["search_default_filter_open"] = 1
         return action
 
     def action_open_events(self):

@@ -24,7 +24,9 @@ class IntegrationFlow(models.Model):
         [("in", "Into Odoo"), ("out", "Out of Odoo")], required=True, readonly=True
     )
     enabled = fields.Boolean(
-        default=True, help="Off: notifications are still stored, and wait until it is on again."
+        default=True,
+        help="Off: notifications are still stored, and wait until it is on again. Changes in Odoo "
+        "are not collected meanwhile: run the initial load once it is on again.",
     )
     user_id = fields.Many2one(
         "res.users", string="Responsible", help="Reviews failures; empty: the backend's owner."
@@ -140,6 +142,7 @@ class IntegrationFlow(models.Model):
     def create(self, vals_list):
         flows = super().create(vals_list)
         flows._schedule()
+        self.env["integration.outbox"]._forget_index()
         return flows
 
     def write(self, vals):
@@ -149,6 +152,8 @@ class IntegrationFlow(models.Model):
         result = super().write(vals)
         if {"interval_minutes", "enabled"} & vals.keys():
             self._schedule()
+        if "enabled" in vals:
+            self.env["integration.outbox"]._forget_index()
         if {"enabled", "slots", "batch_size"} & vals.keys():
             self._wake_after_commit()
         return result

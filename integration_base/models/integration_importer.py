@@ -263,6 +263,8 @@ class IntegrationImporter(models.AbstractModel):
                         "fetched_at": item.fetched_at,
                     }
                 )
-        self.env["integration.exporter"]._remember_imported(
-            flow, bindings, [item for item in items if item.changed]
-        )
+        written = [item for item in items if item.changed]
+        for item in written:
+            if item.record:
+                flow.env["integration.outbox"]._note_imported(flow, item.record)
+        self.env["integration.exporter"]._remember_imported(flow, bindings, written)

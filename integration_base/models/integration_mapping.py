@@ -250,14 +250,12 @@ class IntegrationMapping(models.Model):
     def _release(self):
         """Make the operations due that waited for these values and now have all of them."""
         # sudo: whoever may map a value may also let the work that waits for it go on
-        Operation = self.env["integration.sync.log"].sudo()
-        Operation.search(
-            [
-                ("mapping_ids", "in", self.ids),
-                ("mapping_ids", "not any", [("resource_ref", "=", False)]),
-                ("state", "=", "dead"),
-            ]
-        )._requeue()
+        waiting = (
+            self.env["integration.sync.log"]
+            .sudo()
+            .search([("mapping_ids", "in", self.ids), ("state", "=", "dead")])
+        )
+        waiting.filtered(lambda op: not op.missing_mapping_ids)._requeue()
 
     # === ACTIONS === #
 

@@ -163,22 +163,27 @@ class FakeContact(models.AbstractModel):
             service.applied.append(item.external_id)
 
 
-def add_fake_connector(test_class):
-    """Make the fake connector known to the registry for the time of a test class."""
+def add_fake_models(test_class, *models):
+    """Make models known to the registry for the time of a test class."""
     registry = test_class.registry
-    names = (FakeConnector._name, FakeContact._name)
-    for model in (FakeConnector, FakeContact):
+    names = [model._name for model in models]
+    for model in models:
         add_to_registry(registry, model)
     registry._setup_models__(test_class.env.cr, names)
 
     def forget():
-        for name in names:
-            for parent in ("integration.connector", "integration.resource", "base"):
-                registry[parent]._inherit_children.discard(name)
-            del registry.models[name]
+        for model in models:
+            for parent in (*model._inherit, "base"):
+                registry[parent]._inherit_children.discard(model._name)
+            del registry.models[model._name]
         registry.clear_all_caches()
 
     test_class.addClassCleanup(forget)
+
+
+def add_fake_connector(test_class):
+    """Make the fake connector known to the registry for the time of a test class."""
+    add_fake_models(test_class, FakeConnector, FakeContact)
 
 
 class FakeConnectorMixin:
