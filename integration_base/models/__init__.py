@@ -18,7 +18,9 @@ from . import (
     integration_resource,
     integration_settlement,
     integration_sync_attempt,
+    integration_sync_edit,
     integration_sync_log,
     integration_watchdog,
     integration_webhook_event,
+    queue_job,
 )

@@ -92,6 +92,8 @@ class IntegrationBackend(models.Model):
     mapping_ids = fields.One2many("integration.mapping", "backend_id")
     waiting_count = fields.Integer(compute="_compute_operation_counts")
     failed_count = fields.Integer(compute="_compute_operation_counts")
+    oldest_waiting_at = fields.Datetime(string="Waiting Since", compute="_compute_operation_counts")
+    incident_count = fields.Integer(compute="_compute_incident_count")
     unmapped_count = fields.Integer(compute="_compute_unmapped_count")
     event_count = fields.Integer(compute="_compute_event_count")
     binding_count = fields.Integer(compute="_compute_binding_count")
@@ -121,10 +123,15 @@ class IntegrationBackend(models.Model):
         rows = self.env["integration.sync.log"]._read_group(
             [("backend_id", "in", self.ids), ("state", "in", ("pending", "running", "dead"))],
             ["backend_id", "state"],
-            ["__count"],
+            ["__count", "create_date:min"],
         )
-        counts = {(backend.id, state): count for backend, state, count in rows}
+        counts = {(backend.id, state): count for backend, state, count, _since in rows}
+        oldest = {}
+        for backend, state, _count, since in rows:
+            if state != "dead":
+                oldest[backend.id] = min(since, oldest.get(backend.id, since))
         for backend in self:
+            backend.oldest_waiting_at = oldest.get(backend.id)
             backend.failed_count = counts.get((backend.id, "dead"), 0)
             backend.waiting_count = counts.get((backend.id, "pending"), 0) + counts.get(
                 (backend.id, "running"), 0
@@ -140,6 +147,11 @@ class IntegrationBackend(models.Model):
         counts = self._count_by_backend("integration.mapping", [("resource_ref", "=", False)])
         for backend in self:
             backend.unmapped_count = counts.get(backend.id, 0)
+
+    def _compute_incident_count(self):
+        counts = self._count_by_backend("integration.incident", [("state", "=", "open")])
+        for backend in self:
+            backend.incident_count = counts.get(backend.id, 0)
 
     def _compute_event_count(self):
         counts = self._count_by_backend("integration.webhook.event")
@@ -483,6 +495,11 @@ class IntegrationBackend(models.Model):
     def action_open_failed(self):
         action = self._action_open("integration_sync_log_action", self.env._("Failed"))
         action["context"]["search_default_filter_failed"] = 1
+        return action
+
+    def action_open_incidents(self):
+        action = self._action_open("integration_incident_action", self.env._("Incidents"))
+        action["context"]["search_default_filter_open"] = 1
         return action
 
     def action_open_events(self):

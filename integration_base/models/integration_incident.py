@@ -4,6 +4,7 @@ from datetime import timedelta
 import psycopg2
 
 from odoo import api, fields, models
+from odoo.exceptions import UserError
 from odoo.fields import Domain
 from odoo.tools import SQL, plaintext2html
 
@@ -591,6 +592,50 @@ class IntegrationIncident(models.Model):
     def action_open_operations(self):
         """Open the failed operations behind the incident."""
         return self.env["integration.sync.log"]._action_show(list(self._operations_domain()))
+
+    def _failed_operations(self):
+        """Return the failed operations behind the incidents, as far as the user may see them.
+
+        :raises UserError: when there is none, or the user may not review.
+        """
+        operations = self.env["integration.sync.log"].search(self._operations_domain())
+        operations._check_review_access()
+        if not operations:
+            raise UserError(self.env._("No failed operation is behind it (any more)."))
+        return operations
+
+    def action_retry_all(self):
+        """Try all operations behind the incidents again, as soon as possible."""
+        operations = self._failed_operations()
+        # sudo: operators hold no write access to the log, reviewing is what they may do
+        operations.sudo()._requeue()
+        return {
+            "type": "ir.actions.client",
+            "tag": "display_notification",
+            "params": {
+                "type": "success",
+                "message": self.env._("%s operations are tried again now.", len(operations)),
+                "next": {"type": "ir.actions.client", "tag": "soft_reload"},
+            },
+        }
+
+    def action_set_aside_all(self):
+        """Ask for the reason and set all operations behind the incidents aside."""
+        return self.env["integration.set.aside"]._action_ask(self._failed_operations())
+
+    def action_open_mappings(self):
+        """Open the values the operations behind the incident wait for."""
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "integration_base.integration_mapping_action"
+        )
+        operations = self.env["integration.sync.log"].search(self._operations_domain())
+        rows = operations._read_group(
+            [("id", "in", operations.ids), ("mapping_ids.resource_ref", "=", False)],
+            ["mapping_ids"],
+        )
+        action["domain"] = [("id", "in", [mapping.id for (mapping,) in rows])]
+        action["context"] = {}
+        return action
 
     def action_open_backend(self):
         """Open the backend the incident is about."""

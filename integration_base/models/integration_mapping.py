@@ -250,12 +250,14 @@ class IntegrationMapping(models.Model):
     def _release(self):
         """Make the operations due that waited for these values and now have all of them."""
         # sudo: whoever may map a value may also let the work that waits for it go on
-        waiting = (
-            self.env["integration.sync.log"]
-            .sudo()
-            .search([("mapping_ids", "in", self.ids), ("state", "=", "dead")])
-        )
-        waiting.filtered(lambda op: not op.missing_mapping_ids)._requeue()
+        Operation = self.env["integration.sync.log"].sudo()
+        Operation.search(
+            [
+                ("mapping_ids", "in", self.ids),
+                ("mapping_ids", "not any", [("resource_ref", "=", False)]),
+                ("state", "=", "dead"),
+            ]
+        )._requeue()
 
     # === ACTIONS === #
 

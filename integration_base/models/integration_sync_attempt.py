@@ -18,5 +18,11 @@ class IntegrationSyncAttempt(models.Model):
     at = fields.Datetime(required=True, readonly=True)
     duration_ms = fields.Integer(string="Milliseconds", readonly=True, aggregator="avg")
     error_class = fields.Selection(ERROR_CLASSES, string="Kind of Failure", readonly=True)
+    status = fields.Integer(
+        string="HTTP Status",
+        readonly=True,
+        aggregator=None,
+        help="Of the last call that failed; 0 when there was no answer.",
+    )
     message = fields.Text(readonly=True)
     batch_ref = fields.Char(readonly=True)

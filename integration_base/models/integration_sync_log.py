@@ -4,6 +4,7 @@ from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.tools import SQL
 
+from ..lib.digest import fingerprint
 from ..lib.records import Change
 
 #: ``error_class`` of lib/errors.py, and what the engine itself finds out.
@@ -30,6 +31,8 @@ PAGED_KINDS = ("listing", "backfill", "reconcile")
 #: The order of work in a flow: readings of changes, then what is live, then what has time.
 PRIORITIES = {"listing": 5, "backfill": 20, "reconcile": 30}
 LIVE_PRIORITY = 10
+#: States a person may try again from.
+RETRIABLE = ("pending", "dead", "ignored", "skipped")
 
 
 class IntegrationSyncLog(models.Model):
@@ -124,9 +127,34 @@ class IntegrationSyncLog(models.Model):
     finished_at = fields.Datetime(readonly=True)
     error_class = fields.Selection(ERROR_CLASSES, string="Kind of Failure", readonly=True)
     message = fields.Text(readonly=True)
-    detail = fields.Text(readonly=True, groups="integration_base.group_integration_operator")
+    detail = fields.Text(
+        readonly=True, prefetch=False, groups="integration_base.group_integration_operator"
+    )
     fingerprint = fields.Char(readonly=True, index="btree_not_null")
-    payload = fields.Text(readonly=True, groups="integration_base.group_integration_operator")
+    payload = fields.Text(
+        readonly=True, prefetch=False, groups="integration_base.group_integration_operator"
+    )
+    edited_payload = fields.Text(
+        readonly=True,
+        prefetch=False,
+        copy=False,
+        groups="integration_base.group_integration_operator",
+        help="Used instead of what the service sends, until it is in Odoo or a newer version of "
+        "the record arrives.",
+    )
+    edited_at = fields.Datetime(readonly=True, copy=False)
+    edit_ids = fields.One2many(
+        "integration.sync.edit",
+        "operation_id",
+        readonly=True,
+        groups="integration_base.group_integration_operator",
+    )
+    edit_diff = fields.Html(
+        compute="_compute_edit_diff",
+        sanitize=False,
+        groups="integration_base.group_integration_operator",
+    )
+    incident_id = fields.Many2one("integration.incident", compute="_compute_incident_id")
     merged_into_id = fields.Many2one("integration.sync.log", readonly=True, ondelete="set null")
     res_model = fields.Char(readonly=True)
     res_id = fields.Many2oneReference(model_field="res_model", readonly=True)
@@ -154,6 +182,7 @@ class IntegrationSyncLog(models.Model):
     _depends_index = models.Index(
         "(backend_id, depends_on) WHERE state = 'pending' AND depends_on IS NOT NULL"
     )
+    _dead_index = models.Index("(flow_id, fingerprint) WHERE state = 'dead'")
     _record_index = models.Index("(res_model, res_id) WHERE res_id IS NOT NULL")
     _running_unique = models.UniqueIndex("(flow_id, key) WHERE state = 'running'")
 
@@ -184,6 +213,28 @@ class IntegrationSyncLog(models.Model):
             operation.exchange_ids = self.env["integration.exchange"].search(
                 [("batch_ref", "in", list(refs))]
             )
+
+    @api.depends("edit_ids.diff")
+    def _compute_edit_diff(self):
+        for operation in self:
+            operation.edit_diff = operation.edit_ids[:1].diff
+
+    @api.depends("state", "flow_id", "fingerprint", "error_class")
+    def _compute_incident_id(self):
+        dead = self.filtered(lambda op: op.state == "dead")
+        incidents = {
+            (incident.flow_id, incident.key): incident
+            for incident in self.env["integration.incident"].search(
+                [
+                    ("flow_id", "in", dead.flow_id.ids),
+                    ("kind", "=", "failures"),
+                    ("state", "=", "open"),
+                ]
+            )
+        }
+        for operation in self:
+            key = operation.flow_id, operation.fingerprint or operation.error_class or ""
+            operation.incident_id = operation in dead and incidents.get(key)
 
     # === APPENDING === #
 
@@ -275,9 +326,11 @@ class IntegrationSyncLog(models.Model):
         self.env.cr.execute(
             SQL(
                 "UPDATE integration_sync_log SET state = 'dead', error_class = %s, message = %s,"
-                " finished_at = clock_timestamp() AT TIME ZONE 'UTC' WHERE id = %s",
+                " fingerprint = %s, finished_at = clock_timestamp() AT TIME ZONE 'UTC'"
+                " WHERE id = %s",
                 error.error_class,
                 error.message,
+                fingerprint(error.error_class, error.message),
                 operation.id,
             )
         )
@@ -286,10 +339,16 @@ class IntegrationSyncLog(models.Model):
     # === REVIEW === #
 
     def _requeue(self):
-        """Make failed, skipped or set aside operations due again and wake their flows."""
+        """Make failed, skipped or set aside operations due again and wake their flows.
+
+        The same few queries for one operation and for ten thousand.
+
+        :returns: the operations that are due now.
+        """
         again = self._make_due()
-        again.flow_id._wake_after_commit()
-        self.env["integration.incident"]._refresh(self.flow_id.ids)
+        flows = self._concerned_flows()
+        flows._wake_after_commit()
+        self.env["integration.incident"]._refresh(flows.ids)
         return again
 
     def _make_due(self):
@@ -300,24 +359,40 @@ class IntegrationSyncLog(models.Model):
 
         :returns: the operations that are due now.
         """
-        again = self.filtered(lambda op: op.state in ("pending", "dead", "ignored", "skipped"))
-        unread = again.filtered(lambda op: op.key == f"event-{op.webhook_event_id.id}")
-        due = again - unread
+        unread = self.search(
+            [
+                ("id", "in", self.ids),
+                ("state", "in", RETRIABLE),
+                ("webhook_event_id", "!=", False),
+                ("key", "=like", "event-%"),
+            ]
+        ).filtered(lambda op: op.key == f"event-{op.webhook_event_id.id}")
+        due = self.browse()
         for operation in unread:
             due |= operation.webhook_event_id._interpret_again(operation)
-        (again - unread).write(
-            {
-                "state": "pending",
-                "attempts": 0,
-                "crashes": 0,
-                "waiting_since": False,
-                "first_failed_at": False,
-                "next_attempt_at": fields.Datetime.now(),
-                "force": True,
-                "reviewed_by_id": self.env.uid,
-            }
+        self.flush_model()
+        self.env.cr.execute(
+            SQL(
+                """
+                UPDATE integration_sync_log
+                   SET state = 'pending', attempts = 0, crashes = 0, waiting_since = NULL,
+                       first_failed_at = NULL, force = TRUE, reviewed_by_id = %s,
+                       next_attempt_at = clock_timestamp() AT TIME ZONE 'UTC'
+                 WHERE id = ANY(%s) AND state = ANY(%s)
+             RETURNING id
+                """,
+                self.env.uid,
+                (self - unread).ids,
+                list(RETRIABLE),
+            )
         )
-        return due
+        self.invalidate_model()
+        return due + self.browse(row[0] for row in self.env.cr.fetchall())
+
+    def _concerned_flows(self):
+        """Return the flows of the operations, by one query for any number of them."""
+        rows = self._read_group([("id", "in", self.ids)], ["flow_id"])
+        return self.env["integration.flow"].union(*(flow for (flow,) in rows))
 
     def _wait_for_mappings(self, missing):
         """Keep which mappings the operation needs.
@@ -339,14 +414,16 @@ class IntegrationSyncLog(models.Model):
         # operators hold no write access to the log itself: reviewing is all they may change
         if not self.env.user.has_group("integration_base.group_integration_operator"):
             raise UserError(self.env._("Reviewing failures needs the role Integration Operator."))
-        self.check_access("read")
+        # counting is one query; the check itself reads every record
+        if self.search_count([("id", "in", self.ids)]) < len(self):
+            self.check_access("read")
 
     # === ACTIONS === #
 
     def action_retry(self):
         """Try again now (a single record) or as soon as possible (several)."""
         self._check_review_access()
-        again = self.filtered(lambda op: op.state in ("dead", "ignored", "skipped", "pending"))
+        again = self.search([("id", "in", self.ids), ("state", "in", RETRIABLE)])
         if not again:
             raise UserError(
                 self.env._("Nothing to retry: only failed, skipped or waiting operations can be.")
@@ -360,21 +437,77 @@ class IntegrationSyncLog(models.Model):
     def action_set_aside(self):
         """Ask for the reason and set the operations aside."""
         self._check_review_access()
-        action = self.env["ir.actions.act_window"]._for_xml_id(
-            "integration_base.integration_set_aside_action"
-        )
-        action["context"] = {"default_operation_ids": self.ids}
-        return action
+        return self.env["integration.set.aside"]._action_ask(self)
 
     def _set_aside(self, reason):
-        """Take failed operations out of the review, with the reason."""
+        """Take failed operations out of the review, with the reason.
+
+        :returns: how many.
+        """
         self._check_review_access()
-        failed = self.filtered(lambda op: op.state in ("dead", "pending"))
-        # sudo: see _check_review_access
-        failed.sudo().write(
-            {"state": "ignored", "reviewed_by_id": self.env.uid, "review_note": reason}
+        self.flush_model()
+        self.env.cr.execute(
+            SQL(
+                "UPDATE integration_sync_log"
+                "   SET state = 'ignored', reviewed_by_id = %s, review_note = %s"
+                " WHERE id = ANY(%s) AND state IN ('dead', 'pending')",
+                self.env.uid,
+                reason,
+                self.ids,
+            )
         )
-        self.env["integration.incident"]._refresh(failed.flow_id.ids)
+        count = self.env.cr.rowcount
+        self.invalidate_model()
+        self.env["integration.incident"]._refresh(self._concerned_flows().ids)
+        return count
+
+    def action_open_incident(self):
+        """Open the incident this failure belongs to."""
+        self.ensure_one()
+        return {
+            "type": "ir.actions.act_window",
+            "res_model": "integration.incident",
+            "res_id": self.incident_id.id,
+            "view_mode": "form",
+        }
+
+    # === EDITED DATA === #
+
+    def action_edit_payload(self):
+        """Open the data received, to correct it and try again with that."""
+        self.ensure_one()
+        self._check_review_access()
+        return self.env["integration.edit.payload"]._action_ask(self)
+
+    def _edit_payload(self, text, reason):
+        """Keep ``text`` as the data to use for this record instead of fetching it.
+
+        It is used until it is in Odoo or a newer version of the record arrives; who changed what
+        and why stays on the operation.
+
+        :param str text: JSON that the contract of the resource has accepted.
+        :param str reason: why it may differ from what the service says.
+        """
+        self.ensure_one()
+        self.env["integration.sync.edit"].create(
+            [
+                {
+                    "operation_id": self.id,
+                    "company_id": self.company_id.id,
+                    "user_id": self.env.uid,
+                    "reason": reason,
+                    "original": self.payload,
+                    "edited": text,
+                }
+            ]
+        )
+        self.write({"edited_payload": text, "edited_at": fields.Datetime.now()})
+
+    def action_discard_edit(self):
+        """Forget the edited data: the next try fetches the record again."""
+        self._check_review_access()
+        # sudo: see _check_review_access
+        self.sudo().write({"edited_payload": False, "edited_at": False})
 
     @api.model
     def _append_and_run(self, flow, change=None):

@@ -4,6 +4,7 @@ from . import (
     test_engine,
     test_incidents,
     test_mapping,
+    test_review,
     test_tours,
     test_webhook,
 )

@@ -24,7 +24,7 @@ class TestIncidents(IntegrationCase):
         # the owner was told of the backend itself
         cls.env["mail.mail"].search([]).unlink()
 
-    def fail(self, *external_ids, error=None):
+    def failing(self, *external_ids, error=None):
         """Append and drain operations that fail."""
         for external_id in external_ids:
             self.service.put(external_id, external_id)
@@ -50,7 +50,7 @@ class TestIncidents(IntegrationCase):
 
     def test_equal_failures_are_one_incident_one_to_do_one_mail(self):
         names = [f"c{number}" for number in range(30)]
-        operations = self.fail(*names)
+        operations = self.failing(*names)
         incident = self.incidents()
         self.assertEqual((incident.kind, incident.count), ("failures", 30))
         self.assertEqual(incident.operation_id, operations.sorted("id")[-1])
@@ -59,13 +59,13 @@ class TestIncidents(IntegrationCase):
         self.assertEqual(self.mails(), 1)
 
     def test_different_failures_are_different_incidents(self):
-        self.fail("c1", error=ConflictError("Odoo says 1, the service says 2."))
-        self.fail("c2", error=ConflictError("Odoo says 5, the service says 8."))
-        self.fail("c3", error=ConflictError("The customer was merged."))
+        self.failing("c1", error=ConflictError("Odoo says 1, the service says 2."))
+        self.failing("c2", error=ConflictError("Odoo says 5, the service says 8."))
+        self.failing("c3", error=ConflictError("The customer was merged."))
         self.assertEqual(sorted(self.incidents().mapped("count")), [1, 2])
 
     def test_incident_closes_with_the_last_failure(self):
-        operations = self.fail("c1", "c2")
+        operations = self.failing("c1", "c2")
         incident = self.incidents()
         operations[0]._set_aside("Not needed")
         self.assertEqual((incident.state, incident.count), ("open", 1))
@@ -75,40 +75,40 @@ class TestIncidents(IntegrationCase):
         self.assertFalse(incident.activity_ids)
 
     def test_cause_that_comes_back_within_a_day_is_the_same_incident(self):
-        operation = self.fail("c1")
+        operation = self.failing("c1")
         incident = self.incidents()
         operation._set_aside("x")
-        self.fail("c1")
+        self.failing("c1")
         self.assertEqual(self.incidents(), incident)
         self.assertEqual((incident.reopened, len(incident.activity_ids)), (1, 1))
         self.assertEqual(self.mails(), 1, "one mail an hour")
         self.env["integration.sync.log"].search([("state", "=", "dead")])._set_aside("x")
         self.past(incident, hours=23)
-        self.fail("c1")
+        self.failing("c1")
         self.assertEqual(self.incidents(), incident)
         self.assertEqual(self.mails(), 2)
         self.env["integration.sync.log"].search([("state", "=", "dead")])._set_aside("x")
         self.past(incident, hours=25)
-        self.fail("c1")
+        self.failing("c1")
         self.assertTrue(self.incidents())
         self.assertEqual(incident.state, "closed", "yesterday's incident stays closed")
 
     def test_owner_is_reminded_when_it_grows_tenfold(self):
-        self.fail("c1")
+        self.failing("c1")
         incident = self.incidents()
         self.past(incident, hours=2)
-        self.fail(*[f"d{number}" for number in range(8)])
+        self.failing(*[f"d{number}" for number in range(8)])
         self.assertEqual((incident.count, self.mails()), (9, 1))
-        self.fail("c10")
+        self.failing("c10")
         self.assertEqual((incident.count, self.mails()), (10, 2))
-        self.fail(*[f"e{number}" for number in range(100)])
+        self.failing(*[f"e{number}" for number in range(100)])
         self.assertEqual(self.mails(), 2, "one mail an hour")
         self.assertEqual(len(incident.activity_ids), 1, "still one to-do")
 
     def test_many_incidents_at_once_share_a_to_do(self):
         reasons = "abcdefghijklmnop"
         for reason in reasons:
-            self.fail(f"c{reason}", error=ConflictError(f"Reason {reason}."))
+            self.failing(f"c{reason}", error=ConflictError(f"Reason {reason}."))
         incidents = self.incidents()
         self.assertEqual(len(incidents), len(reasons))
         shared = incidents.filtered(lambda i: i.activity_id.res_model == "integration.backend")
@@ -123,7 +123,7 @@ class TestIncidents(IntegrationCase):
         self.assertFalse(self.backend.activity_ids)
 
     def test_refresh_costs_the_same_for_one_and_for_many(self):
-        self.fail("c1")
+        self.failing("c1")
         with self.assertQueryCount(8):
             self.Incident._refresh(self.flow.ids)
         self.env.cr.execute(
@@ -179,7 +179,7 @@ class TestIncidents(IntegrationCase):
     def test_incident_is_kept_when_nobody_can_be_told(self):
         self.patch(type(self.Incident), "_give_todo", lambda incident: 1 / 0)
         with self.assertLogs("odoo.addons.integration_base.models.integration_incident", "ERROR"):
-            self.fail("c1")
+            self.failing("c1")
         incident = self.incidents()
         self.assertFalse(incident.notified_at)
 
@@ -190,7 +190,7 @@ class TestIncidents(IntegrationCase):
             groups="base.group_user,integration_base.group_integration_user",
         )
         self.flow.user_id = user
-        self.fail("c1")
+        self.failing("c1")
         self.assertEqual(
             (self.incidents().user_id, self.incidents().activity_id.user_id), (user,) * 2
         )

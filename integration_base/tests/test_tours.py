@@ -66,3 +66,39 @@ class TestTours(FakeConnectorMixin, HttpCase):
         self.assertEqual(mapping.resource_ref, self.env.ref("base.be"))
         self.assertEqual(mapping.source, "manual")
         self.assertEqual(operation.state, "pending")
+
+    def test_review_an_incident(self):
+        operations = self.env["integration.sync.log"]
+        for number in (1001, 1002, 1003):
+            operations |= self._append(str(number), f"#{number}")
+        operations.write(
+            {
+                "state": "dead",
+                "error_class": ConfigurationError.error_class,
+                "message": "No product has the SKU MUG-OLD. Create it, then press Retry.",
+            }
+        )
+        self.env["integration.incident"]._refresh(self.flow.ids)
+        self.start_tour(
+            "/odoo/integration-incidents",
+            "integration_review_incident",
+            login="integration-operator",
+        )
+        self.assertEqual(set(operations.mapped("state")), {"ignored"})
+        self.assertEqual(set(operations.mapped("review_note")), {"Test orders"})
+
+    def test_edit_data_and_retry(self):
+        self.service.put("7", "Ada", color="blue")
+        operation = self._append("7", "Ada")
+        self.env.flush_all()
+        with self.enter_registry_test_mode():
+            self.env["integration.engine"]._drain(self.flow.id)
+        self.env.invalidate_all()
+        self.assertEqual(operation.error_class, "invalid_payload")
+        self.start_tour(
+            "/odoo/failed-operations", "integration_edit_payload", login="integration-operator"
+        )
+        edit = operation.edit_ids
+        self.assertEqual(edit.user_id.login, "integration-operator")
+        self.assertEqual(edit.reason, "The colour is a number")
+        self.assertIn('"color": 4', edit.edited)

@@ -1,1 +1,6 @@
-from . import integration_import_now, integration_mapping_import, integration_set_aside
+from . import (
+    integration_edit_payload,
+    integration_import_now,
+    integration_mapping_import,
+    integration_set_aside,
+)

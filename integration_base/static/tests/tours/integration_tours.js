@@ -160,3 +160,98 @@ tours.add("integration_map_value", {
         },
     ],
 });
+
+tours.add("integration_review_incident", {
+    url: "/odoo/integration-incidents",
+    steps: () => [
+        {
+            content: "One row for all equal failures, with their number and what to do",
+            trigger: "tr:has(td[name='count']:contains('3')) td[name='message']:contains('SKU')",
+            run: "click",
+        },
+        {
+            content: "It says what to do",
+            trigger: ".alert-danger [name='advice']:contains('Retry All')",
+        },
+        {
+            content: "Look at the operations behind it",
+            trigger: "button[name='action_open_operations']",
+            run: "click",
+        },
+        {
+            content: "All of them are there",
+            trigger: ".o_list_view tr.o_data_row:nth-of-type(3)",
+        },
+        {
+            content: "Back to the incident",
+            trigger: ".o_breadcrumb .o_back_button",
+            run: "click",
+        },
+        {
+            content: "Nobody needs them",
+            trigger: "button[name='action_set_aside_all']",
+            run: "click",
+        },
+        {
+            content: "They are named",
+            trigger: ".modal [name='operation_names']:contains('#1001')",
+        },
+        {
+            content: "Say why",
+            trigger: ".modal [name='reason'] textarea",
+            run: "edit Test orders",
+        },
+        {
+            content: "Confirm",
+            trigger: ".modal button[name='action_confirm']",
+            run: "click",
+        },
+        {
+            content: "The incident is over by itself",
+            trigger: ".o_statusbar_status .o_arrow_button_current:contains('Closed')",
+        },
+    ],
+});
+
+tours.add("integration_edit_payload", {
+    url: "/odoo/failed-operations",
+    steps: () => [
+        {
+            content: "Open the operation whose data is wrong",
+            trigger: "td[name='display_name']:contains('Ada')",
+            run: "click",
+        },
+        {
+            content: "Edit its data",
+            trigger: "button[name='action_edit_payload']",
+            run: "click",
+        },
+        {
+            content: "The data is there to edit",
+            trigger: ".modal .ace_editor:contains('blue')",
+            run({ anchor }) {
+                const editor = window.ace.edit(anchor);
+                editor.setValue(editor.getValue().replace('"blue"', "4"));
+            },
+        },
+        {
+            content: "Say why",
+            trigger: ".modal [name='reason'] textarea",
+            run: "edit The colour is a number",
+        },
+        {
+            content: "Try it",
+            trigger: ".modal button[name='action_retry']",
+            run: "click",
+        },
+        {
+            content: "The edit stays visible",
+            trigger: ".o_notebook a[name='edits']",
+            run: "click",
+        },
+        {
+            content: "With what was changed",
+            trigger: "[name='edit_diff'] .text-danger:contains('blue')",
+        },
+    ],
+});
