@@ -67,6 +67,13 @@ def _main(arguments: list[str]) -> int:
     )
     test.set_defaults(action=_test)
 
+    bench = add(
+        "bench",
+        "measure the engine against floors: [CASE...] [--list] [--rounds N] [--json FILE]",
+        add_help=False,
+    )
+    bench.set_defaults(action=_bench)
+
     check = add("check", "ruff, pylint-odoo and our own rules")
     check.set_defaults(action=lambda project, known, rest: checks.run_checks(project))
 
@@ -85,7 +92,7 @@ def _main(arguments: list[str]) -> int:
         known, rest = parser.parse_args(["python"]), arguments[1:]
     else:
         known, rest = parser.parse_known_args(arguments)
-        if rest and known.command not in ("test", "shell"):
+        if rest and known.command not in ("test", "shell", "bench"):
             parser.error(f"{known.command} does not know {' '.join(rest)}")
     project = Project(known.database_url)
     try:
@@ -102,6 +109,10 @@ def _test(project: Project, known: argparse.Namespace, rest: list[str]) -> int:
     if known.core:
         return testing.run_core_tests(project, rest, baseline=known.baseline)
     return testing.run_tests(project, rest)
+
+
+def _bench(project: Project, known: argparse.Namespace, rest: list[str]) -> int:
+    return testing.run_program(project, "tests.bench", rest)
 
 
 def _shell(project: Project, known: argparse.Namespace, rest: list[str]) -> int:

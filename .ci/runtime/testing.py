@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from . import browser, core_tests, database, paths, schema
@@ -55,6 +57,24 @@ def run_core_tests(project: Project, arguments: list[str], *, baseline: bool) ->
     finally:
         results.unlink(missing_ok=True)
     return code
+
+
+def run_program(project: Project, module: str, arguments: list[str]) -> int:
+    """Run a module that starts servers of its own, as the tests do; returns its exit code.
+
+    :param module: run as `python -m module`; what it prints is the output, progress goes to stderr.
+    """
+    with redirect_stdout(sys.stderr):
+        environment = _prepare(project)
+        environment["INTEGRATION_TEMPLATE"] = database.template(project)
+    _remove_leftovers(project)
+    name = f"{PREFIX}{os.getpid()}"
+    environment["INTEGRATION_TEST_DATABASE"] = name
+    environment["PYTHONPATH"] = str(paths.RUNTIME.parent)
+    try:
+        return call([project.python, "-m", module, *arguments], environment, cwd=paths.ROOT)
+    finally:
+        _drop_all(project, name)
 
 
 def _prepare(project: Project) -> dict[str, str]:
@@ -122,8 +142,13 @@ def _pytest(
     finally:
         config.unlink()
         shutil.rmtree(cache, ignore_errors=True)
-        mine = (other for other in project.server.databases() if other.startswith(name))
-        database.drop(project, *mine)
+        _drop_all(project, name)
+
+
+def _drop_all(project: Project, name: str) -> None:
+    """Delete the databases of a run: that one, and those whose names begin with it."""
+    mine = (other for other in project.server.databases() if other.startswith(name))
+    database.drop(project, *mine)
 
 
 def _remove_leftovers(project: Project) -> None:

@@ -7,4 +7,5 @@
     "website": "https://www.odoo.com/app/integrations",
     "license": "LGPL-3",
     "depends": ["integration_base", "product"],
+    "data": ["data/queue_job_data.xml"],
 }

@@ -1,5 +1,6 @@
 from . import (
     integration_connector_generic,
+    integration_flow,
     integration_generic_contact,
     integration_generic_noop,
     integration_generic_product,
