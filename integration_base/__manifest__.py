@@ -20,6 +20,7 @@
         "wizards/integration_edit_payload_views.xml",
         "views/integration_exchange_views.xml",
         "views/integration_sync_edit_views.xml",
+        "views/integration_intent_views.xml",
         "views/integration_sync_log_views.xml",
         "views/integration_webhook_event_views.xml",
         "views/integration_binding_views.xml",

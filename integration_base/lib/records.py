@@ -134,6 +134,8 @@ class Item:
     label: str = ""
     #: equal in every try to create the outgoing record; to be sent along with it
     idempotency_key: str = ""
+    #: whether the intent to create it stands in the database, without an outcome yet
+    announced: bool = False
     #: what ``_fetch`` returned for the record, or ``_push`` got as the answer
     payload: Any = None
     #: what ``_validate`` made of it

@@ -12,6 +12,7 @@ from . import (
     integration_flow,
     integration_importer,
     integration_incident,
+    integration_intent,
     integration_listing,
     integration_mapping,
     integration_outbox,

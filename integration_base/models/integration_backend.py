@@ -373,6 +373,30 @@ class IntegrationBackend(models.Model):
                 raise
             return ask()
 
+    def _intent(self, action, record, key=None, request=None):
+        """Guard a call that must not be repeated: a refund, a label, anything that costs money.
+
+        ::
+
+            with backend._intent("refund", payment, key=str(refund_number), request=body) as intent:
+                answer = intent.send(
+                    lambda key: client.post("/refunds", json=body, headers={"Key": key}).json(),
+                    lambda key: self._search_refund(backend, key),
+                )
+
+        The body of the ``with`` calls ``intent.send`` exactly once; see
+        :meth:`~.integration_intent.Intent.send`.
+
+        :param str action: what is done, e.g. ``refund``.
+        :param record: the committed Odoo record it is done for.
+        :param str key: tells several of these actions on one record apart; equal in every try.
+        :param request: what is asked for (text or JSON-able), shown redacted to people. A later
+            try with another request is refused if the first was carried out.
+        :raises NotReadyError: when another process is making this call.
+        """
+        self.ensure_one()
+        return self.env["integration.intent"]._open(self, action, record, key, request)
+
     @api.model
     @ormcache()
     def _this_database(self):

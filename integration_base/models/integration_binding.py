@@ -58,6 +58,20 @@ class IntegrationBinding(models.Model):
             self._check_record()
         return result
 
+    def unlink(self):
+        # what was unlinked may be created at the service again
+        links = [
+            (backend, resource, self.env[res_model].browse(links.mapped("res_id")))
+            for (backend, resource, res_model), links in self.grouped(
+                lambda link: (link.backend_id, link.resource, link.res_model)
+            ).items()
+            if res_model in self.env
+        ]
+        result = super().unlink()
+        for backend, resource, records in links:
+            self.env["integration.intent"]._void(backend, resource, records)
+        return result
+
     def _check_record(self):
         """Refuse a link to a record that whoever makes it could not change.
 

@@ -41,6 +41,9 @@ class IntegrationResource(models.AbstractModel):
     #: Whether creating a record twice makes two of it, so that a creation is announced first and
     #: looked up after a lost answer. Only for services where it does not: False.
     _resource_unrepeatable = True
+    #: Whether the service carries out only once what comes twice with one idempotency key. Else a
+    #: creation whose answer was lost is repeated after a minute at the earliest.
+    _resource_honours_keys = False
     #: pydantic model (``lib.contract.Payload``) of what :meth:`_fetch` returns per record.
     _resource_contract = None
     #: Top-level fields of the contract that change without meaning anything for us.

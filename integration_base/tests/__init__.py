@@ -3,6 +3,8 @@ from . import (
     test_backend,
     test_engine,
     test_incidents,
+    test_intent,
+    test_intent_faults,
     test_mapping,
     test_review,
     test_tours,
