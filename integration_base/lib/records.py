@@ -113,11 +113,14 @@ class WebhookHeaders:
     :param topic: the service's name of the event, e.g. ``orders/create``.
     :param event_id: identical for all deliveries of one event; the inbox is unique by it.
     :param triggered_at: when the event happened (naive UTC), if signed or sent.
+    :param signed_at: when this delivery was signed (naive UTC), only if the signature covers it; an
+        old one is refused as a replay.
     """
 
     topic: str
     event_id: str
     triggered_at: datetime | None = None
+    signed_at: datetime | None = None
 
 
 @dataclass

@@ -173,6 +173,7 @@ class IntegrationBackend(models.Model):
         backends = super().create(vals_list)
         for backend in backends:
             backend._create_missing_parts()
+        self.env.registry.clear_cache()
         return backends
 
     def write(self, vals):
@@ -198,6 +199,13 @@ class IntegrationBackend(models.Model):
         # changes are collected for backends that were connected at least once
         if "active" in vals or ("state" in vals and were_drafts != {vals["state"] == "draft"}):
             self.env["integration.outbox"]._forget_index()
+        # see integration.webhook.event._target
+        self.env.registry.clear_cache()
+        return result
+
+    def unlink(self):
+        result = super().unlink()
+        self.env.registry.clear_cache()
         return result
 
     @api.ondelete(at_uninstall=False)
@@ -286,10 +294,17 @@ class IntegrationBackend(models.Model):
         :raises ConfigurationError: when there is none.
         """
         self.ensure_one()
-        # sudo: hooks run for users who may not read secrets; the value goes to the service only
-        rows = self.sudo().credential_ids.filtered(lambda row: row.code == code)
-        values = rows._decrypt()
+        Credential = self.env["integration.credential"]
+        known = self.env.cr.cache.get(("integration_credentials", self.id))
+        if known is not None:
+            values = Credential._open(known.get(code, ()))
+        else:
+            # sudo: hooks run for users who may not read secrets; the value goes to the service
+            # only
+            rows = self.sudo().credential_ids.filtered(lambda row: row.code == code)
+            values = rows._decrypt()
         if not values:
+            rows = self.sudo().credential_ids.filtered(lambda row: row.code == code)
             raise ConfigurationError(
                 self.env._(
                     "%(backend)s has no %(credential)s. Type it into the Credentials page of the "
@@ -306,6 +321,13 @@ class IntegrationBackend(models.Model):
         :raises ConfigurationError: when there is none.
         """
         return self._credentials(code)[0]
+
+    def _use_credentials(self, stored):
+        """Take the credentials of this backend from ``stored`` for the rest of the transaction.
+
+        :param stored: ``{code: rows}`` as ``integration.credential._stored`` returns them.
+        """
+        self.env.cr.cache["integration_credentials", self.id] = stored
 
     def _token(self, code):
         """Return a stored access token that is valid for at least a minute more, or None."""

@@ -1,4 +1,5 @@
 from dataclasses import dataclass
+from datetime import timedelta
 
 from odoo import api, models
 
@@ -38,6 +39,8 @@ class IntegrationConnector(models.AbstractModel):
     _connector_credentials: tuple[CredentialSpec, ...] = ()
     #: topic of a webhook -> resource code, for :meth:`_webhook_topics`.
     _connector_topics: dict[str, str] = {}
+    #: How far from now a notification may be signed, where the service signs the time.
+    _connector_webhook_tolerance = timedelta(minutes=5)
 
     # === DISCOVERY === #
 

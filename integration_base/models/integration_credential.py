@@ -22,6 +22,11 @@ def _configured_keys(path):
     return parser.get("integration", "encryption_key", fallback="")
 
 
+@cache
+def _secret_box(keys):
+    return SecretBox(load_keys(keys))
+
+
 class IntegrationCredential(models.Model):
     """One secret of a backend. It can be written and used, never read back."""
 
@@ -72,6 +77,14 @@ class IntegrationCredential(models.Model):
 
     #: How long a replaced secret still verifies notifications that were signed with it.
     ROTATION_GRACE = timedelta(days=2)
+
+    def write(self, vals):
+        result = super().write(vals)
+        # tokens are no secrets of notifications, and change every hour
+        if any(credential.kind == "typed" for credential in self):
+            # see integration.webhook.event._target
+            self.env.registry.clear_cache()
+        return result
 
     @api.depends("backend_id", "code")
     def _compute_spec(self):
@@ -135,14 +148,28 @@ class IntegrationCredential(models.Model):
 
     def _decrypt(self):
         """Return the usable values, newest first (list of text)."""
+        return self._open(self._stored())
+
+    def _stored(self):
+        """Return what is stored, still encrypted: ``[(value, previous value, until)]``."""
+        # sudo: the ciphertext is closed to every user, hooks need it
+        return [
+            (row.ciphertext, row.previous_ciphertext, row.previous_until) for row in self.sudo()
+        ]
+
+    @api.model
+    def _open(self, stored):
+        """Decrypt what :meth:`_stored` returned; the only place that does.
+
+        :returns: the usable values, newest first (list of text).
+        """
         values = []
         now = fields.Datetime.now()
-        # sudo: the only place that opens the ciphertext
-        for row in self.sudo():
-            if row.ciphertext:
-                values.append(self._box().decrypt(row.ciphertext))
-            if row.previous_ciphertext and row.previous_until > now:
-                values.append(self._box().decrypt(row.previous_ciphertext))
+        for ciphertext, previous, previous_until in stored:
+            if ciphertext:
+                values.append(self._box().decrypt(ciphertext))
+            if previous and previous_until > now:
+                values.append(self._box().decrypt(previous))
         return values
 
     def _valid_token(self):
@@ -170,4 +197,4 @@ class IntegrationCredential(models.Model):
                     variable=KEY_VARIABLE,
                 )
             )
-        return SecretBox(load_keys(keys))
+        return _secret_box(keys)

@@ -141,6 +141,8 @@ class IntegrationFlow(models.Model):
     @api.model_create_multi
     def create(self, vals_list):
         flows = super().create(vals_list)
+        # see integration.webhook.event._target
+        self.env.registry.clear_cache()
         flows._schedule()
         self.env["integration.outbox"]._forget_index()
         return flows

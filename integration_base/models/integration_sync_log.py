@@ -1,4 +1,5 @@
 import json
+from typing import NamedTuple
 
 from odoo import api, fields, models
 from odoo.exceptions import UserError
@@ -33,6 +34,15 @@ PRIORITIES = {"listing": 5, "backfill": 20, "reconcile": 30}
 LIVE_PRIORITY = 10
 #: States a person may try again from.
 RETRIABLE = ("pending", "dead", "ignored", "skipped")
+
+
+class FlowKey(NamedTuple):
+    """What an operation needs to know of its flow, without reading the record."""
+
+    id: int
+    backend_id: int
+    company_id: int
+    resource: str
 
 
 class IntegrationSyncLog(models.Model):
@@ -282,40 +292,56 @@ class IntegrationSyncLog(models.Model):
     def _insert(self, flow, rows, trigger, event_id=None, force=False):
         if not rows:
             return self
+        key = FlowKey(flow.id, flow.backend_id.id, flow.company_id.id, flow.resource)
         values = SQL(", ").join(
-            SQL(
-                "(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'pending', %s, 0, 0,"
-                " clock_timestamp() AT TIME ZONE 'UTC', clock_timestamp() AT TIME ZONE 'UTC', %s)",
-                flow.id,
-                flow.backend_id.id,
-                flow.company_id.id,
-                flow.resource,
-                kind,
-                key,
-                change.external_id or None,
-                change.label or None,
-                change.updated_at,
-                change.deleted,
-                record and record._name,
-                record and record.id,
-                trigger,
-                event_id,
-                PRIORITIES.get(trigger if kind == "record" else kind, LIVE_PRIORITY),
-                force,
-                self.env.uid,
-            )
-            for kind, key, change, record in rows
+            SQL("(%s)", self._row_values(key, *row, trigger, event_id, force)) for row in rows
         )
         self.env.cr.execute(
             SQL(
-                "INSERT INTO integration_sync_log (flow_id, backend_id, company_id, resource, kind,"
-                " key, external_id, label, external_updated_at, deleted, res_model, res_id,"
-                ' "trigger", webhook_event_id, priority, state, force, attempts, crashes,'
-                " next_attempt_at, create_date, create_uid) VALUES %s RETURNING id",
+                "INSERT INTO integration_sync_log (%s) VALUES %s RETURNING id",
+                self._row_columns(),
                 values,
             )
         )
         return self.browse(row[0] for row in self.env.cr.fetchall())
+
+    @api.model
+    def _row_columns(self):
+        """Return the columns (SQL) of :meth:`_row_values`."""
+        return SQL(
+            "flow_id, backend_id, company_id, resource, kind, key, external_id, label,"
+            ' external_updated_at, deleted, res_model, res_id, "trigger", webhook_event_id,'
+            " priority, state, force, attempts, crashes, next_attempt_at, create_date, create_uid"
+        )
+
+    @api.model
+    def _row_values(self, flow, kind, key, change, record, trigger, event_id, force=False):
+        """Return the values (SQL) of one new operation, for a statement that inserts it.
+
+        :param FlowKey flow: where it belongs.
+        :param event_id: id of the notification, or SQL that gives it.
+        """
+        return SQL(
+            "%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'pending', %s, 0, 0,"
+            " clock_timestamp() AT TIME ZONE 'UTC', clock_timestamp() AT TIME ZONE 'UTC', %s",
+            flow.id,
+            flow.backend_id,
+            flow.company_id,
+            flow.resource,
+            kind,
+            key,
+            change.external_id or None,
+            change.label or None,
+            change.updated_at,
+            change.deleted,
+            record and record._name,
+            record and record.id,
+            trigger,
+            event_id,
+            PRIORITIES.get(trigger if kind == "record" else kind, LIVE_PRIORITY),
+            force,
+            self.env.uid,
+        )
 
     @api.model
     def _append_rejected(self, flow, event_id, error):

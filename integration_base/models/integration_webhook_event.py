@@ -1,14 +1,53 @@
 import base64
+import hashlib
 import logging
+from datetime import UTC, datetime
+from typing import NamedTuple
 
 import psycopg2
 
-from odoo import api, fields, models
-from odoo.tools import SQL
+from odoo import SUPERUSER_ID, api, fields, models
+from odoo.tools import SQL, ormcache
 
-from ..lib.errors import IntegrationError, InvalidPayloadError
+from ..lib.errors import IntegrationError, InvalidPayloadError, WebhookRefused
+from ..lib.records import Change, WebhookHeaders
+from ..lib.signature import verify_hmac
+from .integration_engine import LOCK_SEAT, LOCK_SLOT, MAX_SLOTS
+from .integration_sync_log import FlowKey
 
 _logger = logging.getLogger(__name__)
+
+#: Longest id and topic that are stored as they are; longer ones do not fit into an index.
+MAX_ID = 255
+
+
+class UnknownAddress(LookupError):
+    """No connected backend has this token."""
+
+
+class Target(NamedTuple):
+    """What receiving a notification needs to know of its backend.
+
+    :param connector: model name of the connector.
+    :param flows: ``{resource: FlowKey}`` of the flows into Odoo.
+    :param credentials: ``{code: [(ciphertext, previous ciphertext, until)]}``, still encrypted.
+    """
+
+    backend_id: int
+    company_id: int
+    connector: str
+    flows: dict
+    credentials: dict
+
+
+class Reading(NamedTuple):
+    """What a notification means: ``change`` in ``flow``, or why there is none."""
+
+    state: str
+    message: str | None = None
+    flow: FlowKey | None = None
+    change: Change | None = None
+    error: IntegrationError | None = None
 
 
 class IntegrationWebhookEvent(models.Model):
@@ -34,6 +73,12 @@ class IntegrationWebhookEvent(models.Model):
         help="Byte for byte as received; base64 where it is not text.",
     )
     body_is_base64 = fields.Boolean(readonly=True)
+    body_digest = fields.Char(readonly=True)
+    id_reused = fields.Boolean(
+        string="Id Used Twice",
+        readonly=True,
+        help="The service had sent another body under the same id before.",
+    )
     state = fields.Selection(
         [
             ("accepted", "Accepted"),
@@ -46,7 +91,10 @@ class IntegrationWebhookEvent(models.Model):
     )
     message = fields.Text(readonly=True)
     count = fields.Integer(
-        string="Deliveries", readonly=True, default=1, help="Refused ones are counted per hour."
+        string="Deliveries",
+        readonly=True,
+        default=1,
+        help="How often the service sent it. Refused ones are counted per hour.",
     )
     operation_ids = fields.One2many("integration.sync.log", "webhook_event_id", readonly=True)
 
@@ -65,43 +113,240 @@ class IntegrationWebhookEvent(models.Model):
     # === RECEIVING === #
 
     @api.model
-    def _receive(self, backend, headers, body):
-        """Verify a notification, store it and append its operations.
+    def _answer(self, token, headers, body, remote_address):
+        """Take a notification in; what the route answers.
+
+        Costs one statement, and one more after the commit that looks whether somebody is at work.
+
+        :param str token: the last part of the address.
+        :param headers: mapping of request headers, case-insensitive.
+        :param bytes body: the raw body; None when it was too large to be read.
+        :param str remote_address: where it came from, for the person who looks at refused ones.
+        :returns: the HTTP status.
+        """
+        try:
+            target = self._target(token)
+        except UnknownAddress:
+            if body is None:
+                return 413
+            # what depends on the size of the body takes as long as for an address that exists
+            verify_hmac([token], body, "")
+            return 401
+        backend = (
+            self.env["integration.backend"]
+            # a hook that needs one field of the backend shall not read them all
+            .with_context(allowed_company_ids=[target.company_id], prefetch_fields=False)
+            .browse(target.backend_id)
+        )
+        Event = backend.env[self._name]
+        if body is None:
+            Event._refuse(target, self.env._("It is larger than we read."), remote_address)
+            return 413
+        try:
+            Event._receive(backend, headers, body, target)
+        except WebhookRefused as error:
+            Event._refuse(
+                target,
+                error.message,
+                remote_address,
+                self.env._(
+                    "If the service itself sent it, the secret stored in the backend is not the "
+                    "one it signs with."
+                ),
+            )
+            return 401
+        except IntegrationError as error:
+            # our own setting is wrong (a missing secret, say): the service shall send it again
+            _logger.warning("Webhook of backend %s: %s", backend.id, error.message)
+            Event._refuse(target, error.message, remote_address)
+            return 503
+        return 200
+
+    @api.model
+    @ormcache("token")
+    def _target(self, token):
+        """Return the :class:`Target` of an address; one that does not exist is not kept.
+
+        Writing a backend, a flow or a credential clears the cache.
+
+        :raises UnknownAddress: when there is none, or the backend is not connected.
+        """
+        backend = (
+            self.env["integration.backend"]
+            .sudo()  # sudo: nobody is logged in, the token is the permission
+            .search([("webhook_token", "=", token), ("state", "!=", "draft")], limit=1)
+        )
+        if not backend:
+            raise UnknownAddress
+        flows = backend.flow_ids.filtered(lambda flow: flow.direction == "in")
+        credentials = {}
+        for row in backend.credential_ids.filtered(lambda row: row.kind == "typed"):
+            credentials[row.code] = row._stored()
+        return Target(
+            backend.id,
+            backend.company_id.id,
+            backend._connector()._name,
+            {flow.resource: self._flow_key(flow) for flow in flows},
+            credentials,
+        )
+
+    @api.model
+    def _flow_key(self, flow):
+        return FlowKey(flow.id, flow.backend_id.id, flow.company_id.id, flow.resource)
+
+    @api.model
+    def _receive(self, backend, headers, body, target=None):
+        """Verify a notification, store it and append its operation: one statement.
 
         :param headers: mapping of request headers, case-insensitive.
         :param bytes body: the raw body.
+        :param Target target: what is known about the backend already.
         :returns: the new event, empty when it was stored before.
         :raises WebhookRefused: when it is not authentic.
         """
-        connector = backend._connector()
-        connector._verify_webhook(backend, headers, body)
-        envelope = connector._read_webhook_headers(backend, headers, body)
+        if target is None:
+            # sudo: the address is a secret of managers
+            target = self._target(backend.sudo().webhook_token)
+        backend._use_credentials(target.credentials)
+        connector = self.env[target.connector]
+        self._verify(connector, backend, headers, body)
+        envelope = self._read_envelope(connector, backend, headers, body)
+        self._check_fresh(connector, envelope)
+        reading = self._read(connector, backend, target.flows, envelope.topic, body)
+        digest = hashlib.sha256(body).hexdigest()
+        event, is_new, is_same = self._store(target, envelope, reading, body, digest)
+        if not is_new and not is_same:
+            # Nobody but the service can have signed it, so it may be news: kept as an event of
+            # its own, where somebody sees that ids cannot be relied on.
+            event_id = f"{envelope.event_id[:150]} {digest}"
+            envelope = WebhookHeaders(envelope.topic, event_id, envelope.triggered_at)
+            event, is_new, is_same = self._store(
+                target, envelope, reading, body, digest, id_reused=True
+            )
+        if not is_new:
+            return self.browse()
+        if reading.state == "accepted":
+            event._wake_after_commit(reading.flow.id)
+        elif reading.flow:
+            event._append_unreadable(reading)
+        return event
+
+    @api.model
+    def _verify(self, connector, backend, headers, body):
+        """Check that a notification is authentic.
+
+        :raises WebhookRefused: when it is not, or the connector cannot tell.
+        """
+        try:
+            connector._verify_webhook(backend, headers, body)
+        except (IntegrationError, psycopg2.Error):
+            raise
+        except Exception as error:
+            # headers nobody thought of; what is not proven is refused
+            _logger.warning("Signature of a notification, backend %s", backend.id, exc_info=True)
+            raise WebhookRefused(
+                self.env._(
+                    "The signature cannot be checked: %(error)s.", error=type(error).__name__
+                )
+            ) from error
+
+    @api.model
+    def _read_envelope(self, connector, backend, headers, body):
+        """Return the :class:`WebhookHeaders` of an authentic notification, fit to be stored.
+
+        What the connector fails to read is stored under the digest of the body.
+
+        :raises WebhookRefused: when the connector does not want it.
+        """
+        try:
+            envelope = connector._read_webhook_headers(backend, headers, body)
+        except (WebhookRefused, psycopg2.Error):
+            raise
+        except Exception:
+            # authentic: refused, it would be lost
+            _logger.exception("Headers of a notification, backend %s", backend.id)
+            envelope = WebhookHeaders("", "")
+        topic = self._storable(envelope.topic)[:MAX_ID]
+        event_id = self._storable(envelope.event_id)
+        if not event_id or len(event_id) > MAX_ID:
+            event_id = hashlib.sha256(event_id.encode() or body).hexdigest()
+        return WebhookHeaders(topic, event_id, envelope.triggered_at, envelope.signed_at)
+
+    @api.model
+    def _check_fresh(self, connector, envelope):
+        """Refuse a notification that was signed too long ago, or in the future: a replay.
+
+        :raises WebhookRefused: when the service signs the time and it is not about now.
+        """
+        if not envelope.signed_at:
+            return
+        age = datetime.now(UTC).replace(tzinfo=None) - envelope.signed_at
+        if abs(age) > connector._connector_webhook_tolerance:
+            raise WebhookRefused(
+                self.env._(
+                    "The notification was signed at another time than now: it is sent a second "
+                    "time by somebody, or the clock of this server is wrong."
+                )
+            )
+
+    @api.model
+    def _store(self, target, envelope, reading, body, digest, id_reused=False):
+        """Insert an event together with its operation, unless the event is there.
+
+        :returns: ``(event, whether it is new, whether its body is this one)``.
+        """
         text, is_base64 = self._body_text(body)
+        operation = SQL("SELECT NULL::int AS id WHERE false")
+        if reading.change:
+            Operation = self.env["integration.sync.log"]
+            operation = SQL(
+                "INSERT INTO integration_sync_log (%s) SELECT %s FROM event WHERE is_new"
+                " RETURNING id",
+                Operation._row_columns(),
+                Operation._row_values(
+                    reading.flow,
+                    "record",
+                    reading.change.external_id,
+                    reading.change,
+                    None,
+                    "webhook",
+                    SQL("event.id"),
+                ),
+            )
         self.env.cr.execute(
             SQL(
-                "INSERT INTO integration_webhook_event (backend_id, company_id, event_id, topic,"
-                " triggered_at, received_at, body, body_is_base64, state, count)"
-                " VALUES (%s, %s, %s, %s, %s, clock_timestamp() AT TIME ZONE 'UTC', %s, %s,"
-                " 'accepted', 1) ON CONFLICT (backend_id, event_id) DO NOTHING RETURNING id",
-                backend.id,
-                backend.company_id.id,
+                "WITH event AS ("
+                "INSERT INTO integration_webhook_event AS e (backend_id, company_id, event_id,"
+                " topic, triggered_at, received_at, body, body_is_base64, body_digest, id_reused,"
+                " state, message, count)"
+                " VALUES (%s, %s, %s, %s, %s, clock_timestamp() AT TIME ZONE 'UTC', %s, %s, %s,"
+                " %s, %s, %s, 1)"
+                " ON CONFLICT (backend_id, event_id) DO UPDATE SET count = e.count + 1"
+                # a row that was there has been locked by this transaction
+                " RETURNING e.id, e.xmax = 0 AS is_new, e.body_digest = %s AS is_same"
+                "), operation AS (%s) SELECT id, is_new, is_same FROM event",
+                target.backend_id,
+                target.company_id,
                 envelope.event_id,
                 envelope.topic,
                 envelope.triggered_at,
                 text,
                 is_base64,
+                digest,
+                id_reused,
+                reading.state,
+                reading.message,
+                digest,
+                operation,
             )
         )
-        row = self.env.cr.fetchone()
-        if not row:
-            return self.browse()
-        event = self.browse(row[0])
-        event._interpret(backend, envelope.topic, body)
-        return event
+        event_id, is_new, is_same = self.env.cr.fetchone()
+        return self.browse(event_id), is_new, is_same is not False
 
     @api.model
-    def _refuse(self, backend, error, remote_address):
-        """Count a notification that is not authentic: one row per hour and reason, no body."""
+    def _refuse(self, target, reason, remote_address, advice=""):
+        """Count a notification that is not taken: one row per hour and reason, no body."""
+        reason = self._storable(reason)
         self.env.cr.execute(
             SQL(
                 "INSERT INTO integration_webhook_event AS e (backend_id, company_id, event_id,"
@@ -110,46 +355,35 @@ class IntegrationWebhookEvent(models.Model):
                 " ' ' || md5(%s), clock_timestamp() AT TIME ZONE 'UTC', 'refused', %s, 1)"
                 " ON CONFLICT (backend_id, event_id) DO UPDATE SET count = e.count + 1,"
                 " received_at = EXCLUDED.received_at, message = EXCLUDED.message",
-                backend.id,
-                backend.company_id.id,
-                str(error),
+                target.backend_id,
+                target.company_id,
+                reason,
                 self.env._(
-                    "%(reason)s Last sent from %(address)s. If the service itself sent it, the "
-                    "secret stored in the backend is not the one it signs with.",
-                    reason=error,
+                    "%(reason)s Last sent from %(address)s. %(advice)s",
+                    reason=reason,
                     address=remote_address,
-                ),
+                    advice=advice,
+                ).strip(),
             )
         )
 
-    def _interpret(self, backend, topic, body):
-        """Append the operations an authentic notification stands for.
+    # === UNDERSTANDING === #
 
-        A body that cannot be read becomes a failed operation: somebody has to look at it.
+    @api.model
+    def _read(self, connector, backend, flows, topic, body):
+        """Return the :class:`Reading` of an authentic notification; never raises for its body.
+
+        :param flows: ``{resource: FlowKey}`` of the backend.
         """
-        connector = backend._connector()
-        Operation = self.env["integration.sync.log"]
         try:
             notification = self._parse(connector, backend, topic, body)
         except IntegrationError as error:
-            self._set_state("unreadable", error.message)
-            flow = backend.flow_ids.filtered(
-                lambda f: f.resource == connector._connector_topics.get(topic)
-            )[:1]
-            if not flow:
-                return Operation
-            operation = Operation._append_rejected(flow, self.id, error)
-            self.env["integration.incident"]._refresh(flow.ids)
-            return operation
-        flow = backend.flow_ids.filtered(
-            lambda f: f.resource == notification.resource and f.direction == "in"
-        )[:1]
+            flow = flows.get(connector._connector_topics.get(topic))
+            return Reading("unreadable", self._storable(error.message), flow, error=error)
+        flow = flows.get(notification.resource)
         if not flow:
-            self._set_state("unknown", self.env._("No flow of this backend handles the topic."))
-            return Operation
-        self._set_state("accepted", None)
-        flow._wake_after_commit()
-        return Operation._append(flow, [notification.change], "webhook", self.id)
+            return Reading("unknown", self.env._("No flow of this backend handles the topic."))
+        return Reading("accepted", None, flow, notification.change)
 
     def _parse(self, connector, backend, topic, body):
         """Return what the connector reads; an error nobody expected is one of the notification.
@@ -159,11 +393,13 @@ class IntegrationWebhookEvent(models.Model):
         :raises IntegrationError: when it cannot be read.
         """
         try:
-            return connector._parse_webhook(backend, topic, body)
+            notification = connector._parse_webhook(backend, topic, body)
+            if notification.resource:
+                self._check_change(notification.change)
         except (IntegrationError, psycopg2.Error):
             raise
         except Exception as error:
-            _logger.exception("Notification %s of %s", self.event_id, backend.display_name)
+            _logger.warning("Notification %r, backend %s", topic, backend.id, exc_info=True)
             raise InvalidPayloadError(
                 self.env._(
                     "A notification (%(topic)s) could not be read: %(error)s. It is kept. Press "
@@ -172,6 +408,35 @@ class IntegrationWebhookEvent(models.Model):
                     error=f"{type(error).__name__}: {error}",
                 )
             ) from error
+        return notification
+
+    @api.model
+    def _check_change(self, change):
+        """Refuse ids that no database can keep.
+
+        :raises InvalidPayloadError: when there is none, or it is not one.
+        """
+        external_id = change.external_id
+        if (
+            not isinstance(external_id, str)
+            or not 0 < len(external_id) <= MAX_ID
+            or external_id != self._storable(external_id)
+            or change.label != self._storable(change.label)
+        ):
+            raise InvalidPayloadError(
+                self.env._(
+                    "A notification names a record by an id that cannot be one. It is kept. Press "
+                    "Retry once; if it fails again, show this page to your integrator."
+                )
+            )
+
+    def _append_unreadable(self, reading):
+        """Add a failed operation: somebody has to look at the notification."""
+        operation = self.env["integration.sync.log"]._append_rejected(
+            self.env["integration.flow"].browse(reading.flow.id), self.id, reading.error
+        )
+        self.env["integration.incident"]._refresh([reading.flow.id])
+        return operation
 
     def _interpret_again(self, operation):
         """Read the notification once more; replaces the failed ``operation``.
@@ -180,9 +445,35 @@ class IntegrationWebhookEvent(models.Model):
         """
         self.ensure_one()
         operation.write({"state": "merged"})
-        return self._interpret(self.backend_id, self.topic, self._raw_body()).filtered(
-            lambda op: op.state == "pending"
-        )
+        return self._interpret().filtered(lambda op: op.state == "pending")
+
+    def _interpret(self, force=False):
+        """Append the operations that stored notifications stand for.
+
+        :param force: write the records even if they did not change.
+        :returns: the new operations; failed ones of notifications that cannot be read.
+        """
+        operations = self.env["integration.sync.log"]
+        for event in self:
+            backend = event.backend_id
+            flows = backend.flow_ids.filtered(lambda flow: flow.direction == "in")
+            reading = self._read(
+                backend._connector(),
+                backend,
+                {flow.resource: self._flow_key(flow) for flow in flows},
+                event.topic,
+                event._raw_body(),
+            )
+            event._set_state(reading.state, reading.message)
+            if reading.change:
+                flow = self.env["integration.flow"].browse(reading.flow.id)
+                flow._wake_after_commit()
+                operations |= operations._append(
+                    flow, [reading.change], "webhook", event.id, force=force
+                )
+            elif reading.flow:
+                operations |= event._append_unreadable(reading)
+        return operations
 
     def _set_state(self, state, message):
         self.env.cr.execute(
@@ -198,7 +489,74 @@ class IntegrationWebhookEvent(models.Model):
         )
         self.invalidate_recordset(["state", "message"])
 
+    # === WAKING === #
+
+    @api.model
+    def _wake_after_commit(self, flow_id):
+        """Wake the flow once the event is committed, unless somebody will look anyway.
+
+        In a burst that is one cheap query for each notification instead of a job.
+        """
+        cr, registry = self.env.cr, self.env.registry
+
+        @cr.postcommit.add
+        def wake():
+            try:
+                if self._needs_waking(cr, flow_id):
+                    with registry.cursor() as fresh:
+                        env = api.Environment(fresh, SUPERUSER_ID, {})
+                        env["integration.engine"]._wake([flow_id])
+            except Exception:
+                # the notification is stored and must be answered 200; the heartbeat finds its
+                # operation
+                _logger.exception("Waking flow %s", flow_id)
+
+    @api.model
+    def _needs_waking(self, cr, flow_id):
+        """Whether nobody is going to look at what was committed just now.
+
+        A drain that waits to be started will see it. So will those that hold the flow's slots or
+        the backend's seats: they look again after they have given them back.
+        """
+        cr.execute(
+            SQL(
+                """
+                SELECT 1
+                  FROM integration_flow f JOIN integration_backend b ON b.id = f.backend_id,
+                       LATERAL (
+                           SELECT count(*) FILTER (
+                                      WHERE l.classid = %(slot)s
+                                        AND l.objid::bigint / %(most)s = f.id) AS slots,
+                                  count(*) FILTER (
+                                      WHERE l.classid = %(seat)s
+                                        AND l.objid::bigint / %(most)s = b.id) AS seats
+                             FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+                            WHERE d.datname = current_database() AND l.locktype = 'advisory'
+                              AND l.objsubid = 2 AND l.granted) taken
+                 WHERE f.id = %(flow)s AND f.enabled AND b.active AND b.state = 'active'
+                   AND COALESCE(f.blocked_until, '-infinity')
+                       <= clock_timestamp() AT TIME ZONE 'UTC'
+                   AND NOT EXISTS (SELECT 1 FROM queue_job
+                                    WHERE identity_key = %(key)s AND eta IS NULL
+                                      AND state IN ('pending', 'enqueued'))
+                   AND taken.slots < f.slots AND taken.seats < b.max_drains
+                """,
+                flow=flow_id,
+                key=f"integration.drain.{flow_id}",
+                slot=LOCK_SLOT,
+                seat=LOCK_SEAT,
+                most=MAX_SLOTS,
+            )
+        )
+        return bool(cr.fetchone())
+
     # === BODY === #
+
+    @api.model
+    def _storable(self, text):
+        """Return ``text`` without what PostgreSQL refuses: NUL and halves of characters."""
+        text = str(text or "")
+        return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
 
     @api.model
     def _body_text(self, body):

@@ -1,37 +1,65 @@
+import contextlib
+import gzip
 import hashlib
 import hmac
 import json
+from datetime import timedelta
+from unittest.mock import patch
 
+import requests
+
+from odoo import fields
 from odoo.tests import HttpCase, tagged
 from odoo.tools import mute_logger
 
-from .common import FakeConnectorMixin
+from ..lib.records import WebhookHeaders
+from ..models.integration_engine import LOCK_SLOT
+from .common import FakeConnectorMixin, IntegrationCase
+
+EVENT_LOGGER = "odoo.addons.integration_base.models.integration_webhook_event"
+
+
+def sign(body, secret="s3cr3t-canary"):
+    return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
 
 
 @tagged("post_install", "-at_install")
 class TestWebhook(FakeConnectorMixin, HttpCase):
-    def post(self, body, secret="s3cr3t-canary", topic="contact/updated", event="e1", token=None):
-        body = body if isinstance(body, bytes) else json.dumps(body).encode()
+    def post(
+        self, body, secret="s3cr3t-canary", topic="contact/updated", event="e1", token=None, **more
+    ):
+        body = json.dumps(body).encode() if isinstance(body, dict) else body
         return self.url_open(
             f"/integration/webhook/{token or self.backend.webhook_token}",
             data=body,
+            method="POST",
             headers={
                 "Content-Type": "application/json",
-                "X-Signature": hmac.new(secret.encode(), body, hashlib.sha256).hexdigest(),
+                "X-Signature": sign(body, secret) if isinstance(body, bytes) else "",
                 "X-Topic": topic,
                 "X-Event-Id": event,
+                **{name.replace("_", "-"): value for name, value in more.items()},
             },
         )
+
+    def post_chunks(self, chunks):
+        """Send a body without saying how long it is."""
+        headers = {"X-Signature": sign(b"".join(chunks)), "X-Topic": "contact/updated"}
+        return self.post(iter(chunks), X_Event_Id="chunked", **headers)
 
     def events(self):
         self.env.invalidate_all()
         return self.env["integration.webhook.event"].search([("backend_id", "=", self.backend.id)])
+
+    def operations(self):
+        return self.env["integration.sync.log"].search([("backend_id", "=", self.backend.id)])
 
     def test_authentic_notification_becomes_one_operation(self):
         self.assertEqual(self.post({"id": "c1"}).status_code, 200)
         self.assertEqual(self.post({"id": "c1"}).status_code, 200)
         event = self.events()
         self.assertEqual(len(event), 1)
+        self.assertEqual(event.count, 2)
         self.assertEqual(event.operation_ids.mapped("external_id"), ["c1"])
         self.assertEqual(json.loads(event.body), {"id": "c1"})
 
@@ -41,14 +69,57 @@ class TestWebhook(FakeConnectorMixin, HttpCase):
         refused = self.events()
         self.assertEqual((refused.state, refused.count, refused.body), ("refused", 2, False))
         self.assertIn("The signature is wrong.", refused.message)
-        self.assertFalse(
-            self.env["integration.sync.log"].search([("backend_id", "=", self.backend.id)])
+        self.assertFalse(self.operations())
+
+    @mute_logger(EVENT_LOGGER)
+    def test_strange_signatures_are_refused(self):
+        body = b'{"id": "c1"}'
+        for signature in ("", "\xe4\xf6", "x" * 5000, f"{sign(body)}, {sign(body)}"):
+            answer = self.post(body, X_Signature=signature.encode("latin-1"))
+            self.assertEqual((answer.status_code, answer.content), (401, b""), signature)
+
+        def broken(connector, backend, headers, body):
+            raise TypeError("comparing strings with non-ASCII characters is not supported")
+
+        self.patch(self.registry["integration.connector.fake"], "_verify_webhook", broken)
+        self.assertEqual(self.post(body).status_code, 401)
+        self.assertIn("cannot be checked: TypeError", self.events()[0].message)
+        self.assertFalse(self.operations())
+
+    def test_nobody_can_tell_which_addresses_exist(self):
+        unknown = self.post({"id": "c1"}, token="nobody")
+        wrong = self.post({"id": "c1"}, secret="wrong")
+        self.backend.state = "draft"
+        disabled = self.post({"id": "c1"})
+        self.assertEqual(
+            [(answer.status_code, answer.content) for answer in (unknown, wrong, disabled)],
+            [(401, b"")] * 3,
         )
 
-    def test_unknown_address_answers_like_a_bad_signature(self):
-        answer = self.post({"id": "c1"}, token="nobody")
-        self.assertEqual(answer.status_code, 401)
-        self.assertFalse(self.events())
+        def names(answer):
+            return {name for name in answer.headers if name not in ("Date", "Set-Cookie")}
+
+        self.assertEqual(names(unknown), names(wrong))
+        self.assertEqual(self.events().mapped("state"), ["refused"])
+        self.backend.state = "active"
+        self.assertEqual(self.post({"id": "c1"}).status_code, 200)
+
+    def test_replaced_address_and_secret_work_at_once(self):
+        self.assertEqual(self.post({"id": "c1"}, event="e1").status_code, 200)
+        old = self.backend.webhook_token
+        self.backend.action_new_webhook_address()
+        self.assertEqual(self.post({"id": "c1"}, event="e2", token=old).status_code, 401)
+        self.backend.credential_ids.value = "new"
+        self.assertEqual(self.post({"id": "c1"}, event="e3", secret="new").status_code, 200)
+        self.assertEqual(self.post({"id": "c1"}, event="e4").status_code, 200)
+        self.backend.credential_ids.previous_until = "2000-01-01"
+        self.assertEqual(self.post({"id": "c1"}, event="e5").status_code, 401)
+
+    def test_missing_secret_asks_the_service_to_come_again(self):
+        self.backend.credential_ids.write({"ciphertext": False, "previous_ciphertext": False})
+        with mute_logger(EVENT_LOGGER):
+            self.assertEqual(self.post({"id": "c1"}).status_code, 503)
+        self.assertIn("has no Signing secret", self.events().message)
 
     def test_unreadable_body_is_a_failed_operation(self):
         self.assertEqual(self.post(b"\xff\x00 not json").status_code, 200)
@@ -59,7 +130,69 @@ class TestWebhook(FakeConnectorMixin, HttpCase):
         self.assertEqual(event.operation_ids.state, "dead")
         self.assertEqual(event.operation_ids.message, "The notification is not readable.")
 
-    @mute_logger("odoo.addons.integration_base.models.integration_webhook_event")
+    @mute_logger(EVENT_LOGGER)
+    def test_odd_bodies_are_stored_and_shown(self):
+        bodies = {
+            "empty": b"",
+            "NaN": b'{"id": NaN}',
+            "number": b"1",
+            "infinity": b'{"id": 1e999}',
+            "NUL in the id": b'{"id": "c\\u0000"}',
+            "half a character": b'{"id": "\\ud800"}',
+            "5,000 digits": b'{"id": ' + b"9" * 5000 + b"}",
+            "depth 1,000": b"[" * 1000 + b"]" * 1000,
+            "depth 100,000": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+            "long id": json.dumps({"id": "c" * 9000}).encode(),
+            "compressed": gzip.compress(b'{"id": "c1"}'),
+        }
+        for name, body in bodies.items():
+            answer = self.post(body, event=name, Content_Encoding="gzip")
+            self.assertEqual(answer.status_code, 200, name)
+            event = self.events()[0]
+            self.assertEqual((event.event_id, event.state), (name, "unreadable"))
+            self.assertEqual(event._raw_body(), body, name)
+            self.assertEqual(event.operation_ids.state, "dead", name)
+            self.assertTrue(event.operation_ids.message, name)
+
+    def test_harmless_oddities_are_read(self):
+        # the connector of the tests reads with json.loads
+        bodies = {
+            "name twice": b'{"id": "x", "id": "c1"}',
+            "byte order mark": b'\xef\xbb\xbf{"id": "c1"}',
+            "other encoding": '{"id": "c1"}'.encode("utf-16"),
+        }
+        for name, body in bodies.items():
+            self.assertEqual(self.post(body, event=name).status_code, 200, name)
+            self.assertEqual(self.events()[0]._raw_body(), body, name)
+            self.assertEqual(self.events()[0].operation_ids.external_id, "c1", name)
+
+    def test_forms_reach_the_connector_as_they_were_sent(self):
+        form = b"id=c1&payload=%7B%7D"
+        multipart = b'--b\r\nContent-Disposition: form-data; name="id"\r\n\r\nc1\r\n--b--\r\n'
+        for kind, body in (
+            ("application/x-www-form-urlencoded", form),
+            ("multipart/form-data; boundary=b", multipart),
+        ):
+            answer = self.post(body, event=kind, Content_Type=kind)
+            self.assertEqual(answer.status_code, 200, kind)
+            self.assertEqual(self.events()[0]._raw_body(), body)
+
+    @mute_logger(EVENT_LOGGER)
+    def test_headers_that_cannot_be_stored(self):
+        self.post({"id": "c1"}, event="e" * 3000, topic="t" * 3000)
+        event = self.events()
+        self.assertEqual((len(event.event_id), len(event.topic)), (64, 255))
+
+        def broken(connector, backend, headers, body):
+            return WebhookHeaders(headers["X-Nothing"], headers["X-Nothing"])
+
+        self.patch(self.registry["integration.connector.fake"], "_read_webhook_headers", broken)
+        for _delivery in range(2):
+            self.assertEqual(self.post({"id": "c2"}).status_code, 200)
+        event = self.events()[0]
+        self.assertEqual((event.count, json.loads(event.body)), (2, {"id": "c2"}))
+
+    @mute_logger(EVENT_LOGGER)
     def test_bug_in_the_connector_loses_nothing(self):
         def broken(connector, backend, topic, body):
             raise ZeroDivisionError("division by zero")
@@ -71,16 +204,123 @@ class TestWebhook(FakeConnectorMixin, HttpCase):
         self.assertEqual(event.operation_ids.state, "dead")
         self.assertIn("division by zero", event.operation_ids.message)
 
-    def test_unknown_topic_is_stored(self):
-        self.assertEqual(self.post({"id": "c1"}, topic="moon/full").status_code, 200)
-        self.assertEqual(self.events().state, "unknown")
+    def test_unknown_topic_is_stored_and_counted(self):
+        for _delivery in range(2):
+            self.assertEqual(self.post({"id": "c1"}, topic="moon/full").status_code, 200)
+        event = self.events()
+        self.assertEqual((event.state, event.count), ("unknown", 2))
+        self.assertFalse(self.operations())
 
     def test_paused_backend_still_stores(self):
         self.backend.action_pause()
         self.assertEqual(self.post({"id": "c1"}).status_code, 200)
         self.assertEqual(self.events().operation_ids.state, "pending")
 
-    @mute_logger("odoo.http")
-    def test_huge_body_is_not_read(self):
-        self.assertEqual(self.post(b"x" * (6 * 1024 * 1024)).status_code, 413)
-        self.assertFalse(self.events())
+    def test_same_id_with_another_body_is_kept_apart(self):
+        for _delivery in range(2):
+            self.post({"id": "c1"})
+            self.post({"id": "c2"})
+        second, first = self.events()
+        self.assertEqual((first.id_reused, second.id_reused), (False, True))
+        self.assertEqual((first.event_id, second.event_id[:3]), ("e1", "e1 "))
+        self.assertEqual(second.count, 2)
+        self.assertEqual(self.operations().mapped("external_id"), ["c2", "c1"])
+
+    def test_notification_signed_long_ago_is_refused(self):
+        signed_at = fields.Datetime.now()
+
+        def read(connector, backend, headers, body):
+            return WebhookHeaders(headers["X-Topic"], headers["X-Event-Id"], signed_at=signed_at)
+
+        self.patch(self.registry["integration.connector.fake"], "_read_webhook_headers", read)
+        self.assertEqual(self.post({"id": "c1"}).status_code, 200)
+        for minutes in (-6, 6):
+            signed_at = fields.Datetime.now() + timedelta(minutes=minutes)
+            self.assertEqual(self.post({"id": "c1"}, event="e2").status_code, 401)
+        self.assertEqual(len(self.operations()), 1)
+        self.assertEqual(self.events()[0].count, 2)
+
+    def test_huge_body_is_not_read_but_counted(self):
+        huge = b"x" * (6 * 1024 * 1024)
+        self.assertEqual(self.post(huge).status_code, 413)
+        event = self.events()
+        self.assertEqual((event.state, event.body), ("refused", False))
+        self.assertIn("larger than we read", event.message)
+        self.assertEqual(self.post(huge, token="nobody").status_code, 413)
+        self.assertEqual(self.events().count, 1)
+
+    def test_body_of_unknown_length_is_bounded(self):
+        self.assertEqual(self.post_chunks([b'{"id": ', b'"c1"}']).status_code, 200)
+        self.assertEqual(self.events().operation_ids.external_id, "c1")
+        # the server may hang up before it was told everything
+        with contextlib.suppress(requests.ConnectionError):
+            self.assertEqual(self.post_chunks([b"x" * 65536] * 100).status_code, 413)
+        self.assertEqual(self.events()[0].state, "refused")
+
+
+@tagged("post_install", "-at_install")
+class TestReceiving(IntegrationCase):
+    """What a notification costs."""
+
+    def setUp(self):
+        super().setUp()
+        self.Event = self.env["integration.webhook.event"]
+        self.token = self.backend.webhook_token
+        self.receive("warm")
+
+    def receive(self, event, external_id="c1", secret="s3cr3t-canary"):
+        body = json.dumps({"id": external_id}).encode()
+        headers = {"X-Topic": "contact/updated", "X-Event-Id": event}
+        headers["X-Signature"] = sign(body, secret)
+        return self.Event._answer(self.token, headers, body, "192.0.2.1")
+
+    def test_one_statement_whatever_happens(self):
+        with self.assertQueryCount(1):
+            self.assertEqual(self.receive("new"), 200)
+        with self.assertQueryCount(1):
+            self.assertEqual(self.receive("new"), 200)
+        with self.assertQueryCount(1):
+            self.assertEqual(self.receive("bad", secret="wrong"), 401)
+        event = self.Event.search([("event_id", "=", "new")])
+        self.assertEqual((event.count, len(event.operation_ids)), (2, 1))
+
+    def test_secrets_stay_encrypted_in_the_cache(self):
+        self.assertNotIn("canary", str(self.Event._target(self.backend.webhook_token)))
+
+    def needs_waking(self):
+        self.env.flush_all()
+        return self.Event._needs_waking(self.env.cr, self.flow.id)
+
+    def test_wakes_only_when_nobody_will_look(self):
+        self.assertTrue(self.needs_waking())
+        with self.assertQueryCount(1):
+            self.Event._needs_waking(self.env.cr, self.flow.id)
+        # a drain is at work
+        with self.registry.cursor() as cr, self.engine_slot(cr):
+            self.assertFalse(self.needs_waking())
+        self.assertTrue(self.needs_waking())
+        # a drain waits to be started
+        self.engine._wake([self.flow.id])
+        self.assertFalse(self.needs_waking())
+
+    def engine_slot(self, cr):
+        return self.engine._slot(cr, LOCK_SLOT, self.flow.id, range(1))
+
+    def test_later_drain_does_not_swallow_the_wake_up(self):
+        self.engine._wake([self.flow.id], 60)
+        self.assertTrue(self.needs_waking())
+
+    def test_does_not_wake_what_may_not_work(self):
+        self.flow.enabled = False
+        self.assertFalse(self.needs_waking())
+        self.flow.enabled = True
+        self.backend.state = "paused"
+        self.assertFalse(self.needs_waking())
+
+    def test_wakes_once_committed(self):
+        with patch.object(self.registry["integration.engine"], "_wake") as wake:
+            self.receive("later")
+            self.assertFalse(wake.called)
+            with self.enter_registry_test_mode():
+                self.env.cr.postcommit.run()
+        self.assertEqual(wake.call_args.args, ([self.flow.id],))
