@@ -101,6 +101,12 @@ class DependencyError(NotReadyError):
         self.external_id = external_id
 
 
+class VanishedError(NotReadyError):
+    """So many records are gone at once that a person has to confirm it; raised by the engine."""
+
+    error_class = "vanished"
+
+
 class AuthError(IntegrationError):
     """The credentials were refused or have expired."""
 

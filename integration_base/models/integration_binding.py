@@ -1,6 +1,8 @@
 from odoo import api, fields, models
 from odoo.exceptions import ValidationError
 
+from ..lib.errors import VanishedError
+
 
 class IntegrationBinding(models.Model):
     """The link between one external record and one Odoo record in one backend."""
@@ -19,6 +21,9 @@ class IntegrationBinding(models.Model):
     res_id = fields.Many2oneReference(string="Odoo Record", model_field="res_model", required=True)
     import_digest = fields.Char(
         readonly=True, help="Of what was last read; equal means nothing has to be done."
+    )
+    imported_at = fields.Datetime(
+        string="Last Written in Odoo", readonly=True, help="By an import, not by people."
     )
     export_digest = fields.Char(
         readonly=True, help="Of what was last written there; equal means nothing has to be sent."
@@ -113,6 +118,9 @@ class IntegrationBinding(models.Model):
                 "import_digest",
                 "export_digest",
                 "deleted_at",
+                "imported_at",
+                "create_date",
+                "external_label",
                 "external_updated_at",
                 "fetched_at",
             ],
@@ -170,6 +178,55 @@ class IntegrationBinding(models.Model):
                 for external_id, record in records.items()
             ]
         )
+
+    # === DELETED RECORDS === #
+
+    def _entomb(self):
+        """Remember that the service no longer has these records.
+
+        When one comes back, whatever it says is taken over.
+        """
+        self.filtered(lambda binding: not binding.deleted_at).write(
+            {"deleted_at": fields.Datetime.now(), "import_digest": False, "export_digest": False}
+        )
+
+    @api.model
+    def _follow_deletions(self, flow, items):
+        """Handle bound records that the service no longer has, in the transaction of their batch.
+
+        When too many are gone at once, none of them is touched: their operations wait, the flow
+        stops and a person is asked.
+
+        :param list[Item] items: bound, with ``record``; ``forced`` ones are confirmed.
+        """
+        bindings = {
+            binding.external_id: binding
+            for binding in self._search_external(
+                flow.backend_id, flow.resource, [item.external_id for item in items]
+            )
+        }
+        fresh = [item for item in items if not bindings[item.external_id].deleted_at]
+        asked = [item for item in fresh if not item.forced]
+        if asked and flow._too_many_vanished(len(asked)):
+            flow._hold_vanished(len(asked))
+            for item in asked:
+                item.fail(VanishedError(flow.held_reason))
+        followed = [item for item in fresh if item.alive]
+        if followed:
+            flow._resource()._apply_deletion(flow.backend_id, followed)
+        self.union(*(bindings[i.external_id] for i in followed if i.alive))._entomb()
+
+    @api.model
+    def _undo_deletions(self, flow, items, bindings):
+        """Clear the tombstones of records that exist again, before they are written.
+
+        :param list[Item] items: bound and fetched.
+        :param dict bindings: ``{external_id: binding}``.
+        """
+        back = [item for item in items if bindings[item.external_id].deleted_at]
+        if back:
+            flow._resource()._undo_deletion(flow.backend_id, back)
+            self.union(*(bindings[item.external_id] for item in back)).deleted_at = False
 
     # === ACTIONS === #
 

@@ -5,6 +5,9 @@ from odoo.exceptions import UserError, ValidationError
 
 from .integration_engine import MAX_SLOTS
 
+#: Fewer vanished records than this ask nobody, whatever their share.
+FEW = 5
+
 
 class IntegrationFlow(models.Model):
     """One resource of a backend in one direction: what is switched on, scheduled and measured."""
@@ -92,8 +95,53 @@ class IntegrationFlow(models.Model):
         readonly=True, help="The service asked for a break; waiting work starts then."
     )
     last_success_at = fields.Datetime(readonly=True)
+    held_reason = fields.Text(
+        readonly=True, help="Why the flow does nothing until a person has decided."
+    )
+    reconcile_days = fields.Integer(
+        string="Compare every (days)",
+        aggregator=None,
+        help="How often both sides are compared, record by record. 0: only by button.",
+    )
+    next_reconcile_at = fields.Datetime(string="Next Comparison", readonly=True)
+    reconcile_repair = fields.Selection(
+        [
+            ("report", "Report only"),
+            ("missing", "Repair what is missing"),
+            ("all", "Repair everything"),
+        ],
+        string="After a Comparison",
+        required=True,
+        default="report",
+        help="Missing: records that never arrived are brought over. Everything: records that "
+        "differ are written anew by the side that decides, and deletions there are followed too.",
+    )
+    drift = fields.Float(
+        string="Drift (%)",
+        digits=(6, 2),
+        readonly=True,
+        aggregator="avg",
+        help="Share of the records that were missing or different in the last comparison.",
+    )
+    drift_limit = fields.Float(
+        string="Alert above (%)",
+        digits=(6, 2),
+        default=2.0,
+        aggregator=None,
+        help="A comparison with more missing or different records than that opens an incident.",
+    )
+    vanish_limit = fields.Float(
+        string="Ask when more vanish than (%)",
+        digits=(6, 2),
+        default=10.0,
+        aggregator=None,
+        help="When more records than that, and at least 5, are gone within a day or in one "
+        "comparison, the flow stops and asks before Odoo follows.",
+    )
+    vanish_decided_at = fields.Datetime(readonly=True)
     waiting_count = fields.Integer(compute="_compute_counts")
     failed_count = fields.Integer(compute="_compute_counts")
+    discrepancy_count = fields.Integer(compute="_compute_discrepancy_count")
 
     _resource_unique = models.Constraint(
         "UNIQUE(backend_id, resource, direction)", "A backend has each flow once."
@@ -102,9 +150,10 @@ class IntegrationFlow(models.Model):
         f"CHECK(batch_size BETWEEN 1 AND 500 AND slots BETWEEN 1 AND {MAX_SLOTS} "
         "AND max_attempts > 0 AND interval_minutes >= 0 AND overlap_seconds >= 0 "
         "AND retry_seconds > 0 AND retry_max_seconds >= retry_seconds AND max_age_hours > 0 "
-        "AND debounce_seconds BETWEEN 0 AND 3600)",
-        "Batch size (1 to 500), parallel drains (1 to 8), attempts, waits, interval or overlap is "
-        "out of its limits.",
+        "AND debounce_seconds BETWEEN 0 AND 3600 AND reconcile_days >= 0 "
+        "AND drift_limit BETWEEN 0 AND 100 AND vanish_limit BETWEEN 0 AND 100)",
+        "Batch size (1 to 500), parallel drains (1 to 8), attempts, waits, interval, overlap or a "
+        "share (0 to 100 %) is out of its limits.",
     )
 
     # === COMPUTE METHODS === #
@@ -202,6 +251,171 @@ class IntegrationFlow(models.Model):
         if not self.cursor_at:
             return None
         return self.cursor_at - timedelta(seconds=self.overlap_seconds)
+
+    # === COMPARING === #
+
+    def _repaired_kinds(self):
+        """Return the kinds of discrepancies that are repaired without asking."""
+        self.ensure_one()
+        return {
+            "report": [],
+            "missing": ["missing_in_odoo" if self.direction == "in" else "missing_outside"],
+            "all": ["missing_in_odoo", "missing_outside", "different"],
+        }[self.reconcile_repair]
+
+    def _note_drift(self, run):
+        """Take over the figure of a comparison, and open or close the incident about it."""
+        self.ensure_one()
+        self.drift = run.drift
+        Incident = self.env["integration.incident"]
+        if run.drift > self.drift_limit:
+            message = self.env._(
+                "%(share).2f %% of the records of %(flow)s are missing or different: %(odoo)s "
+                "missing in Odoo, %(outside)s missing outside, %(different)s different.",
+                share=run.drift,
+                flow=self.display_name,
+                odoo=run.missing_in_odoo_count,
+                outside=run.missing_outside_count,
+                different=run.different_count,
+            )
+            Incident._raise("drift", self.backend_id, str(self.id), message, flow=self)
+        else:
+            reason = self.env._("A later comparison found both sides in agreement.")
+            Incident._resolve("drift", self.backend_id, str(self.id), reason)
+
+    # === VANISHED RECORDS === #
+
+    def _too_many_vanished(self, count):
+        """Whether so many records are gone that a person has to confirm it.
+
+        Counted are these and those of the last 24 hours, unless somebody has decided since.
+
+        :param int count: records that are gone and have no tombstone yet.
+        """
+        self.ensure_one()
+        since = fields.Datetime.now() - timedelta(days=1)
+        since = max(since, self.vanish_decided_at or since)
+        mine = [("backend_id", "=", self.backend_id.id), ("resource", "=", self.resource)]
+        Binding = self.env["integration.binding"]
+        before = Binding.search_count([*mine, ("deleted_at", ">", since)])
+        present = Binding.search_count([*mine, ("deleted_at", "=", False)])
+        vanished = count + before
+        return (
+            count > 0
+            and vanished >= FEW
+            and vanished * 100 > self.vanish_limit * (present + before)
+        )
+
+    def _hold_vanished(self, count):
+        """Stop the flow and ask a person whether the records are really gone."""
+        self.ensure_one()
+        self.held_reason = self.env._(
+            "%(count)s or more records of %(flow)s no longer exist in %(backend)s. That many at "
+            "once may be a mistake there, or a permission that was withdrawn. Nothing of them was "
+            "changed in Odoo, and the flow waits for your decision.",
+            count=count,
+            flow=self.name,
+            backend=self.backend_id.name,
+        )
+        self.env["integration.incident"]._raise(
+            "vanished", self.backend_id, str(self.id), self.held_reason, flow=self, count=count
+        )
+
+    def _release_vanished(self, message):
+        self.write({"held_reason": False, "vanish_decided_at": fields.Datetime.now()})
+        self.env["integration.incident"]._resolve(
+            "vanished", self.backend_id, str(self.id), message
+        )
+        self._wake_after_commit()
+
+    def _check_decision_access(self):
+        if not self.env.user.has_group("integration_base.group_integration_operator"):
+            raise UserError(
+                self.env._("Deciding about vanished records needs the role Integration Operator.")
+            )
+        self.check_access("read")
+
+    def action_accept_vanished(self):
+        """Follow the deletions: the records are really gone. The flow goes on."""
+        self._check_decision_access()
+        # sudo: operators decide about a flow they may not configure
+        for flow in self.sudo().filtered("held_reason"):
+            flow._vanished_operations().write({"force": True})
+            flow._open_comparison().vanished_accepted = True
+            flow._release_vanished(
+                self.env._("%s confirmed that the records are gone.", self.env.user.name)
+            )
+
+    def action_keep_vanished(self):
+        """Leave the records in Odoo as they are, whatever became of them outside."""
+        self._check_decision_access()
+        # sudo: see action_accept_vanished
+        for flow in self.sudo().filtered("held_reason"):
+            reason = self.env._("%s decided to keep the records in Odoo.", self.env.user.name)
+            run = flow._open_comparison()
+            lines = run.discrepancy_ids.filtered(
+                lambda line: line.kind == "missing_outside" and line.state == "open"
+            )
+            operations = flow._vanished_operations()
+            gone = {*lines.mapped("external_id"), *operations.mapped("external_id")} - {False}
+            self.env["integration.binding"].sudo()._search_external(
+                flow.backend_id, flow.resource, list(gone)
+            )._entomb()
+            lines._ignore(reason)
+            operations.write(
+                {"state": "ignored", "reviewed_by_id": self.env.uid, "review_note": reason}
+            )
+            run.vanished_accepted = True
+            flow._release_vanished(reason)
+
+    def _vanished_operations(self):
+        """Return the operations that wait for the decision about vanished records."""
+        return self.env["integration.sync.log"].search(
+            [
+                ("flow_id", "=", self.id),
+                ("state", "=", "pending"),
+                ("error_class", "=", "vanished"),
+            ]
+        )
+
+    def _open_comparison(self):
+        """Return the comparison under way, an empty one if there is none."""
+        return self.env["integration.reconciliation"].search(
+            [("flow_id", "=", self.id), ("state", "in", ("draft", "running", "paused"))]
+        )
+
+    def _compute_discrepancy_count(self):
+        rows = self.env["integration.discrepancy"]._read_group(
+            [("flow_id", "in", self.ids), ("state", "=", "open")], ["flow_id"], ["__count"]
+        )
+        counts = {flow.id: count for flow, count in rows}
+        for flow in self:
+            flow.discrepancy_count = counts.get(flow.id, 0)
+
+    def action_compare(self):
+        """Start a comparison of both sides and show it."""
+        if not self.env.user.has_group("integration_base.group_integration_operator"):
+            raise UserError(self.env._("Comparing needs the role Integration Operator."))
+        self.check_access("read")
+        self.ensure_one()
+        self._check_ready()
+        run = self.env["integration.reconciliation"]._start(self, "manual")
+        return {
+            "type": "ir.actions.act_window",
+            "res_model": run._name,
+            "res_id": run.id,
+            "view_mode": "form",
+        }
+
+    def action_open_comparisons(self):
+        """Open the comparisons of this flow, with the history of their drift."""
+        self.ensure_one()
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "integration_base.integration_reconciliation_action"
+        )
+        action["domain"] = [("flow_id", "=", self.id)]
+        action["context"] = {}
+        return action
 
     # === JOBS === #
 

@@ -637,6 +637,22 @@ class IntegrationIncident(models.Model):
         action["context"] = {}
         return action
 
+    def action_accept_vanished(self):
+        """Follow the deletions: the vanished records are really gone."""
+        self.flow_id.action_accept_vanished()
+
+    def action_keep_vanished(self):
+        """Leave the vanished records as they are in Odoo."""
+        self.flow_id.action_keep_vanished()
+
+    def action_open_discrepancies(self):
+        """Open the records of the flow that are missing or different."""
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "integration_base.integration_discrepancy_action"
+        )
+        action["domain"] = [("flow_id", "in", self.flow_id.ids), ("state", "!=", "suspected")]
+        return action
+
     def action_open_backend(self):
         """Open the backend the incident is about."""
         self.ensure_one()

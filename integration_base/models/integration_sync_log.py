@@ -14,6 +14,7 @@ ERROR_CLASSES = [
     ("rate_limited", "Slowed down"),
     ("not_ready", "Not ready"),
     ("dependency", "Waits for another record"),
+    ("vanished", "Waits for a decision"),
     ("auth", "Credentials"),
     ("configuration", "Configuration"),
     ("mapping", "Mapping"),

@@ -28,6 +28,7 @@ STEPS = (
     ("integration.watchdog", "_clear_failed_jobs"),
     ("integration.watchdog", "_plan_listings"),
     ("integration.watchdog", "_wake_due"),
+    ("integration.reconciliation", "_settle_runs"),
 )
 
 

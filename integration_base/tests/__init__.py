@@ -6,6 +6,7 @@ from . import (
     test_intent,
     test_intent_faults,
     test_mapping,
+    test_reconciliation,
     test_review,
     test_tours,
     test_webhook,

@@ -16,6 +16,9 @@ MODELS = (
     "integration.exchange",
     "integration.webhook.event",
     "integration.incident",
+    "integration.agreement",
+    "integration.discrepancy",
+    "integration.reconciliation",
 )
 
 
@@ -41,7 +44,16 @@ class TestAccess(IntegrationCase):
 
     def test_no_role_writes_the_log(self):
         env = self.env(user=self.env["res.users"].search([("login", "=", "integration_manager")]))
-        for model in ("sync.log", "sync.attempt", "exchange", "webhook.event", "incident"):
+        for model in (
+            "sync.log",
+            "sync.attempt",
+            "exchange",
+            "webhook.event",
+            "incident",
+            "agreement",
+            "discrepancy",
+            "reconciliation",
+        ):
             for operation in ("write", "create", "unlink"):
                 self.assertFalse(env[f"integration.{model}"].has_access(operation), model)
 

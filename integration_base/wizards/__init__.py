@@ -1,4 +1,5 @@
 from . import (
+    integration_discrepancy_ignore,
     integration_edit_payload,
     integration_import_now,
     integration_mapping_import,
