@@ -74,6 +74,13 @@ def _main(arguments: list[str]) -> int:
     )
     bench.set_defaults(action=_bench)
 
+    chaos = add(
+        "chaos",
+        "change records on both sides while everything breaks, and compare; `chaos --help`",
+        add_help=False,
+    )
+    chaos.set_defaults(action=_chaos)
+
     check = add("check", "ruff, pylint-odoo and our own rules")
     check.set_defaults(action=lambda project, known, rest: checks.run_checks(project))
 
@@ -92,7 +99,7 @@ def _main(arguments: list[str]) -> int:
         known, rest = parser.parse_args(["python"]), arguments[1:]
     else:
         known, rest = parser.parse_known_args(arguments)
-        if rest and known.command not in ("test", "shell", "bench"):
+        if rest and known.command not in ("test", "shell", "bench", "chaos"):
             parser.error(f"{known.command} does not know {' '.join(rest)}")
     project = Project(known.database_url)
     try:
@@ -113,6 +120,11 @@ def _test(project: Project, known: argparse.Namespace, rest: list[str]) -> int:
 
 def _bench(project: Project, known: argparse.Namespace, rest: list[str]) -> int:
     return testing.run_program(project, "tests.bench", rest)
+
+
+def _chaos(project: Project, known: argparse.Namespace, rest: list[str]) -> int:
+    project.ensure_alone("`./run chaos`")
+    return testing.run_program(project, "tests.chaos", rest)
 
 
 def _shell(project: Project, known: argparse.Namespace, rest: list[str]) -> int:

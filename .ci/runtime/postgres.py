@@ -100,11 +100,11 @@ def connect(python: Path, database_url: str | None = None) -> Postgres:
     :raises EnvironmentProblem: the given server does not answer, is too old or may not create
         databases.
     """
-    install = next(python.parent.parent.glob(f"lib/python*/site-packages/{PROGRAMS}"))
+    cluster = Cluster.installed(python)
+    install = cluster.install
     variables = from_url(database_url) if database_url else {}
     if not variables:
         variables = {name: os.environ[name] for name in PG_VARIABLES if os.environ.get(name)}
-    cluster = Cluster(install)
     if not variables.keys() & {"PGHOST", "PGSERVICE"} or variables == cluster.variables:
         return cluster.start()
     server = Postgres(install, variables, embedded=False)
@@ -189,6 +189,11 @@ class Cluster:
         if len(str(self.socket)) > 80:
             self.socket = Path(tempfile.gettempdir()) / f"odoo-integration-{os.geteuid()}-{key}"
         self.variables = {"PGHOST": str(self.socket), "PGUSER": "odoo"}
+
+    @classmethod
+    def installed(cls, python: Path) -> Cluster:
+        """The cluster whose programs are in the virtual environment of `python`."""
+        return cls(next(python.parent.parent.glob(f"lib/python*/site-packages/{PROGRAMS}")))
 
     @staticmethod
     def _account() -> pwd.struct_passwd:

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from . import odoo_source, paths, postgres, venv
+from .console import EnvironmentProblem
 from .odoo_source import OdooSource
 from .postgres import Postgres
 from .usage import Usage, alone
@@ -50,6 +51,20 @@ class Project:
                 postgres.Cluster().stop()
             self._usage.end()
             del self.server
+
+    def ensure_alone(self, purpose: str) -> None:
+        """Refuse to go on while another command uses the embedded PostgreSQL.
+
+        :raises EnvironmentProblem: one does.
+        """
+        if not self.server.embedded:
+            return
+        if not self._usage.is_last():
+            raise EnvironmentProblem(
+                f"{purpose} restarts the PostgreSQL of this checkout, which another command uses: "
+                "stop that first (`./run stop`)."
+            )
+        self._usage.share()
 
     def environment(self, *, with_database: bool = True) -> dict[str, str]:
         """Environment of every process that runs Odoo or the tests.

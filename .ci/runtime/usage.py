@@ -40,6 +40,10 @@ class Usage:
             return False
         return True
 
+    def share(self) -> None:
+        """Let newcomers in again after `is_last`."""
+        fcntl.flock(self._file, fcntl.LOCK_SH)
+
     def end(self) -> None:
         """Release the lock."""
         self._file.close()

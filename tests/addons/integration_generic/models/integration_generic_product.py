@@ -1,6 +1,7 @@
 from odoo import models
 
 from odoo.addons.integration_base.lib.errors import RequestRefused
+from odoo.addons.integration_base.lib.records import Watch
 
 
 class IntegrationGenericProduct(models.AbstractModel):
@@ -14,6 +15,7 @@ class IntegrationGenericProduct(models.AbstractModel):
     _resource_model = "product.product"
     _resource_direction = "out"
     _resource_export_scope = "all"
+    _resource_watches = (Watch("product.product", ("name", "default_code", "list_price")),)
 
     def _export_domain(self, backend):
         return [("default_code", "!=", False)]
@@ -47,7 +49,7 @@ class IntegrationGenericProduct(models.AbstractModel):
             if "error" in answer:
                 item.fail(RequestRefused(answer["error"], status=answer["status"]))
             else:
-                item.external_id = answer["id"]
+                item.mark_sent(answer["id"])
 
     def _recover(self, backend, items):
         by_reference = {self._reference(item.record): item for item in items}
