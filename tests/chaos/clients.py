@@ -66,7 +66,11 @@ class ServiceUser(Client):
 
 
 class OdooUser(Client):
-    """Changes products in Odoo; what was under way when Odoo died may or may not be there."""
+    """Changes products in Odoo, and tries again until Odoo says that it is done.
+
+    What was under way when Odoo died may have been done: then a product is there twice, as two
+    products, which both have to arrive.
+    """
 
     def __init__(self, name: str, login: Callable[[], Any], *arguments: Any):
         super().__init__(name, *arguments)
@@ -79,34 +83,26 @@ class OdooUser(Client):
         while steps[0].new and self.steps[:1] and self.steps[0].new and len(steps) < TOGETHER:
             steps.append(self.steps.pop(0))
         if steps[0].new:
-            return self._create(steps)
-        (step,) = steps
-        if step.number not in self.ids:  # its creation never succeeded
-            return 0
-        done = self._try("write", [self.ids[step.number]], step.values)
-        return int(done is not None)
+            ids = self._insist("create", [step.values for step in steps])
+            self.ids.update(zip((step.number for step in steps), ids, strict=True))
+        else:
+            self._insist("write", [self.ids[steps[0].number]], steps[0].values)
+        return len(steps)
 
-    def _create(self, steps: list[Step]) -> int:
-        ids = self._try("create", [step.values for step in steps])
-        self.ids.update(zip((step.number for step in steps), ids or (), strict=False))
-        return len(ids or ())
-
-    def _try(self, method: str, *arguments: Any) -> Any:
-        """Call once; returns None when it failed or nobody knows."""
-        try:
-            if self.call is None:
-                self.call = self.login().call
-            result = self.call("product.product", method, *arguments)
-        except RpcError as error:
-            self.history.add(self.name, method, FAILED, arguments=arguments, error=str(error)[:300])
+    def _insist(self, method: str, *arguments: Any) -> Any:
+        while True:
+            try:
+                if self.call is None:
+                    self.call = self.login().call
+                result = self.call("product.product", method, *arguments)
+            except RpcError as error:
+                outcome, reason = FAILED, error
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                # refused, cut off, or a page instead of an answer
+                outcome, reason = UNKNOWN, error
+            else:
+                self.history.add(self.name, method, OK, arguments=arguments, result=result)
+                return result
+            self.history.add(self.name, method, outcome, arguments=arguments, error=str(reason))
             self.call = None
             time.sleep(PATIENCE)
-            return None
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            # refused, cut off, or a page instead of an answer
-            self.history.add(self.name, method, UNKNOWN, arguments=arguments, error=str(error))
-            self.call = None
-            time.sleep(PATIENCE)
-            return None
-        self.history.add(self.name, method, OK, arguments=arguments, result=result)
-        return result
