@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from enum import Enum
@@ -37,13 +38,17 @@ def digest(value: Any) -> str:
     return _sha256(canonical_json(value))[:32]
 
 
-def fingerprint(error_class: str | type, message: str) -> str:
+def fingerprint(error_class: str | type, message: str, about: Iterable[str | None] = ()) -> str:
     """16 hexadecimal digits, the same for failures that differ only in the record concerned.
 
     Quoted values, addresses and everything with a digit (ids, amounts, dates, order names) are
     left out; an HTTP status stays, because another status is another failure.
+
+    :param about: what the record is called in the message (label, external id); left out, too.
     """
     name = error_class if isinstance(error_class, str) else error_class.__name__
+    for text in sorted(filter(None, about), key=len, reverse=True):
+        message = re.sub(rf"(?<!\w){re.escape(text)}(?!\w)", "#", message)
     return _sha256(f"{name}\n{generalize(message)}")[:16]
 
 

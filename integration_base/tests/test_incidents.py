@@ -194,3 +194,45 @@ class TestIncidents(IntegrationCase):
         self.assertEqual(
             (self.incidents().user_id, self.incidents().activity_id.user_id), (user,) * 2
         )
+
+    def drain_all(self):
+        """Drain until nothing is due; one drain makes room after half a minute."""
+        due = [("flow_id", "=", self.flow.id), ("state", "=", "pending")]
+        for _drain in range(20):
+            self.drain()
+            if not self.env["integration.sync.log"].search_count(due):
+                return
+
+    def messages(self):
+        Message = self.env["mail.message"].sudo()
+        return Message.search_count([("model", "=", "integration.incident")])
+
+    def test_a_thousand_records_that_miss_one_mapping(self):
+        self.env["integration.mapping"].search([]).unlink()
+        names = [f"c{number}" for number in range(1000)]
+        for name in names:
+            self.service.put(name, name, country="Freedonia")
+        before = self.messages()
+        operations = self.append(*names)
+        self.drain_all()
+        self.assertEqual(set(operations.mapped("state")), {"dead"})
+        incident = self.incidents()
+        self.assertEqual((len(incident), incident.count), (1, 1000))
+        self.assertEqual(len(incident.activity_ids), 1)
+        self.assertFalse(self.backend.activity_ids)
+        self.assertEqual(self.mails(), 1)
+        self.assertEqual(self.messages() - before, 1)
+        mapping = self.env["integration.mapping"].search(incident.action_open_mappings()["domain"])
+        self.assertEqual(mapping.external_value, "Freedonia")
+        with self.assertQueryCount(80):
+            mapping.with_user(self.owner).resource_ref = self.env.ref("base.be")
+            self.env.flush_all()
+        self.env.invalidate_all()
+        self.assertEqual(set(operations.mapped("state")), {"pending"})
+        self.assertEqual((incident.state, len(incident.activity_ids)), ("closed", 0))
+        self.drain_all()
+        self.assertEqual(set(operations.mapped("state")), {"done"})
+        self.assertEqual(len(self.partners()), 1000)
+        self.assertFalse(self.incidents())
+        self.assertEqual(self.mails(), 1)
+        self.assertEqual(self.messages() - before, 2, "the to-do was given, and ended")

@@ -154,3 +154,14 @@ def test_error_class_counts_as_text_or_class():
 @given(st.text())
 def test_fingerprint_takes_any_text(text):
     fingerprint("error", text)
+
+
+def test_fingerprint_leaves_out_what_the_record_is_called():
+    reason = "%s: no country. Correct %s there."
+    prints = {
+        fingerprint("odoo", reason % (name, name), about=(name, "c-1", None, ""))
+        for name in ("Ada", "Ada Lovelace", "#1001", "Caf\u00e9 (old)", "a.b*")
+    }
+    assert len(prints) == 1
+    assert fingerprint("odoo", "Country", about=("try",)) == fingerprint("odoo", "Country")
+    assert fingerprint("odoo", "No country", about=("Ada",)) != prints.pop()
