@@ -30,6 +30,7 @@
         "views/integration_incident_views.xml",
         "views/integration_discrepancy_views.xml",
         "views/integration_reconciliation_views.xml",
+        "views/integration_breaker_views.xml",
         "views/integration_flow_views.xml",
         "views/integration_backend_views.xml",
         "views/integration_menus.xml",

@@ -89,6 +89,20 @@ class ExchangeRecord:
 
 
 @dataclass(frozen=True)
+class Request:
+    """A request about to be sent, as the hooks around it see it.
+
+    :param url: absolute, with its parameters.
+    :param json: the body where it is sent as JSON, else None.
+    """
+
+    method: str
+    url: str
+    label: str = ""
+    json: Any = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
 class Response:
     """An answer, completely read."""
 
@@ -172,6 +186,10 @@ class HttpClient:
     :param max_response_bytes: most bytes of an answer, after decompression.
     :param allow_insecure: for sandboxes and simulators.
     :param on_exchange: called with an :class:`ExchangeRecord` after every request, failed or not.
+    :param before_request: called with the :class:`Request` before anything is sent; what it raises
+        (:class:`RateLimitedError`) is raised, and nothing is sent or recorded.
+    :param after_response: called with the :class:`Request`, the :class:`Response` and the error it
+        means, if any. It must not raise.
     :param classify: called with each :class:`Response` before the default table; it may raise an
         error of :mod:`.errors`, return True to accept the answer whatever its status, or None.
     :param ca_bundle: file or folder of certificates to trust instead of the usual ones.
@@ -190,6 +208,8 @@ class HttpClient:
         allow_insecure: bool = False,
         user_agent: str = DEFAULT_USER_AGENT,
         on_exchange: Callable[[ExchangeRecord], None] | None = None,
+        before_request: Callable[[Request], None] | None = None,
+        after_response: Callable[[Request, Response, IntegrationError | None], None] | None = None,
         redactor: Redactor | None = None,
         classify: Callable[[Response], bool | None] | None = None,
         ca_bundle: str | None = None,
@@ -203,6 +223,8 @@ class HttpClient:
         self._max_bytes = max_response_bytes
         self._user_agent = user_agent
         self._on_exchange = on_exchange
+        self._before_request = before_request
+        self._after_response = after_response
         self._redactor = redactor or Redactor()
         self._classify = classify
         self._ca_bundle = ca_bundle
@@ -240,13 +262,15 @@ class HttpClient:
         :param expected: statuses besides 2xx that the caller handles itself, e.g. ``(404,)``.
         :raises RetryableError: no or no complete answer, HTTP 408, 425, 5xx. Its ``outcome`` is
             ``not_sent`` when nothing left this machine, else ``unknown``.
-        :raises RateLimitedError: HTTP 429.
+        :raises RateLimitedError: HTTP 429, or what ``before_request`` raises.
         :raises AuthError: HTTP 401, 403.
         :raises RequestRefused: every other 3xx and 4xx, 501, 505.
         :raises InvalidPayloadError: the answer is too large, or compressed in an unknown way.
         :raises ConfigurationError: a request that cannot be sent as configured.
         """
         call = self._prepare(method, path, params, json, data, headers, label)
+        if self._before_request:
+            self._before_request(call.request)
         return self._send(call, expected)
 
     def get(self, path: str, **options) -> Response:
@@ -306,6 +330,7 @@ class HttpClient:
             redactor.text(label or ""),
             redactor,
             frozenset(name.lower() for name in credentials),
+            Request(method, prepared.url, label or "", json),
         )
 
     def _url(self, path: str) -> str:
@@ -347,6 +372,8 @@ class HttpClient:
                 self._record(call, answer, progress, started_at, type(bug).__name__)
                 raise
         self._record(call, answer, progress, started_at, problem.message if problem else "")
+        if response is not None and self._after_response:
+            self._after_response(call.request, response, problem)
         if problem is not None:
             raise problem
         return response
@@ -517,6 +544,7 @@ class _Call:
     label: str
     redactor: Redactor
     secret_headers: frozenset[str]
+    request: Request
 
 
 @dataclass

@@ -11,6 +11,7 @@ from ..lib.http import HttpClient
 from ..lib.redact import Redactor
 from .integration_engine import MAX_SLOTS
 from .integration_exchange import record_exchange
+from .integration_rate_bucket import Limiter
 
 _logger = logging.getLogger(__name__)
 
@@ -97,6 +98,10 @@ class IntegrationBackend(models.Model):
     unmapped_count = fields.Integer(compute="_compute_unmapped_count")
     event_count = fields.Integer(compute="_compute_event_count")
     binding_count = fields.Integer(compute="_compute_binding_count")
+    breaker_ids = fields.One2many("integration.breaker", "backend_id", readonly=True)
+    breaker_state = fields.Selection(related="breaker_ids.state")
+    breaker_message = fields.Text(related="breaker_ids.message")
+    rate_bucket_ids = fields.One2many("integration.rate.bucket", "backend_id", readonly=True)
 
     _max_drains_limits = models.Constraint(
         f"CHECK(max_drains BETWEEN 1 AND {MAX_SLOTS})", "1 to 8 flows can be at work."
@@ -372,12 +377,15 @@ class IntegrationBackend(models.Model):
         """
         self.ensure_one()
         connector = self._connector()
+        limiter = Limiter(self)
         options.setdefault("auth", lambda: connector._auth_headers(self))
         return HttpClient(
             connector._base_url(self),
             allow_insecure=self.environment == "sandbox",
             classify=lambda response: connector._classify_response(self, response),
             on_exchange=lambda exchange: record_exchange(self, exchange),
+            before_request=limiter.before_request,
+            after_response=limiter.after_response,
             redactor=Redactor(),
             **options,
         )
@@ -490,6 +498,7 @@ class IntegrationBackend(models.Model):
             raise UserError(error.message) from error
         self.write({"state": "active", "pause_reason": False})
         self.env["integration.incident"]._resolve("paused", self, "", message)
+        self.env["integration.breaker"]._close(self)
         self.flow_ids._wake_after_commit()
         return {
             "type": "ir.actions.client",
@@ -517,6 +526,10 @@ class IntegrationBackend(models.Model):
     def action_resume(self):
         """Go on after a pause; the connection is tested first."""
         return self.action_test_connection()
+
+    def action_probe_now(self):
+        """Ask a service that did not answer again now, instead of when its break is over."""
+        self.breaker_ids.action_probe_now()
 
     def action_new_webhook_address(self):
         """Replace the webhook address; the old one stops working at once."""

@@ -3,6 +3,7 @@ from datetime import timedelta
 
 from odoo import api, models
 
+from ..lib.breaker import DEFAULT_POLICY
 from ..lib.errors import ConfigurationError, WebhookRefused
 
 
@@ -41,6 +42,8 @@ class IntegrationConnector(models.AbstractModel):
     _connector_topics: dict[str, str] = {}
     #: How far from now a notification may be signed, where the service signs the time.
     _connector_webhook_tolerance = timedelta(minutes=5)
+    #: When a service that does not answer is left alone, see :class:`~..lib.breaker.BreakerPolicy`.
+    _connector_breaker = DEFAULT_POLICY
 
     # === DISCOVERY === #
 
@@ -126,6 +129,40 @@ class IntegrationConnector(models.AbstractModel):
 
         Called once :meth:`_test_connection` succeeded; must be safe to repeat.
         """
+
+    # === HOOKS - RATE LIMITS === #
+
+    def _rate_limits(self, backend):
+        """Return what the service allows of calls, as far as it is known beforehand.
+
+        Called before each request, so it has to be cheap. All workers share one bucket for each
+        limit; where it is empty, ``RateLimitedError`` is raised before anything is sent.
+
+        :returns: tuple of :class:`~..lib.token_bucket.RateLimit`, empty for a service whose limits
+            nobody knows. State what the service documents: a margin is kept by itself.
+        """
+        return ()
+
+    def _rate_cost(self, backend, request):
+        """Return the tokens that a request takes. Default: one of each bucket.
+
+        :param request: :class:`~..lib.http.Request` with method, url, label and json.
+        :returns: ``{name of the limit: tokens}``; a bucket that is not concerned is left out.
+        """
+        return {limit.name: 1.0 for limit in self._rate_limits(backend)}
+
+    def _read_rate(self, backend, response):
+        """Return what an answer tells about the buckets, in its headers or its body.
+
+        Called for every answer, refusals included; HTTP 429 needs no reading: its buckets are
+        closed for the time it asks for.
+
+        :param response: :class:`~..lib.http.Response`.
+        :returns: tuple of :class:`~..lib.token_bucket.RateState` with what is left at the service,
+            the real size and speed of a bucket, and the real cost of the call, where it differs
+            from :meth:`_rate_cost`.
+        """
+        return ()
 
     # === HOOKS - MAPPING === #
 

@@ -1,11 +1,13 @@
 from . import (
     test_access,
     test_backend,
+    test_breaker,
     test_engine,
     test_incidents,
     test_intent,
     test_intent_faults,
     test_mapping,
+    test_rate_bucket,
     test_reconciliation,
     test_review,
     test_tours,

@@ -19,6 +19,8 @@ MODELS = (
     "integration.agreement",
     "integration.discrepancy",
     "integration.reconciliation",
+    "integration.breaker",
+    "integration.rate.bucket",
 )
 
 
@@ -53,6 +55,8 @@ class TestAccess(IntegrationCase):
             "agreement",
             "discrepancy",
             "reconciliation",
+            "breaker",
+            "rate.bucket",
         ):
             for operation in ("write", "create", "unlink"):
                 self.assertFalse(env[f"integration.{model}"].has_access(operation), model)

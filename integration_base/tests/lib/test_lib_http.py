@@ -777,3 +777,51 @@ def test_missing_authorities_are_a_setting(tmp_path):
             ConfigurationError,
         )
         assert "PEM" in error.message
+
+
+# === AROUND A REQUEST === #
+
+
+def test_before_request_can_keep_it_from_being_sent(serve, client, exchanges):
+    wire = serve(answer(200))
+    asked = []
+
+    def refuse(request):
+        asked.append(request)
+        raise RateLimitedError("not now", retry_after=3)
+
+    error = failure(
+        lambda: client(wire.url, before_request=refuse).post(
+            "/things", json={"a": 1}, label="send a thing", params={"b": 2}
+        ),
+        RateLimitedError,
+    )
+    assert error.retry_after == 3
+    assert (asked[0].method, asked[0].url) == ("POST", f"{wire.url}/things?b=2")
+    assert (asked[0].label, asked[0].json) == ("send a thing", {"a": 1})
+    assert exchanges == [] and wire.requests == []
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(200, type(None)), (429, RateLimitedError), (500, RetryableError)]
+)
+def test_after_response_sees_the_answer_and_what_it_means(serve, client, status, kind):
+    seen = []
+    wire = serve(answer(status, X_Left="7"))
+    http = client(wire.url, after_response=lambda *told: seen.append(told))
+    try:
+        http.get("/things")
+    except (RateLimitedError, RetryableError) as raised:
+        assert raised is seen[0][2]
+    ((request, response, error),) = seen
+    assert (request.method, response.status, type(error)) == ("GET", status, kind)
+    assert response.headers["x-left"] == "7"
+
+
+def test_after_response_is_not_called_without_an_answer(client):
+    seen = []
+    with create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    http = client(f"http://127.0.0.1:{port}", after_response=lambda *told: seen.append(told))
+    failure(lambda: http.get("/"), RetryableError)
+    assert seen == []
