@@ -43,6 +43,8 @@ class Case:
 
     #: The least ratio (our rate to the floor's), None where nobody promised one.
     gate: float | None = None
+    #: How often case and floor run in turns, unless somebody says so.
+    rounds = 5
     #: Options of the server the case runs on; cases with equal ones share it.
     server: dict[str, Any] = {}
 

@@ -11,17 +11,21 @@ from runtime.testbed import InsideProject
 from .case import Case, Result
 from .stack import Stack
 
-#: Their processes compete for the same processors as everything else on the machine, so a case is
-#: compared only with the floor that ran right beside it.
-ROUNDS = 5
 HEADER = (
     f"{'case':<12}{'ratio':>8}  {'spread':<15}{'gate':>6}{'ours/s':>10}{'floor/s':>10}"
     f"{'queries':>9}{'(floor)':>9}{'calls':>8}"
 )
 
 
-def run(cases: list[type[Case]], rounds: int, scale: float) -> Iterator[Result]:
-    """Run cases one after the other; those with the same server share it."""
+def run(cases: list[type[Case]], rounds: int | None, scale: float) -> Iterator[Result]:
+    """Run cases one after the other; those with the same server share it.
+
+    What else runs on the machine changes from minute to minute: a case is compared with the floor
+    that ran right beside it, and nothing else.
+
+    :param rounds: of each case; None for as many as it asks for.
+    :param scale: share of the usual records.
+    """
     project = InsideProject()
     stack, options = None, None
     try:
@@ -31,7 +35,7 @@ def run(cases: list[type[Case]], rounds: int, scale: float) -> Iterator[Result]:
                     stack.remove()
                 say(f"... starting Odoo for {case.name()}")
                 stack, options = Stack(project, **case.server), case.server
-            yield _run_case(case(scale), stack, rounds)
+            yield _run_case(case(scale), stack, rounds or case.rounds)
     finally:
         if stack is not None:
             stack.remove()

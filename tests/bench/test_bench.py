@@ -41,6 +41,7 @@ def test_every_case_reports_what_was_asked(rows):
         assert row["ratio"] > 0 and row["rate"] > 0 and row["floor_rate"] > 0, row
         assert row["ratio_min"] <= row["ratio"] <= row["ratio_max"], row
         assert {"queries_per_record", "calls_per_record", "gate", "passed"} <= set(row)
+        assert row["problems"] == [], row
 
 
 def test_an_operation_costs_queries_by_the_batch(rows):
@@ -53,6 +54,16 @@ def test_an_operation_costs_queries_by_the_batch(rows):
 def test_a_notification_costs_few_queries(rows):
     assert rows["webhook"]["queries_per_record"] < 20
     assert rows["duplicates"]["rows"] == 1
+
+
+def test_orders_are_fetched_in_sets_and_none_fails(rows):
+    # 2 orders in one call; 10 orders in one or more batches
+    assert rows["orders"]["calls_per_record"] == 0.5
+    assert rows["burst"]["calls_per_record"] <= 0.5
+    for name in ("orders", "burst"):
+        assert (rows[name]["dead_letters"], rows[name]["not_done"]) == (0, 0)
+    assert rows["orders"]["queries_per_record"] > 0
+    assert rows["orders"]["floor_queries_per_record"] > 50, "one by one"
 
 
 def test_each_case_says_what_it_measures_and_what_its_floor_is():
