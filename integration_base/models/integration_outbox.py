@@ -13,6 +13,8 @@ _logger = logging.getLogger(__name__)
 #: Keys of what a cursor collects until its hooks run.
 NOTED = "integration.outbox.noted"
 WAKE_LATER = "integration.outbox.wake_later"
+#: Key of the incidents about watches that cannot be evaluated.
+BROKEN_KEY = "watches"
 
 #: ``{cursor: {(backend id, resource, model): ids}}`` of what the cursor imports. Not in
 #: ``cr.cache``, which a rollback to a savepoint empties.
@@ -68,8 +70,8 @@ class IntegrationOutbox(models.AbstractModel):
       it, due or not. So later changes never prolong the wait.
     * *Failing*: the statement fails together with the transaction of the user (fail closed). It
       contains only ids, and nothing is lost. A conflict is a serialization error, which Odoo
-      itself tries again. A watch that cannot be evaluated, because its field is gone, say, is left
-      out with an error in the log: it must not stop people from saving.
+      itself tries again. A watch that cannot be evaluated, because its field is gone, say, stops
+      nobody from saving: it is left out, and an incident of its flow says so.
     * *What it cannot see*: rows changed by SQL (call :meth:`_note_changed`) or deleted by
       ``ON DELETE CASCADE``, and changes while modules are loaded that this one depends on. The
       comparison of both sides finds those.
@@ -315,14 +317,17 @@ class IntegrationOutbox(models.AbstractModel):
         # our own records are what the index is made of, and are written while modules are loaded
         if model_name.startswith("integration.") or not self._is_loaded():
             return ()
-        return self._index().get(model_name, ())
+        return self._index()[0].get(model_name, ())
 
     def _is_loaded(self):
         return "integration_base" in self.pool._init_modules
 
     @ormcache(cache="stable")
     def _index(self):
-        """Return ``{model: (Watched, ...)}`` of all flows that export changes."""
+        """Return what all flows watch, and the watches that cannot be evaluated.
+
+        :returns: ``({model: (Watched, ...)}, {flow id: reason})``.
+        """
         self.env["integration.backend"].flush_model()
         self.env["integration.flow"].flush_model()
         self.env.cr.execute(
@@ -333,13 +338,16 @@ class IntegrationOutbox(models.AbstractModel):
                 self._open_flow(),
             )
         )
-        index = defaultdict(list)
+        index, broken = defaultdict(list), {}
         for name, flow_ids in self.env.cr.fetchall():
             if name not in self.env:
                 continue  # the connector is not installed, or not loaded yet
-            for watched in self._resolve_all(self.env[name]):
+            resolved, reasons = self._resolve_all(self.env[name])
+            for watched in resolved:
                 index[watched.model].append(replace(watched, flow_ids=tuple(sorted(flow_ids))))
-        return {model: tuple(watches) for model, watches in index.items()}
+            if reasons:
+                broken.update(dict.fromkeys(flow_ids, "\n".join(reasons)))
+        return {model: tuple(watches) for model, watches in index.items()}, broken
 
     def _open_flow(self):
         """Return the condition for a flow ``f`` of backend ``k`` that collects changes.
@@ -354,15 +362,36 @@ class IntegrationOutbox(models.AbstractModel):
         self.env.registry.clear_cache("stable")
 
     def _resolve_all(self, resource):
-        resolved = []
+        """Return what a resource watches, and the reasons why some of it cannot be watched."""
+        resolved, reasons = [], []
         for watch in resource._resource_watches:
             try:
                 resolved += self._resolve(resource, watch)
-            except ValueError as error:
-                _logger.error("Changes in Odoo are not exported: %s", error)
+            except Exception as error:
+                # whatever it is, people have to be able to save
+                _logger.error("Changes in Odoo are not exported: %s", error, exc_info=True)
+                reasons.append(str(error) or type(error).__name__)
         if resource._resource_deletes and resource._resource_model in self.env:
             resolved.append(self._watched(resource, resource._resource_model, (), deletes=True))
-        return resolved
+        return resolved, reasons
+
+    @api.model
+    def _report_broken(self):
+        """Keep an incident for each flow with a watch that cannot be evaluated."""
+        broken = self._index()[1]
+        Incident = self.env["integration.incident"]
+        for incident in Incident.search(
+            [("kind", "=", "watchdog"), ("key", "=", BROKEN_KEY), ("state", "=", "open")]
+        ):
+            if incident.flow_id.id not in broken:
+                incident._close(self.env._("All watched fields are there again."))
+        for flow in self.env["integration.flow"].browse(broken).exists():
+            message = self.env._(
+                "Changes in Odoo are not exported, because the connector watches what is not "
+                "there: %s",
+                broken[flow.id],
+            )
+            Incident._raise("watchdog", flow.backend_id, BROKEN_KEY, message, flow)
 
     @api.model
     def _resolve(self, resource, watch):

@@ -29,6 +29,7 @@ STEPS = (
     ("integration.watchdog", "_plan_listings"),
     ("integration.watchdog", "_wake_due"),
     ("integration.reconciliation", "_settle_runs"),
+    ("integration.outbox", "_report_broken"),
 )
 
 

@@ -347,7 +347,18 @@ class TestOutboxPaths(OutboxCase):
             self.env["integration.outbox"]._forget_index()
             self.other.name = "Saved all the same"
             self.assertEqual(self.keys()[1:], [self.other.id])
+            outbox = self.env["integration.outbox"]
+            outbox._report_broken()
+            outbox._report_broken()
+            incident = self.env["integration.incident"].search(
+                [("flow_id", "=", self.customers.id)]
+            )
+            self.assertEqual((len(incident), incident.state), (1, "open"))
+            self.assertIn("res.partner.gone", incident.message)
         self.assertIn("res.partner.gone", log.output[0])
+        outbox._forget_index()
+        outbox._report_broken()
+        self.assertEqual(incident.state, "closed")
 
 
 @tagged("post_install", "-at_install")
