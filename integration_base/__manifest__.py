@@ -31,6 +31,7 @@
         "views/integration_discrepancy_views.xml",
         "views/integration_reconciliation_views.xml",
         "views/integration_breaker_views.xml",
+        "views/integration_backfill_views.xml",
         "views/integration_flow_views.xml",
         "views/integration_backend_views.xml",
         "views/integration_menus.xml",

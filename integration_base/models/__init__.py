@@ -2,6 +2,7 @@ from . import (
     base,
     integration_agreement,
     integration_backend,
+    integration_backfill,
     integration_binding,
     integration_bound_mixin,
     integration_breaker,

@@ -3,8 +3,23 @@ from datetime import timedelta
 from odoo import api, fields, models
 from odoo.exceptions import UserError, ValidationError
 
+from odoo.addons.base.models.res_partner import _tz_get
+
+from ..lib.schedule import MINUTES_A_DAY, Quiet, next_daily, parse_times, write_times
 from .integration_engine import MAX_SLOTS
 
+#: What changes the time of the next reading.
+SCHEDULE_FIELDS = {
+    "enabled",
+    "interval_minutes",
+    "schedule_kind",
+    "schedule_times",
+    "schedule_days",
+    "tz",
+    "quiet_hours",
+    "quiet_from",
+    "quiet_to",
+}
 #: Fewer vanished records than this ask nobody, whatever their share.
 FEW = 5
 
@@ -39,6 +54,54 @@ class IntegrationFlow(models.Model):
         aggregator=None,
         help="How often the service is asked what changed. 0: only notifications and buttons.",
     )
+    schedule_kind = fields.Selection(
+        [("interval", "Every few minutes"), ("daily", "At times of day")],
+        string="Reads Changes",
+        required=True,
+        default="interval",
+    )
+    schedule_times = fields.Char(
+        string="Times", help="Times of day, e.g. 06:00, 12:30. Clock changes are respected."
+    )
+    schedule_days = fields.Selection(
+        [
+            ("all", "Every day"),
+            ("workdays", "Monday to Friday"),
+            ("0", "Mondays"),
+            ("1", "Tuesdays"),
+            ("2", "Wednesdays"),
+            ("3", "Thursdays"),
+            ("4", "Fridays"),
+            ("5", "Saturdays"),
+            ("6", "Sundays"),
+        ],
+        string="Days",
+        required=True,
+        default="all",
+    )
+    tz = fields.Selection(
+        _tz_get,
+        string="Time Zone",
+        required=True,
+        default=lambda self: self.env.user.tz or "UTC",
+    )
+    quiet_hours = fields.Selection(
+        [
+            ("heavy", "Initial loads and comparisons wait"),
+            ("scheduled", "Scheduled readings wait as well"),
+        ],
+        help="What waits while the service, or Odoo, is busy with people. Notifications and "
+        "changes in Odoo are always worked on.",
+    )
+    quiet_from = fields.Float(string="Quiet from", aggregator=None)
+    quiet_to = fields.Float(string="Quiet until", aggregator=None)
+    heavy_from = fields.Datetime(
+        string="Heavy Work from",
+        readonly=True,
+        help="Initial loads and comparisons go on then.",
+    )
+    heavy_until = fields.Datetime(readonly=True)
+    schedule_text = fields.Char(string="Schedule", compute="_compute_schedule_text")
     batch_size = fields.Integer(
         default=50,
         aggregator=None,
@@ -141,6 +204,13 @@ class IntegrationFlow(models.Model):
     vanish_decided_at = fields.Datetime(readonly=True)
     waiting_count = fields.Integer(compute="_compute_counts")
     failed_count = fields.Integer(compute="_compute_counts")
+    oldest_waiting_at = fields.Datetime(string="Oldest Waiting", compute="_compute_counts")
+    hourly_count = fields.Integer(
+        string="Done in the Last Hour",
+        compute="_compute_hourly_count",
+        help="Operations that ended well.",
+    )
+    backfill_ids = fields.One2many("integration.backfill", "flow_id", string="Initial Loads")
     discrepancy_count = fields.Integer(compute="_compute_discrepancy_count")
 
     _resource_unique = models.Constraint(
@@ -176,14 +246,72 @@ class IntegrationFlow(models.Model):
         rows = self.env["integration.sync.log"]._read_group(
             [("flow_id", "in", self.ids), ("state", "in", ("pending", "running", "dead"))],
             ["flow_id", "state"],
+            ["__count", "create_date:min"],
+        )
+        counts = {(flow.id, state): (count, oldest) for flow, state, count, oldest in rows}
+        for flow in self:
+            waiting, oldest = counts.get((flow.id, "pending"), (0, False))
+            flow.waiting_count = waiting + counts.get((flow.id, "running"), (0, False))[0]
+            flow.oldest_waiting_at = oldest
+            flow.failed_count = counts.get((flow.id, "dead"), (0, False))[0]
+
+    def _compute_hourly_count(self):
+        rows = self.env["integration.sync.log"]._read_group(
+            [
+                ("flow_id", "in", self.ids),
+                ("state", "in", ("done", "merged")),
+                ("kind", "=", "record"),
+                ("finished_at", ">=", fields.Datetime.now() - timedelta(hours=1)),
+            ],
+            ["flow_id"],
             ["__count"],
         )
-        counts = {(flow.id, state): count for flow, state, count in rows}
+        counts = {flow.id: count for flow, count in rows}
         for flow in self:
-            flow.failed_count = counts.get((flow.id, "dead"), 0)
-            flow.waiting_count = counts.get((flow.id, "pending"), 0) + counts.get(
-                (flow.id, "running"), 0
-            )
+            flow.hourly_count = counts.get(flow.id, 0)
+
+    @api.depends(
+        "direction",
+        "enabled",
+        "schedule_kind",
+        "interval_minutes",
+        "schedule_times",
+        "schedule_days",
+        "tz",
+        "quiet_hours",
+        "quiet_from",
+        "quiet_to",
+    )
+    def _compute_schedule_text(self):
+        """Say in words when changes are read and what waits."""
+        for flow in self:
+            flow.schedule_text = " ".join(filter(None, (flow._say_runs(), flow._say_quiet())))
+
+    def _say_runs(self):
+        if self.direction == "out":
+            return self.env._("Changes in Odoo are sent as they happen.")
+        if not self._is_scheduled():
+            return self.env._("Only notifications and buttons.")
+        if self.schedule_kind == "interval":
+            return self.env._("Changes are read every %s minutes.", self.interval_minutes)
+        days = dict(self._fields["schedule_days"]._description_selection(self.env))
+        return self.env._(
+            "Changes are read at %(times)s (%(days)s, %(tz)s).",
+            times=self.schedule_times,
+            days=days[self.schedule_days],
+            tz=self.tz,
+        )
+
+    def _say_quiet(self):
+        if not self.quiet_hours:
+            return ""
+        held_back = dict(self._fields["quiet_hours"]._description_selection(self.env))
+        return self.env._(
+            "From %(begin)s to %(end)s: %(what)s.",
+            begin=write_times([self._minutes(self.quiet_from)]),
+            end=write_times([self._minutes(self.quiet_to)]),
+            what=held_back[self.quiet_hours],
+        )
 
     # === CRUD METHODS === #
 
@@ -201,8 +329,11 @@ class IntegrationFlow(models.Model):
             # a reading that was interrupted would go on where it was, and set the cursor itself
             vals = {**vals, "cursor_page": False}
         result = super().write(vals)
-        if {"interval_minutes", "enabled"} & vals.keys():
+        if SCHEDULE_FIELDS & vals.keys():
             self._schedule()
+        if {"quiet_hours", "quiet_from", "quiet_to", "tz"} & vals.keys():
+            self._plan_heavy_work()
+            self._wake_after_commit()
         if "enabled" in vals:
             self.env["integration.outbox"]._forget_index()
         if {"enabled", "slots", "batch_size"} & vals.keys():
@@ -221,6 +352,32 @@ class IntegrationFlow(models.Model):
                     )
                 )
 
+    @api.constrains("quiet_hours", "quiet_from", "quiet_to")
+    def _check_quiet_hours(self):
+        for flow in self.filtered("quiet_hours"):
+            hours = (flow.quiet_from, flow.quiet_to)
+            if min(hours) < 0 or max(hours) >= 24 or len(set(map(self._minutes, hours))) == 1:
+                raise ValidationError(
+                    self.env._(
+                        "Quiet hours begin and end at two different times from 00:00 to 23:59."
+                    )
+                )
+
+    @api.constrains("schedule_kind", "schedule_times")
+    def _check_schedule_times(self):
+        for flow in self:
+            if flow.schedule_kind != "daily":
+                continue
+            try:
+                parse_times(flow.schedule_times or "")
+            except ValueError as error:
+                raise ValidationError(
+                    self.env._(
+                        "%(text)s is no time of day. Write times like 06:00, 12:30.",
+                        text=repr(str(error)),
+                    )
+                )
+
     # === BUSINESS METHODS === #
 
     def _resource(self):
@@ -228,12 +385,76 @@ class IntegrationFlow(models.Model):
         self.ensure_one()
         return self.backend_id._resource(self.resource)
 
+    # === BUSINESS METHODS - SCHEDULE === #
+
+    def _is_scheduled(self):
+        return self.direction == "in" and bool(
+            self.schedule_times if self.schedule_kind == "daily" else self.interval_minutes
+        )
+
     def _schedule(self):
-        """Plan the next listing of changes."""
+        """Plan the next listing of changes; an interval begins with one at once."""
         now = fields.Datetime.now()
         for flow in self:
-            scheduled = flow.enabled and flow.interval_minutes and flow.direction == "in"
-            flow.next_run_at = now if scheduled else False
+            if not flow.enabled or not flow._is_scheduled():
+                flow.next_run_at = False
+            elif flow.schedule_kind == "daily":
+                flow.next_run_at = flow._next_run(now)
+            else:
+                flow.next_run_at = flow._after_quiet_hours(now)
+
+    def _next_run(self, now):
+        """Return when changes have to be read next (naive UTC), False for never.
+
+        :param datetime now: naive UTC, the time of the present reading.
+        """
+        self.ensure_one()
+        if not self._is_scheduled():
+            return False
+        if self.schedule_kind == "interval":
+            planned = now + timedelta(minutes=self.interval_minutes)
+        else:
+            days = {"all": range(7), "workdays": range(5)}.get(self.schedule_days)
+            times = parse_times(self.schedule_times)
+            planned = next_daily(now, times, self.tz, days or [int(self.schedule_days)])
+        return self._after_quiet_hours(planned)
+
+    def _quiet(self):
+        """Return the :class:`~..lib.schedule.Quiet` hours, None when there are none."""
+        if not self.quiet_hours:
+            return None
+        return Quiet(self._minutes(self.quiet_from), self._minutes(self.quiet_to), self.tz)
+
+    @staticmethod
+    def _minutes(hours):
+        return min(round(hours * 60), MINUTES_A_DAY - 1)
+
+    def _after_quiet_hours(self, planned):
+        quiet = self._quiet() if self.quiet_hours == "scheduled" else None
+        return quiet.after(planned) if quiet else planned
+
+    def _plan_heavy_work(self):
+        """Set the time from which on heavy work may be done, and until when that holds.
+
+        The engine compares plain time stamps; the watchdog calls this at the end of each period.
+        """
+        now = fields.Datetime.now()
+        for flow in self:
+            quiet = flow._quiet()
+            if not quiet:
+                flow.heavy_from = flow.heavy_until = False
+                continue
+            begin, end = quiet.period(now)
+            if begin > now:
+                flow.heavy_from, flow.heavy_until = now, begin
+            else:
+                flow.heavy_from, flow.heavy_until = end, quiet.period(end)[0]
+
+    @api.model
+    def _step_quiet_hours(self):
+        """Open or close the gate for heavy work where quiet hours begin; a step of the watchdog."""
+        flows = self.search([("heavy_until", "<=", fields.Datetime.now())])
+        flows.try_lock_for_update()._plan_heavy_work()
 
     def _owner(self):
         """Return the user who is told about failures."""
@@ -447,6 +668,21 @@ class IntegrationFlow(models.Model):
             if len(outcomes) == 1
             else {"type": "ir.actions.client", "tag": "soft_reload"}
         )
+
+    def action_import_history(self):
+        """Open the initial load under way, or a new one to fill in and start."""
+        self.ensure_one()
+        open_load = self.backfill_ids.filtered(
+            lambda load: load.state in ("draft", "running", "paused", "failed")
+        )[:1]
+        return {
+            "type": "ir.actions.act_window",
+            "name": self.env._("Initial Load"),
+            "res_model": "integration.backfill",
+            "res_id": open_load.id,
+            "view_mode": "form",
+            "context": {"default_flow_id": self.id},
+        }
 
     def action_open_failed(self):
         self.ensure_one()

@@ -194,6 +194,8 @@ class IntegrationSyncLog(models.Model):
         "(backend_id, depends_on) WHERE state = 'pending' AND depends_on IS NOT NULL"
     )
     _dead_index = models.Index("(flow_id, fingerprint) WHERE state = 'dead'")
+    # throughput, and what is old enough to be forgotten
+    _finished_index = models.Index("(flow_id, finished_at) WHERE finished_at IS NOT NULL")
     _record_index = models.Index("(res_model, res_id) WHERE res_id IS NOT NULL")
     _running_unique = models.UniqueIndex("(flow_id, key) WHERE state = 'running'")
 

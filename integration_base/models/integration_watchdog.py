@@ -27,6 +27,8 @@ STEPS = (
     ("integration.watchdog", "_free_orphans"),
     ("integration.watchdog", "_clear_failed_jobs"),
     ("integration.watchdog", "_plan_listings"),
+    ("integration.flow", "_step_quiet_hours"),
+    ("integration.backfill", "_step_advance"),
     ("integration.watchdog", "_wake_due"),
     ("integration.reconciliation", "_settle_runs"),
     ("integration.outbox", "_report_broken"),

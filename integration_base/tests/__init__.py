@@ -1,6 +1,7 @@
 from . import (
     test_access,
     test_backend,
+    test_backfill,
     test_breaker,
     test_engine,
     test_incidents,
@@ -10,6 +11,7 @@ from . import (
     test_rate_bucket,
     test_reconciliation,
     test_review,
+    test_schedule,
     test_tours,
     test_webhook,
 )
