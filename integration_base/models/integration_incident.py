@@ -43,6 +43,8 @@ class IntegrationIncident(models.Model):
     _description = "Integration Incident"
     _inherit = ["mail.thread", "mail.activity.mixin"]
     _order = "state desc, last_at desc, id desc"
+    # whoever reads of it may say what they know about it
+    _mail_post_access = "read"
 
     backend_id = fields.Many2one(
         "integration.backend", required=True, readonly=True, ondelete="cascade"
