@@ -498,7 +498,10 @@ class IntegrationIncident(models.Model):
         A mail goes out with it at most once an hour per incident. Where many incidents of a
         backend open at once, those above the limit share one to-do on the backend.
         """
-        told = self.filtered(lambda i: i.kind not in SILENT and i._is_due_to_tell())
+        # the mail server may be slow: it is talked to by the scheduled action for mails
+        told = self.with_context(mail_notify_force_send=False).filtered(
+            lambda i: i.kind not in SILENT and i._is_due_to_tell()
+        )
         try:
             with self.env.cr.savepoint():
                 for backend, incidents in told.grouped("backend_id").items():

@@ -149,6 +149,8 @@ class TestIncidents(IntegrationCase):
         incident = self.Incident._raise("breaker", self.backend, "", "Down.")
         self.assertEqual((incident.state, incident.count), ("open", 1))
         self.assertEqual(self.mails(), 1)
+        mail = self.env["mail.mail"].search([], order="id desc", limit=1)
+        self.assertEqual(mail.state, "outgoing", "no drain waits for the mail server")
         with self.assertQueryCount(1):
             self.assertEqual(self.Incident._raise("breaker", self.backend, "", "Down."), incident)
         self.assertEqual(self.mails(), 1)
