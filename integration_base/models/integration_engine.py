@@ -252,8 +252,6 @@ class IntegrationEngine(models.AbstractModel):
         """
         flow = api.Environment(cr, SUPERUSER_ID, {})["integration.flow"].browse(flow_id)
         flow = flow.with_context(**self._work_context(flow.backend_id))
-        # what is written here came from the backend, and does not have to go back to it
-        cr.cache["integration_origin"] = flow.backend_id.id
         return flow, flow.backend_id
 
     def _with_tries(self, work):
@@ -291,11 +289,13 @@ class IntegrationEngine(models.AbstractModel):
         :raises NotReadyError: when somebody else does.
         """
         keys = sorted(f"{backend.id}/{resource}/{external_id}" for external_id in external_ids)
+        if not keys:
+            return
         cr.execute(
             "SELECT bool_and(pg_try_advisory_xact_lock(%s, hashtext(key))) FROM unnest(%s) AS key",
             [LOCK_RECORD, keys],
         )
-        if cr.fetchone()[0] is False:
+        if not cr.fetchone()[0]:
             raise NotReadyError(self.env._("Another flow works on the same record."), retry_after=2)
 
     def _storable(self, text):

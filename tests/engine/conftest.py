@@ -20,8 +20,10 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def common():
     """The module with the fake connector: addons cannot be imported before Odoo is set up."""
-    from odoo.addons.integration_base.tests import common
+    from odoo.addons.integration_base.tests import common, test_exporter
 
+    common.shelf = test_exporter.shelf
+    common.FakeShelf = test_exporter.FakeShelf
     return common
 
 
@@ -31,9 +33,10 @@ class Engine:
     Every method works in transactions of its own, so they may be called from several threads.
     """
 
-    def __init__(self, registry, service):
+    def __init__(self, registry, service, shelf):
         self.registry = registry
         self.service = service
+        self.shelf = shelf
         with self.env() as env:
             backend = env["integration.backend"].create(
                 {"name": "Fake", "connector": "fake", "base_url": "https://service.example.com"}
@@ -43,6 +46,9 @@ class Engine:
             backend.flow_ids.interval_minutes = 0
             self.backend_id = backend.id
             self.flow_id = backend.flow_ids.filtered(lambda f: f.resource == "contact").id
+            self.shelf_flow_id = backend.flow_ids.filtered(
+                lambda f: f.resource == "shelf" and f.direction == "out"
+            ).id
 
     @contextmanager
     def env(self):
@@ -59,12 +65,15 @@ class Engine:
     def reset(self):
         """Forget the service and what came from it."""
         self.service.__init__()
+        self.shelf.__init__()
         with self.env() as env:
             env["res.partner"].search([("ref", "=like", "c%")]).unlink()
+            env["res.partner.category"].search([("name", "=like", "S%")]).unlink()
             env.flush_all()
             env.cr.execute(
                 "DELETE FROM integration_sync_log; DELETE FROM integration_binding;"
                 "DELETE FROM integration_webhook_event; DELETE FROM integration_incident;"
+                "DELETE FROM integration_intent;"
                 "UPDATE integration_flow SET enabled = TRUE, cursor_at = NULL, cursor_page = NULL,"
                 " blocked_until = NULL, slots = 1, batch_size = 50;"
                 "UPDATE integration_backend SET state = 'active', pause_reason = NULL"
@@ -79,10 +88,10 @@ class Engine:
             changes = [Change(external_id, updated_at) for external_id in external_ids]
             return env["integration.sync.log"]._append(flow, changes, trigger).ids
 
-    def drain(self):
-        """Run a drain of the flow, as its job would."""
+    def drain(self, flow_id=None):
+        """Run a drain of a flow, as its job would; by default that of contacts."""
         with self.env() as env:
-            return env["integration.engine"]._drain(self.flow_id)
+            return env["integration.engine"]._drain(flow_id or self.flow_id)
 
     def sweep(self):
         """Let the watchdog do its round."""
@@ -95,6 +104,7 @@ class Engine:
             "UPDATE integration_sync_log SET next_attempt_at = create_date WHERE state = 'pending'"
         )
         self.sql("UPDATE integration_flow SET blocked_until = NULL")
+        self.sql("UPDATE integration_intent SET started_at = started_at - interval '1 hour'")
 
     def states(self):
         """Return ``{key: [states of its operations, oldest first]}``."""
@@ -160,7 +170,8 @@ def engine(project, common):
             with registry.cursor() as cr:
                 known = _Cleanups(registry, api.Environment(cr, SUPERUSER_ID, {}))
                 common.add_fake_connector(known)
-            yield Engine(registry, common.service)
+                common.add_fake_models(known, common.FakeShelf)
+            yield Engine(registry, common.service, common.shelf)
             for cleanup in known.cleanups:
                 cleanup()
     finally:
