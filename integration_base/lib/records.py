@@ -171,6 +171,8 @@ class Item:
     seen: list[MissingValue] = field(default_factory=list)
     #: notes for the person, shown on the operation when it is done
     notes: list[str] = field(default_factory=list)
+    #: why there is no ``payload``: the service no longer has the record
+    gone: IntegrationError | None = None
     error: IntegrationError | None = None
 
     def fail(self, error: IntegrationError) -> None:

@@ -78,6 +78,14 @@ class Batch:
         """The operations by their id."""
         return {operation["id"]: operation for operation in self.operations}
 
+    @property
+    def failed_status(self):
+        """The HTTP status of the last request that failed, None when none was answered so."""
+        for _backend_id, _company_id, exchange in reversed(self.exchanges):
+            if exchange.error:
+                return exchange.status
+        return None
+
 
 def concerns_all(error):
     """Whether every record of a batch would meet this error, so that halving it is in vain."""
@@ -364,7 +372,8 @@ class IntegrationEngine(models.AbstractModel):
     def _open_flow(self):
         """Return the condition (SQL over flow ``f`` and backend ``b``) for work to be allowed."""
         return SQL(
-            "f.enabled AND b.active AND b.state = 'active' AND b.database_identity = %s",
+            "f.enabled AND f.held_reason IS NULL AND b.active AND b.state = 'active'"
+            " AND b.database_identity = %s",
             self.env["integration.backend"]._this_database(),
         )
 
@@ -530,7 +539,7 @@ class IntegrationEngine(models.AbstractModel):
                       FROM waiting GROUP BY key
                 ), merged AS (
                     UPDATE integration_sync_log o
-                       SET state = 'merged', merged_into_id = leader.id,
+                       SET state = 'merged', merged_into_id = leader.id, edited_payload = NULL,
                            finished_at = clock_timestamp() AT TIME ZONE 'UTC'
                       FROM waiting JOIN leader USING (key)
                      WHERE o.id = waiting.id AND waiting.id <> leader.id
@@ -548,6 +557,7 @@ class IntegrationEngine(models.AbstractModel):
              RETURNING o.id, o.kind, o.key, o.external_id, o.label, o.res_model, o.res_id,
                        o.attempts, o.crashes, o.force, o.deleted, o.first_failed_at,
                        o.waiting_since, o.create_date, o.company_id, o.trigger,
+                       o.edited_payload,
                        CASE WHEN NOT leader.unknown THEN leader.updated_at END
                        AS external_updated_at
                 """,

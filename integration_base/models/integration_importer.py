@@ -5,6 +5,7 @@ from odoo import fields, models
 
 from ..lib.backoff import parse_http_date
 from ..lib.errors import NotReadyError
+from ..lib.json_strict import loads_strict
 from ..lib.records import Item
 from .integration_engine import LeaseLost, concerns_all, halves
 
@@ -62,7 +63,14 @@ class IntegrationImporter(models.AbstractModel):
         known = self._versions_read(flow, operations)
         for item in items:
             item.changed = item.operation_id not in known
-        wanted = [item.external_id for item in items if item.changed]
+        edited = {
+            op["external_id"]: loads_strict(
+                op["edited_payload"], what=self.env._("The edited data")
+            )
+            for op in operations
+            if op["edited_payload"]
+        }
+        wanted = [i.external_id for i in items if i.changed and i.external_id not in edited]
         payloads, fetched_at = {}, None
         if wanted:
             calls = len(batch.exchanges)
@@ -72,10 +80,15 @@ class IntegrationImporter(models.AbstractModel):
             item.fetched_at = fetched_at
             if not item.changed:
                 continue
-            if op["external_id"] not in payloads:
-                item.fail(self._missing(resource, backend, op, item))
+            if op["external_id"] in edited:
+                item.payload = edited[op["external_id"]]
+            elif op["external_id"] in payloads:
+                item.payload = payloads[op["external_id"]]
+            else:
+                item.gone = self._missing(resource, backend, op, item)
+                if isinstance(item.gone, NotReadyError):
+                    item.fail(item.gone)
                 continue
-            item.payload = payloads[op["external_id"]]
             try:
                 item.data = resource._validate(
                     backend, item.payload, item.label or item.external_id
@@ -94,7 +107,7 @@ class IntegrationImporter(models.AbstractModel):
         is asked for once more.
         """
         age = fields.Datetime.now() - operation["create_date"]
-        if operation["trigger"] != "manual" and age < READ_LAG:
+        if operation["trigger"] != "manual" and not operation["deleted"] and age < READ_LAG:
             return NotReadyError(
                 self.env._(
                     "%(record)s was announced, but %(backend)s does not show it yet.",
@@ -211,6 +224,8 @@ class IntegrationImporter(models.AbstractModel):
     def _attach(self, flow, backend, items):
         """Set the bound record of each item, and take out what is unchanged or older than known.
 
+        Records that are gone are followed here, those that came back revived.
+
         :returns: ``{external_id: binding}``.
         """
         Binding = flow.env["integration.binding"]
@@ -227,6 +242,8 @@ class IntegrationImporter(models.AbstractModel):
         for item in items:
             binding = bindings.get(item.external_id)
             if not binding:
+                if item.gone:
+                    item.fail(item.gone)
                 continue
             item.record = records.get((binding.res_model, binding.res_id))
             if item.record is None:
@@ -234,16 +251,20 @@ class IntegrationImporter(models.AbstractModel):
                 del bindings[item.external_id]
                 if not item.changed:
                     message = self.env._("Its record was deleted in Odoo; it is read again.")
-                    item.fail(NotReadyError(message, retry_after=0))
+                    item.fail(item.gone or NotReadyError(message, retry_after=0))
                 continue
             item.bound = True
-            if not item.changed:
+            if item.gone or not item.changed:
                 continue
             known = binding.external_updated_at
             if item.updated_at and known and item.updated_at < known:
                 item.skip(self.env._("A newer version (of %s UTC) is already in Odoo.", known))
             elif binding.import_digest == item.digest and not item.forced:
                 item.changed = False
+        Binding._follow_deletions(flow, [item for item in items if item.alive and item.gone])
+        Binding._undo_deletions(
+            flow, [i for i in items if i.alive and i.bound and i.payload is not None], bindings
+        )
         return bindings
 
     def _bind(self, flow, backend, bindings, items):

@@ -66,6 +66,7 @@ class IntegrationSettlement(models.AbstractModel):
                    SET state = 'done', claim_token = NULL, claimed_until = NULL,
                        error_class = NULL, detail = NULL, payload = NULL, fingerprint = NULL,
                        first_failed_at = NULL, waiting_since = NULL, depends_on = NULL,
+                       edited_payload = NULL,
                        finished_at = clock_timestamp() AT TIME ZONE 'UTC',
                        label = COALESCE(v.label, o.label), message = v.message,
                        external_id = COALESCE(o.external_id, v.external_id),
@@ -404,12 +405,14 @@ class IntegrationSettlement(models.AbstractModel):
             SQL(
                 """
                 INSERT INTO integration_sync_attempt
-                       (operation_id, company_id, at, duration_ms, error_class, message, batch_ref)
+                       (operation_id, company_id, at, duration_ms, status, error_class, message,
+                        batch_ref)
                 SELECT id, company_id, clock_timestamp() AT TIME ZONE 'UTC',
                        extract(epoch FROM clock_timestamp() AT TIME ZONE 'UTC' - started_at) * 1000,
-                       %s, %s, batch_ref
+                       %s, %s, %s, batch_ref
                   FROM integration_sync_log WHERE id = %s AND claim_token = %s
                 """,
+                batch.failed_status,
                 kind,
                 message,
                 operation["id"],

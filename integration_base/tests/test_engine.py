@@ -375,6 +375,57 @@ class TestEngine(IntegrationCase):
         self.drain()
         self.assertEqual(self.service.fetches, [["live"], ["b1", "b2"]])
 
+    def test_deletion_is_followed_and_undone(self):
+        self.service.put("c1", "One")
+        self.append("c1")
+        self.drain()
+        partner = self.partners()["c1"]
+        row = self.service.records.pop("c1")
+        changes = [Change("c1", deleted=True)]
+        operation = self.env["integration.sync.log"]._append(self.flow, changes, "webhook")
+        self.drain()
+        self.assertEqual((operation.state, partner.active), ("done", False))
+        self.assertIn("was archived in Odoo", operation.message)
+        binding = self.env["integration.binding"].search([("external_id", "=", "c1")])
+        self.assertTrue(binding.deleted_at)
+        self.service.records["c1"] = row
+        self.append("c1")
+        self.drain()
+        self.assertEqual((partner.active, binding.deleted_at), (True, False))
+
+    def test_many_deletions_at_once_ask_first(self):
+        names = [f"c{number:02}" for number in range(12)]
+        for name in names:
+            self.service.put(name, name)
+        self.append(*names)
+        self.drain()
+        self.service.records.clear()
+        gone = [Change(name, deleted=True) for name in names]
+        operations = self.env["integration.sync.log"]._append(self.flow, gone, "webhook")
+        self.drain()
+        self.assertEqual(set(operations.mapped("state")), {"pending"})
+        self.assertTrue(all(partner.active for partner in self.partners().values()))
+        self.assertIn("waits for your decision", self.flow.held_reason)
+        self.assertNotIn(self.flow.id, self.engine._flows_to_wake())
+        self.flow.action_accept_vanished()
+        operations.next_attempt_at = fields.Datetime.now() - timedelta(hours=1)
+        self.drain()
+        self.assertEqual(set(operations.mapped("state")), {"done"})
+        self.assertFalse(any(partner.active for partner in self.partners().values()))
+
+    def test_edited_data_is_used_once_instead_of_a_fetch(self):
+        self.service.put("c1", 7)
+        operation = self.append("c1")
+        self.drain()
+        self.assertEqual(operation.error_class, "invalid_payload")
+        edited = operation.payload.replace("7", '"Seven"')
+        operation._edit_payload(edited, "The name is no number.")
+        operation._requeue()
+        self.drain()
+        self.assertEqual((operation.state, operation.edited_payload), ("done", False))
+        self.assertEqual(self.partners()["c1"].name, "Seven")
+        self.assertEqual(len(self.service.fetches), 1)
+
     def test_copy_of_the_database_calls_nobody(self):
         self.service.put("c1", "One")
         operation = self.append("c1")
