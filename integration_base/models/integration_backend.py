@@ -10,7 +10,7 @@ from ..lib.errors import AuthError, ConfigurationError, IntegrationError
 from ..lib.http import HttpClient
 from ..lib.redact import Redactor
 from .integration_engine import MAX_SLOTS
-from .integration_exchange import record_exchange
+from .integration_exchange import check_time, record_exchange
 from .integration_rate_bucket import Limiter
 
 _logger = logging.getLogger(__name__)
@@ -378,13 +378,18 @@ class IntegrationBackend(models.Model):
         self.ensure_one()
         connector = self._connector()
         limiter = Limiter(self)
+
+        def before_request(request):
+            check_time()
+            limiter.before_request(request)
+
         options.setdefault("auth", lambda: connector._auth_headers(self))
         return HttpClient(
             connector._base_url(self),
             allow_insecure=self.environment == "sandbox",
             classify=lambda response: connector._classify_response(self, response),
             on_exchange=lambda exchange: record_exchange(self, exchange),
-            before_request=limiter.before_request,
+            before_request=before_request,
             after_response=limiter.after_response,
             redactor=Redactor(),
             **options,

@@ -23,7 +23,9 @@ from ..lib.errors import (
     RateLimitedError,
     RetryableError,
 )
-from .integration_exchange import collected_exchanges, insert_exchanges
+from ..lib.token_bucket import BACKFILL, LIVE, PRIORITY
+from .integration_exchange import calls_until, collected_exchanges, insert_exchanges
+from .integration_sync_log import LIVE_PRIORITY
 
 _logger = logging.getLogger(__name__)
 
@@ -69,8 +71,12 @@ class Batch:
     direction: str
     #: of all operations, see ``PRIORITIES``
     priority: int
+    #: whether it finds out if a silent service answers again
+    probe: bool = False
     #: what was said to the service so far, see ``record_exchange``
     exchanges: list = field(default_factory=list)
+    #: how many of them the circuit breaker has counted
+    noted: int = 0
     started: float = field(default_factory=time.monotonic)
 
     @cached_property
@@ -377,13 +383,22 @@ class IntegrationEngine(models.AbstractModel):
             self.env["integration.backend"]._this_database(),
         )
 
+    def _answering(self):
+        """Return the condition (SQL over ``b``) for its service to answer, or to be asked again."""
+        return SQL(
+            "NOT EXISTS (SELECT 1 FROM integration_breaker k WHERE k.backend_id = b.id"
+            " AND k.state <> 'closed' AND k.open_until > clock_timestamp() AT TIME ZONE 'UTC')"
+        )
+
     def _due_at(self):
         """Return when operation ``o`` of flow ``f`` is due (SQL, naive UTC)."""
         return SQL("GREATEST(o.next_attempt_at, COALESCE(f.blocked_until, '-infinity'))")
 
     def _due(self):
-        """Return the condition (SQL over ``o``, ``f``) for it to be time."""
-        return SQL("%s <= clock_timestamp() AT TIME ZONE 'UTC'", self._due_at())
+        """Return the condition (SQL over ``o``, ``f``, ``b``) for it to be time."""
+        return SQL(
+            "%s <= clock_timestamp() AT TIME ZONE 'UTC' AND %s", self._due_at(), self._answering()
+        )
 
     def _free_record(self):
         """Return the condition (SQL over operation ``o``) for nobody to work on its record."""
@@ -490,7 +505,9 @@ class IntegrationEngine(models.AbstractModel):
             SQL(
                 """
                 SELECT o.id, o.key, o.kind, o.crashes + GREATEST(o.attempts - 1, 0) AS tries,
-                       o.priority, f.backend_id, f.direction
+                       o.priority, f.backend_id, f.direction,
+                       COALESCE((SELECT k.state FROM integration_breaker k
+                                  WHERE k.backend_id = b.id), 'closed') <> 'closed' AS silent
                   FROM integration_sync_log o
                   JOIN integration_flow f ON f.id = o.flow_id
                   JOIN integration_backend b ON b.id = f.backend_id
@@ -513,6 +530,16 @@ class IntegrationEngine(models.AbstractModel):
             return None
         first = heads[0]
         size = max(1, limit >> 2 * first["tries"])
+        probing = False
+        if first["silent"]:
+            # a service that does not answer is asked with one operation, by one drain
+            size = 1
+            probing = self.env["integration.breaker"]._begin_probe(
+                ctl, first["backend_id"], forced=bool(operation_id)
+            )
+            if not probing and not operation_id:
+                ctl.commit()  # pylint: disable=invalid-commit
+                return None
         if first["kind"] != "record":
             size = 1
         keys = []
@@ -578,6 +605,7 @@ class IntegrationEngine(models.AbstractModel):
             operations,
             first["direction"],
             first["priority"],
+            probing,
         )
 
     def _renew_lease(self, batch):
@@ -595,10 +623,15 @@ class IntegrationEngine(models.AbstractModel):
     def _run(self, batch):
         """Run claimed operations of one kind and settle every one of them."""
         recording = collected_exchanges.set(batch.exchanges)
+        timing = calls_until.set(batch.started + CALL_SECONDS)
+        importance = PRIORITY.set(LIVE if batch.priority <= LIVE_PRIORITY else BACKFILL)
         try:
             self._worker(batch)._run(batch)
         finally:
             collected_exchanges.reset(recording)
+            calls_until.reset(timing)
+            PRIORITY.reset(importance)
+            self.env["integration.settlement"]._note_calls(batch)
             insert_exchanges(batch.ctl, batch.token, batch.exchanges)
             batch.ctl.commit()  # pylint: disable=invalid-commit
             _logger.info(

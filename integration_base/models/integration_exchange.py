@@ -1,10 +1,29 @@
+import time
 from contextvars import ContextVar
 
 from odoo import fields, models
 from odoo.tools import SQL
 
+from ..lib.errors import RetryableError
+
 #: Exchanges of the batch being worked on; written once, with its outcome.
 collected_exchanges: ContextVar[list | None] = ContextVar("integration_exchanges", default=None)
+#: Until when (monotonic seconds) the batch being worked on may begin calls; None for ever.
+calls_until: ContextVar[float | None] = ContextVar("integration_calls_until", default=None)
+
+
+def check_time():
+    """Refuse to begin a call that its job may not live to see the end of.
+
+    :raises RetryableError: the batch is tried again, in smaller parts.
+    """
+    until = calls_until.get()
+    if until is not None and time.monotonic() > until:
+        raise RetryableError(
+            "The service is so slow that not all of the records could be asked for in time. It is "
+            "tried again with fewer at once.",
+            outcome="not_sent",
+        )
 
 
 def record_exchange(backend, exchange):

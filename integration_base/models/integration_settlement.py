@@ -187,6 +187,7 @@ class IntegrationSettlement(models.AbstractModel):
         """Write what became of failed operations; returns whether people have to know."""
         env = api.Environment(batch.ctl, SUPERUSER_ID, {})
         flow = env["integration.flow"].browse(batch.flow_id)
+        silent = self._is_silent(batch, [error for _operation, error, *_item in failures])
         ended = []
         for operation, error, *item in failures:
             if isinstance(error, RateLimitedError):
@@ -201,6 +202,9 @@ class IntegrationSettlement(models.AbstractModel):
                 flow, operation["waiting_since"]
             ):
                 self._wait(batch, flow, operation, error)
+            elif silent and self._is_technical(error):
+                # it waits until the service answers; that is nothing it is to blame for
+                self._postpone(batch, [operation], 0, error)
             elif (
                 self._is_technical(error)
                 and operation["attempts"] < flow.max_attempts
@@ -217,6 +221,41 @@ class IntegrationSettlement(models.AbstractModel):
         self._supersede(batch.ctl, batch.flow_id, ended)
         batch.ctl.commit()  # pylint: disable=invalid-commit
         return bool(ended) or any(isinstance(error, AuthError) for _op, error, *_item in failures)
+
+    def _is_silent(self, batch, errors):
+        """Whether the circuit breaker leaves the service alone, now that it knows of the errors."""
+        technical = [error for error in errors if isinstance(error, RetryableError)]
+        if not technical:
+            return False
+        # an answer that was no data looks like any other among the exchanges
+        useless = any(error.outcome == "unknown" for error in technical)
+        self._note_calls(batch, useless, technical[0].message)
+        batch.ctl.execute(
+            "SELECT state <> 'closed' FROM integration_breaker WHERE backend_id = %s",
+            [batch.backend_id],
+        )
+        return bool((batch.ctl.fetchone() or [False])[0])
+
+    def _note_calls(self, batch, useless=False, error=""):
+        """Tell the circuit breaker of the calls it has not counted yet.
+
+        :param bool useless: whether at least one brought nothing, whatever its status.
+        """
+        fresh = [exchange for _backend, _company, exchange in batch.exchanges[batch.noted :]]
+        batch.noted = len(batch.exchanges)
+        failures = sum(x.status is None or x.status >= 500 for x in fresh)
+        if fresh and useless:
+            failures = max(failures, 1)
+        if batch.probe and not batch.exchanges:
+            # it had nothing to ask: the next operation is the probe
+            batch.ctl.execute(
+                "UPDATE integration_breaker SET open_until = clock_timestamp() AT TIME ZONE 'UTC'"
+                " WHERE backend_id = %s AND state = 'half_open'",
+                [batch.backend_id],
+            )
+        self.env["integration.breaker"]._note(
+            batch.ctl, batch.backend_id, len(fresh), failures, error
+        )
 
     def _is_technical(self, error):
         return isinstance(

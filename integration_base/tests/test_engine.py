@@ -19,9 +19,11 @@ from ..lib.errors import (
     RetryableError,
     SkipRecord,
 )
+from ..lib.http import ExchangeRecord
 from ..lib.records import Change
 from ..models.integration_engine import LOCK_SEAT, LOCK_SLOT, MAX_SLOTS
-from .common import IntegrationCase
+from ..models.integration_exchange import record_exchange
+from .common import FakeContact, IntegrationCase
 
 ENGINE = "odoo.addons.integration_base.models.integration_settlement"
 
@@ -374,6 +376,47 @@ class TestEngine(IntegrationCase):
         self.append("live")
         self.drain()
         self.assertEqual(self.service.fetches, [["live"], ["b1", "b2"]])
+
+    def answer(self, status):
+        """Let every fetch be a call that is answered with ``status``."""
+        resource = self.registry["integration.fake.contact"]
+        fetch = FakeContact._fetch
+
+        def asked(resource, backend, external_ids):
+            failed = status >= 500
+            exchange = ExchangeRecord(
+                "GET", "https://service.example.com/contacts", {}, "", status, {}, "", 5,
+                f"HTTP {status}" if failed else "", datetime(2026, 11, 1),
+            )  # fmt: skip
+            record_exchange(backend, exchange)
+            if failed:
+                raise RetryableError(f"Fake answered HTTP {status}.")
+            return fetch(resource, backend, external_ids)
+
+        self.patch(resource, "_fetch", asked)
+
+    def test_service_that_is_down_burns_no_operation(self):
+        names = [f"c{number:03}" for number in range(100)]
+        for name in names:
+            self.service.put(name, name)
+        self.flow.batch_size = 5
+        operations = self.append(*names)
+        self.answer(503)
+        for _time in range(4):
+            self.drain()
+            self.env.cr.execute(
+                "UPDATE integration_breaker SET open_until = now() - '1 s'::interval"
+            )
+        breaker = self.backend.breaker_ids
+        self.assertNotEqual(breaker.state, "closed")
+        self.assertLessEqual(max(operations.mapped("attempts")), 1)
+        self.assertEqual(set(operations.mapped("state")), {"pending"})
+        incident = self.env["integration.incident"].search([("state", "=", "open")])
+        self.assertEqual(incident.mapped("kind"), ["breaker"])
+        self.answer(200)
+        self.drain()
+        self.assertEqual(set(operations.mapped("state")), {"done"})
+        self.assertEqual((breaker.state, incident.state), ("closed", "closed"))
 
     def test_deletion_is_followed_and_undone(self):
         self.service.put("c1", "One")

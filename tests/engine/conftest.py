@@ -73,7 +73,7 @@ class Engine:
             env.cr.execute(
                 "DELETE FROM integration_sync_log; DELETE FROM integration_binding;"
                 "DELETE FROM integration_webhook_event; DELETE FROM integration_incident;"
-                "DELETE FROM integration_intent;"
+                "DELETE FROM integration_intent; DELETE FROM integration_breaker;"
                 "UPDATE integration_flow SET enabled = TRUE, cursor_at = NULL, cursor_page = NULL,"
                 " blocked_until = NULL, slots = 1, batch_size = 50;"
                 "UPDATE integration_backend SET state = 'active', pause_reason = NULL"
@@ -104,6 +104,7 @@ class Engine:
             "UPDATE integration_sync_log SET next_attempt_at = create_date WHERE state = 'pending'"
         )
         self.sql("UPDATE integration_flow SET blocked_until = NULL")
+        self.sql("UPDATE integration_breaker SET open_until = now() - interval '1 hour'")
         self.sql("UPDATE integration_intent SET started_at = started_at - interval '1 hour'")
 
     def states(self):
