@@ -19,6 +19,7 @@
         "wizards/integration_import_now_views.xml",
         "wizards/integration_edit_payload_views.xml",
         "wizards/integration_discrepancy_ignore_views.xml",
+        "wizards/integration_webhook_replay_views.xml",
         "views/integration_exchange_views.xml",
         "views/integration_sync_edit_views.xml",
         "views/integration_intent_views.xml",

@@ -123,6 +123,20 @@ class WebhookHeaders:
     signed_at: datetime | None = None
 
 
+@dataclass(frozen=True)
+class Subscription:
+    """What a service sends notifications of, and where to.
+
+    :param topic: as in ``_connector_topics``.
+    :param address: where it sends them.
+    :param remote_id: what it is called there; needed to delete it.
+    """
+
+    topic: str
+    address: str
+    remote_id: str = ""
+
+
 @dataclass
 class Item:
     """One operation on its way through fetch, validate, map, apply and bind.

@@ -29,5 +29,6 @@ from . import (
     integration_sync_log,
     integration_watchdog,
     integration_webhook_event,
+    integration_webhook_subscription,
     queue_job,
 )

@@ -91,6 +91,7 @@ class IntegrationBackend(models.Model):
     )
     flow_ids = fields.One2many("integration.flow", "backend_id")
     mapping_ids = fields.One2many("integration.mapping", "backend_id")
+    subscription_ids = fields.One2many("integration.webhook.subscription", "backend_id")
     waiting_count = fields.Integer(compute="_compute_operation_counts")
     failed_count = fields.Integer(compute="_compute_operation_counts")
     oldest_waiting_at = fields.Datetime(string="Waiting Since", compute="_compute_operation_counts")
@@ -504,6 +505,11 @@ class IntegrationBackend(models.Model):
         self.write({"state": "active", "pause_reason": False})
         self.env["integration.incident"]._resolve("paused", self, "", message)
         self.env["integration.breaker"]._close(self)
+        try:
+            self.env["integration.webhook.subscription"]._check_and_report(self)
+        except IntegrationError as error:
+            # the connection works, and the daily check comes again
+            _logger.info("Subscriptions of backend %s: %s", self.id, error.message)
         self.flow_ids._wake_after_commit()
         return {
             "type": "ir.actions.client",
@@ -521,6 +527,9 @@ class IntegrationBackend(models.Model):
         self.check_access("write")
         # what the original did since the copy was made is read again
         self.write({"state": "draft"})
+        # the original is still notified at its own address
+        # sudo: the rows follow from the checks
+        self.sudo().subscription_ids.unlink()
         return self.action_test_connection()
 
     def action_pause(self):
@@ -535,6 +544,27 @@ class IntegrationBackend(models.Model):
     def action_probe_now(self):
         """Ask a service that did not answer again now, instead of when its break is over."""
         self.breaker_ids.action_probe_now()
+
+    def action_check_subscriptions(self):
+        """Ask the service what it notifies us of, and complete it.
+
+        :raises UserError: when it cannot be asked.
+        """
+        self.ensure_one()
+        self.check_access("write")
+        try:
+            self._ensure_callable()
+            rows = self.env["integration.webhook.subscription"]._check_and_report(self)
+        except IntegrationError as error:
+            raise UserError(error.message) from error
+        if rows is None:
+            raise UserError(
+                self.env._(
+                    "The subscriptions could not be checked now. If the service has no way to ask "
+                    "for them, enter the address there by hand."
+                )
+            )
+        return {"type": "ir.actions.client", "tag": "soft_reload"}
 
     def action_new_webhook_address(self):
         """Replace the webhook address; the old one stops working at once."""

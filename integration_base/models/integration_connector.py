@@ -125,7 +125,7 @@ class IntegrationConnector(models.AbstractModel):
         )
 
     def _connected(self, backend):
-        """Complete the set-up after a successful test, e.g. subscribe to webhooks.
+        """Complete the set-up after a successful test, e.g. read the name of the shop.
 
         Called once :meth:`_test_connection` succeeded; must be safe to repeat.
         """
@@ -163,6 +163,38 @@ class IntegrationConnector(models.AbstractModel):
             from :meth:`_rate_cost`.
         """
         return ()
+
+    # === HOOKS - SUBSCRIPTIONS === #
+
+    def _webhook_topics(self, backend):
+        """Return the topics (list) that the service shall send notifications of.
+
+        Default: those of ``_connector_topics`` whose resource has a flow into Odoo that is on.
+        """
+        resources = {
+            flow.resource for flow in backend.flow_ids if flow.enabled and flow.direction == "in"
+        }
+        return [topic for topic, code in self._connector_topics.items() if code in resources]
+
+    def _list_subscriptions(self, backend):
+        """Return every :class:`~..lib.records.Subscription` the service has to our topics.
+
+        Also those of others. None (the default): the service cannot be asked, a person enters the
+        address there.
+        """
+        return None
+
+    def _create_subscription(self, backend, topic, address):
+        """Have the service send notifications of ``topic`` to ``address``.
+
+        :returns: the id of the subscription there.
+        :raises RequestRefused: when the service does not want to; the text says why.
+        """
+        raise NotImplementedError
+
+    def _delete_subscription(self, backend, remote_id):
+        """End a subscription; one that does not exist any more is no error."""
+        raise NotImplementedError
 
     # === HOOKS - MAPPING === #
 

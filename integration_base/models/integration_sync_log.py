@@ -292,13 +292,28 @@ class IntegrationSyncLog(models.Model):
         return self._insert(flow, [(kind, f"*{kind}*", Change(""), None)], trigger)
 
     @api.model
+    def _append_for_events(self, rows, trigger, force=False):
+        """Add one operation per notification; see :meth:`_append`.
+
+        :param rows: ``[(FlowKey, Change, event id)]``.
+        """
+        return self._insert_values(
+            self._row_values(key, "record", change.external_id, change, None, trigger, event, force)
+            for key, change, event in rows
+        )
+
+    @api.model
     def _insert(self, flow, rows, trigger, event_id=None, force=False):
         if not rows:
             return self
         key = FlowKey(flow.id, flow.backend_id.id, flow.company_id.id, flow.resource)
-        values = SQL(", ").join(
-            SQL("(%s)", self._row_values(key, *row, trigger, event_id, force)) for row in rows
+        return self._insert_values(
+            self._row_values(key, *row, trigger, event_id, force) for row in rows
         )
+
+    @api.model
+    def _insert_values(self, rows):
+        values = SQL(", ").join(SQL("(%s)", row) for row in rows)
         self.env.cr.execute(
             SQL(
                 "INSERT INTO integration_sync_log (%s) VALUES %s RETURNING id",

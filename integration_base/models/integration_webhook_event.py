@@ -17,6 +17,8 @@ from .integration_sync_log import FlowKey
 
 _logger = logging.getLogger(__name__)
 
+#: Notifications that are read again at a time.
+CHUNK = 200
 #: Longest id and topic that are stored as they are; longer ones do not fit into an index.
 MAX_ID = 255
 
@@ -97,6 +99,9 @@ class IntegrationWebhookEvent(models.Model):
         help="How often the service sent it. Refused ones are counted per hour.",
     )
     operation_ids = fields.One2many("integration.sync.log", "webhook_event_id", readonly=True)
+    replay_count = fields.Integer(string="Processed Again", readonly=True, aggregator=None)
+    replayed_at = fields.Datetime(string="Last Processed Again", readonly=True)
+    replayed_by_id = fields.Many2one("res.users", string="Processed Again by", readonly=True)
 
     _event_unique = models.Constraint(
         "UNIQUE(backend_id, event_id)", "This event is already stored."
@@ -447,33 +452,62 @@ class IntegrationWebhookEvent(models.Model):
         operation.write({"state": "merged"})
         return self._interpret().filtered(lambda op: op.state == "pending")
 
-    def _interpret(self, force=False):
-        """Append the operations that stored notifications stand for.
+    def _interpret(self, trigger="webhook", force=False):
+        """Append the operations that stored notifications stand for, and wake their flows.
 
+        :param str trigger: of the operations.
         :param force: write the records even if they did not change.
         :returns: the new operations; failed ones of notifications that cannot be read.
         """
         operations = self.env["integration.sync.log"]
-        for event in self:
-            backend = event.backend_id
-            flows = backend.flow_ids.filtered(lambda flow: flow.direction == "in")
-            reading = self._read(
-                backend._connector(),
-                backend,
-                {flow.resource: self._flow_key(flow) for flow in flows},
-                event.topic,
-                event._raw_body(),
-            )
-            event._set_state(reading.state, reading.message)
-            if reading.change:
-                flow = self.env["integration.flow"].browse(reading.flow.id)
-                flow._wake_after_commit()
-                operations |= operations._append(
-                    flow, [reading.change], "webhook", event.id, force=force
-                )
-            elif reading.flow:
-                operations |= event._append_unreadable(reading)
+        rows, flow_ids = [], set()
+        for backend, events in self.grouped("backend_id").items():
+            flows = {
+                flow.resource: self._flow_key(flow)
+                for flow in backend.flow_ids
+                if flow.direction == "in"
+            }
+            connector = backend._connector()
+            for event in events:
+                reading = self._read(connector, backend, flows, event.topic, event._raw_body())
+                event._set_state(reading.state, reading.message)
+                if reading.change:
+                    flow_ids.add(reading.flow.id)
+                    rows.append((reading.flow, reading.change, event.id))
+                elif reading.flow:
+                    operations |= event._append_unreadable(reading)
+        if rows:
+            operations |= operations._append_for_events(rows, trigger, force)
+            self.env["integration.flow"].browse(flow_ids)._wake_after_commit()
         return operations
+
+    def _replay(self, force=False):
+        """Process stored notifications once more; what they point at is read anew.
+
+        Nothing is doubled: operations of one record are merged, and what did not change ends
+        without effect. Who asked for it is kept on the notification and on the operations.
+
+        :param force: write the records even if they did not change.
+        :returns: the number of notifications processed; refused ones are not.
+        """
+        Operation = self.env["integration.sync.log"]
+        # sudo: operators may have work done again, the log itself is closed to them
+        authentic = self.sudo().filtered(lambda event: event.state != "refused")
+        for start in range(0, len(authentic), CHUNK):
+            events = authentic[start : start + CHUNK]
+            # what could not be read is replaced, as by its own button Retry
+            Operation.sudo().search(
+                [("webhook_event_id", "in", events.ids), ("external_id", "=", False)]
+            ).filtered(lambda op: op.state in ("dead", "ignored")).write({"state": "merged"})
+            events._interpret("manual", force)
+            for event in events:
+                event.replay_count += 1
+            events.write({"replayed_at": fields.Datetime.now(), "replayed_by_id": self.env.uid})
+            events.flush_recordset()
+            # bodies are large
+            events.invalidate_recordset(["body"])
+        self.env["integration.incident"]._refresh(authentic.backend_id.flow_ids.ids)
+        return len(authentic)
 
     def _set_state(self, state, message):
         self.env.cr.execute(
@@ -577,6 +611,14 @@ class IntegrationWebhookEvent(models.Model):
         return base64.b64decode(text) if self.body_is_base64 else text.encode()
 
     # === ACTIONS === #
+
+    def action_replay(self):
+        """Ask for confirmation, then process the selected notifications once more."""
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "integration_base.integration_webhook_replay_action"
+        )
+        action["context"] = {"default_event_ids": self.ids}
+        return action
 
     def action_open_operations(self):
         """Open the operations of this notification."""

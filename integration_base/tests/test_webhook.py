@@ -9,7 +9,9 @@ from unittest.mock import patch
 import requests
 
 from odoo import fields
+from odoo.exceptions import AccessError, UserError
 from odoo.tests import HttpCase, tagged
+from odoo.tests.common import new_test_user
 from odoo.tools import mute_logger
 
 from ..lib.records import WebhookHeaders
@@ -309,6 +311,86 @@ class TestReceiving(IntegrationCase):
     def test_later_drain_does_not_swallow_the_wake_up(self):
         self.engine._wake([self.flow.id], 60)
         self.assertTrue(self.needs_waking())
+
+    # === PROCESSING AGAIN === #
+
+    def wizard(self, **values):
+        operator = new_test_user(
+            self.env, "replaying", groups="integration_base.group_integration_operator"
+        )
+        values = {"date_to": fields.Datetime.now() + timedelta(minutes=1), **values}
+        return self.env["integration.webhook.replay"].with_user(operator).create(values)
+
+    def test_a_time_is_processed_again(self):
+        for number in range(3):
+            self.receive(f"e{number}", f"c{number}")
+        self.receive("bad", secret="wrong")
+        events = self.Event.search([("event_id", "in", ["e0", "e1", "e2", "warm"])])
+        before = self.env["integration.sync.log"].search([])
+        wizard = self.wizard(backend_id=self.backend.id, topic="contact/updated", force=True)
+        self.assertEqual(wizard.count, 4)
+        wizard.action_replay()
+        new = self.env["integration.sync.log"].search([]) - before
+        self.assertEqual(sorted(new.mapped("external_id")), ["c0", "c1", "c1", "c2"])
+        self.assertEqual(set(new.mapped("trigger")), {"manual"})
+        self.assertTrue(all(new.mapped("force")))
+        self.assertEqual(new.create_uid.login, "replaying")
+        self.assertEqual(events.mapped("replay_count"), [1] * 4)
+        self.assertEqual(events.replayed_by_id.login, "replaying")
+
+    def test_processing_again_doubles_nothing(self):
+        for external_id in ("c0", "c1"):
+            self.service.put(external_id, external_id)
+            self.receive(external_id, external_id)
+        self.drain()
+        applied = list(self.service.applied)
+        events = self.Event.search([("state", "=", "accepted")])
+        self.wizard(event_ids=events.ids).action_replay()
+        self.drain()
+        self.assertEqual(self.service.applied, applied)
+        self.assertEqual(len(self.partners()), 2)
+        self.assertFalse(self.env["integration.sync.log"].search([("state", "=", "pending")]))
+
+    @mute_logger(EVENT_LOGGER)
+    def test_what_could_not_be_read_is_replaced(self):
+        parse = self.registry["integration.connector.fake"]._parse_webhook
+        self.patch(self.registry["integration.connector.fake"], "_parse_webhook", None)
+        self.receive("odd", "c9")
+        event = self.Event.search([("event_id", "=", "odd")])
+        failed = event.operation_ids
+        self.assertEqual((event.state, failed.state), ("unreadable", "dead"))
+        self.patch(self.registry["integration.connector.fake"], "_parse_webhook", parse)
+        self.wizard(event_ids=event.ids).action_replay()
+        self.env.invalidate_all()
+        self.assertEqual((event.state, failed.state), ("accepted", "merged"))
+        self.assertEqual((event.operation_ids - failed).external_id, "c9")
+
+    def test_processing_again_costs_one_statement_for_operations(self):
+        for number in range(20):
+            self.receive(f"e{number}", f"c{number}")
+        events = self.Event.search([("state", "=", "accepted")])
+        with patch.object(
+            self.registry["integration.sync.log"],
+            "_insert_values",
+            autospec=True,
+            side_effect=self.registry["integration.sync.log"]._insert_values,
+        ) as insert:
+            events._replay()
+        self.assertEqual(insert.call_count, 1)
+
+    def test_refused_and_nothing_is_said(self):
+        self.receive("bad", secret="wrong")
+        refused = self.Event.search([("state", "=", "refused")])
+        with self.assertRaisesRegex(UserError, "nothing to process again"):
+            self.wizard(event_ids=refused.ids).action_replay()
+
+    def test_replaying_needs_the_role(self):
+        user = new_test_user(self.env, "reader", groups="integration_base.group_integration_user")
+        events = self.Event.search([])
+        with self.assertRaises(AccessError):
+            self.env["integration.webhook.replay"].with_user(user).create({"event_ids": events.ids})
+
+    # === WAKING === #
 
     def test_does_not_wake_what_may_not_work(self):
         self.flow.enabled = False

@@ -4,4 +4,5 @@ from . import (
     integration_import_now,
     integration_mapping_import,
     integration_set_aside,
+    integration_webhook_replay,
 )

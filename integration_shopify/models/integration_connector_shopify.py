@@ -9,7 +9,11 @@ from odoo.addons.integration_base.lib.errors import (
     RequestRefused,
     WebhookRefused,
 )
-from odoo.addons.integration_base.lib.records import Notification, WebhookHeaders
+from odoo.addons.integration_base.lib.records import (
+    Notification,
+    Subscription,
+    WebhookHeaders,
+)
 from odoo.addons.integration_base.models.integration_connector import CredentialSpec
 
 from ..lib import oauth, webhook
@@ -195,50 +199,63 @@ class IntegrationConnectorShopify(models.AbstractModel):
             }
         )
         self._untaxed_tax(backend.company_id)
-        self._subscribe(backend, client)
 
-    def _subscribe(self, backend, client):
-        """Ask Shopify for notifications of our topics that it does not send to us yet.
+    # === HOOKS - SUBSCRIPTIONS === #
 
-        Where Shopify refuses the address, orders still arrive by the schedule; the backend's
-        chatter says so.
-        """
-        uri = backend._webhook_url()
-        topics = {topic.replace("/", "_").upper(): topic for topic in webhook.TOPICS}
-        present, after = set(), None
+    def _list_subscriptions(self, backend):
+        client = backend._shopify_client(note=False)
+        topics = {self._remote_topic(topic): topic for topic in webhook.TOPICS}
+        found, after = [], None
         while True:
             page = client.execute(
                 "webhook_subscriptions", {"first": 100, "after": after, "topics": sorted(topics)}
             ).data["webhookSubscriptions"]
-            present |= {row["topic"] for row in page["nodes"] if row["uri"] == uri}
+            found += [
+                Subscription(topics[row["topic"]], row["uri"], row["id"])
+                for row in page["nodes"]
+                if row["topic"] in topics
+            ]
             if not page["pageInfo"]["hasNextPage"]:
-                break
+                return found
             after = page["pageInfo"]["endCursor"]
-        for topic, name in topics.items():
-            if topic in present:
-                continue
-            subscription = {"uri": uri, "format": "JSON"}
-            if name != "orders/edited":
-                # an edit's notification has no such fields at its top
-                subscription["includeFields"] = webhook.INCLUDE_FIELDS
-            answer = client.execute(
-                "webhook_subscription_create", {"topic": topic, "webhookSubscription": subscription}
+
+    def _create_subscription(self, backend, topic, address):
+        subscription = {"uri": address, "format": "JSON"}
+        if topic != "orders/edited":
+            # an edit's notification has no such fields at its top
+            subscription["includeFields"] = webhook.INCLUDE_FIELDS
+        answer = backend._shopify_client(note=False).execute(
+            "webhook_subscription_create",
+            {"topic": self._remote_topic(topic), "webhookSubscription": subscription},
+        )
+        payload = answer.data.get("webhookSubscriptionCreate") or {}
+        try:
+            refuse_user_errors(
+                payload,
+                self.env._("send notifications of %(topic)s to %(uri)s", topic=topic, uri=address),
             )
-            try:
-                refuse_user_errors(
-                    answer.data.get("webhookSubscriptionCreate"),
-                    self.env._("send notifications of %(topic)s to %(uri)s", topic=name, uri=uri),
+        except RequestRefused as error:
+            raise RequestRefused(
+                self.env._(
+                    "%s. Shopify needs a public https address: check the system parameter "
+                    "web.base.url",
+                    error.message,
                 )
-            except RequestRefused as error:
-                backend.message_post(
-                    body=self.env._(
-                        "%(reason)s. Until this is solved, orders arrive only by the schedule of "
-                        "the flow. Shopify needs a public https address: check the system "
-                        "parameter web.base.url, then press Test Connection.",
-                        reason=error.message,
-                    )
-                )
-                return
+            ) from error
+        return (payload.get("webhookSubscription") or {}).get("id")
+
+    def _delete_subscription(self, backend, remote_id):
+        answer = backend._shopify_client(note=False).execute(
+            "webhook_subscription_delete", {"id": remote_id}
+        )
+        payload = answer.data.get("webhookSubscriptionDelete") or {}
+        if any("id" in (error.get("field") or ()) for error in payload.get("userErrors") or ()):
+            return  # it is gone already
+        refuse_user_errors(payload, self.env._("end the subscription %s", remote_id))
+
+    @api.model
+    def _remote_topic(self, topic):
+        return topic.replace("/", "_").upper()
 
     # === HOOKS - INCOMING === #
 

@@ -1,5 +1,6 @@
 import hashlib
 import hmac
+import itertools
 import json
 import threading
 import time
@@ -41,6 +42,7 @@ class FakeHttp:
         self.scopes = ["write_orders", "read_customers", "read_products", "read_locations"]
         self.subscriptions = []
         self.subscription_errors = []
+        self.ids = itertools.count(1)
         self.api_version = "2026-10"
 
     def post(self, client, path, *, json=None, data=None, **_options):
@@ -74,13 +76,19 @@ class FakeHttp:
                 }
             }
         variables = request["variables"]
+        if "mutation WebhookSubscriptionDelete" in request["query"]:
+            kept = [row for row in self.subscriptions if row["id"] != variables["id"]]
+            gone = len(kept) == len(self.subscriptions)
+            errors = [{"field": ["id"], "message": "It does not exist"}] if gone else []
+            self.subscriptions = kept
+            return {"webhookSubscriptionDelete": {"userErrors": errors}}
+        subscription = None
         if not self.subscription_errors:
-            self.subscriptions.append(
-                {"id": "1", "topic": variables["topic"], **variables["webhookSubscription"]}
-            )
+            subscription = {"id": f"gid://{next(self.ids)}", "topic": variables["topic"]}
+            self.subscriptions.append({**subscription, **variables["webhookSubscription"]})
         return {
             "webhookSubscriptionCreate": {
-                "webhookSubscription": None,
+                "webhookSubscription": subscription,
                 "userErrors": self.subscription_errors,
             }
         }
@@ -281,9 +289,37 @@ class TestConnection(ConnectionMixin, ShopifyCase):
         self.assertEqual(by_topic["ORDERS_CREATE"]["uri"], self.backend._webhook_url())
         self.assertEqual(by_topic["ORDERS_CREATE"]["includeFields"], webhook.INCLUDE_FIELDS)
         self.assertNotIn("includeFields", by_topic["ORDERS_EDITED"])
+
+    def test_old_address_is_unsubscribed_and_others_are_left_alone(self):
+        self.press_test_connection()
+        foreign = {
+            "id": "gid://foreign",
+            "topic": "ORDERS_CREATE",
+            "uri": "https://erp.example.com",
+        }
+        self.http.subscriptions.append(foreign)
         self.backend.webhook_token = "another-address-of-this-backend"
         self.press_test_connection()
-        self.assertEqual(len(self.http.subscriptions), 2 * len(webhook.TOPICS))
+        self.assertEqual(len(self.http.subscriptions), len(webhook.TOPICS) + 1)
+        self.assertIn(foreign, self.http.subscriptions)
+        self.assertEqual(
+            {row["uri"] for row in self.http.subscriptions} - {foreign["uri"]},
+            {self.backend._webhook_url()},
+        )
+        self.assertEqual(
+            self.backend.subscription_ids.filtered(lambda row: row.state == "foreign").mapped(
+                "address"
+            ),
+            [foreign["uri"]],
+        )
+
+    def test_deleting_what_is_gone_is_no_error(self):
+        connector = self.backend._connector()
+        self.press_test_connection()
+        connector._delete_subscription(self.backend, "gid://unknown")
+        self.http.subscriptions.clear()
+        self.press_test_connection()
+        self.assertEqual(len(self.http.subscriptions), len(webhook.TOPICS))
 
     def test_refused_address_does_not_prevent_the_connection(self):
         self.http.subscription_errors = [
@@ -291,8 +327,16 @@ class TestConnection(ConnectionMixin, ShopifyCase):
         ]
         self.press_test_connection()
         self.assertEqual(self.backend.state, "active")
-        self.assertIn("Address is invalid", self.backend.message_ids[0].body)
-        self.assertIn("web.base.url", self.backend.message_ids[0].body)
+        incident = self.env["integration.incident"].search([("kind", "=", "webhooks")])
+        self.assertIn("Address is invalid", incident.message)
+        self.assertIn("web.base.url", incident.message)
+        self.assertEqual(
+            self.backend.subscription_ids.mapped("state"),
+            ["failed"] + ["missing"] * (len(webhook.TOPICS) - 1),
+        )
+        self.http.subscription_errors = []
+        self.press_test_connection()
+        self.assertEqual(incident.state, "closed")
 
     def test_another_version_answers(self):
         self.http.api_version = "2027-01"

@@ -35,6 +35,7 @@ VARIABLES = {
         {"topic": "ORDERS_CREATE", "webhookSubscription": SUBSCRIPTION},
         {"topic": "ORDERS_EDITED", "webhookSubscription": {"uri": "https://a.example.com"}},
     ],
+    "webhook_subscription_delete": [{"id": "gid://shopify/WebhookSubscription/1"}],
 }
 
 

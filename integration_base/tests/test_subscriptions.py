@@ -1,0 +1,119 @@
+from odoo.exceptions import UserError
+from odoo.tests import tagged
+
+from ..lib.errors import ConfigurationError, RequestRefused, RetryableError
+from ..lib.records import Subscription
+from .common import IntegrationCase
+
+
+@tagged("post_install", "-at_install")
+class TestSubscriptions(IntegrationCase):
+    def setUp(self):
+        super().setUp()
+        self.remote = {}
+        self.problem = None
+        case = self
+
+        def listing(connector, backend):
+            if case.problem:
+                raise case.problem
+            return list(case.remote.values())
+
+        def create(connector, backend, topic, address):
+            if "refused" in address:
+                raise RequestRefused("The address is not public")
+            remote_id = f"r{len(case.remote) + 1}"
+            case.remote[remote_id] = Subscription(topic, address, remote_id)
+            return remote_id
+
+        def delete(connector, backend, remote_id):
+            del case.remote[remote_id]
+
+        connector = self.registry["integration.connector.fake"]
+        self.patch(connector, "_list_subscriptions", listing)
+        self.patch(connector, "_create_subscription", create)
+        self.patch(connector, "_delete_subscription", delete)
+
+    def check(self):
+        return self.env["integration.webhook.subscription"]._check_and_report(self.backend)
+
+    def run_cron(self):
+        self.env.flush_all()
+        with self.enter_registry_test_mode(), self.registry.cursor() as cr:
+            self.env(cr=cr)["integration.webhook.subscription"]._cron_check()
+        self.env.invalidate_all()
+
+    def incident(self):
+        return self.env["integration.incident"].search(
+            [("backend_id", "=", self.backend.id), ("kind", "=", "webhooks")]
+        )
+
+    def test_missing_ones_are_made_by_the_test_of_the_connection(self):
+        self.backend.action_test_connection()
+        self.assertEqual(
+            [(row.topic, row.address) for row in self.remote.values()],
+            [("contact/updated", self.backend._webhook_url())],
+        )
+        self.assertEqual(self.backend.subscription_ids.mapped("state"), ["ok"])
+        self.check()
+        self.assertEqual(len(self.remote), 1)
+
+    def test_vanished_one_is_made_again_by_the_daily_check(self):
+        self.check()
+        self.remote.clear()
+        self.run_cron()
+        self.assertEqual(len(self.remote), 1)
+
+    def test_repeated_and_old_ones_of_ours_are_deleted(self):
+        self.check()
+        address = self.backend._webhook_url()
+        self.remote["twice"] = Subscription("contact/updated", address, "twice")
+        self.remote["foreign"] = Subscription("contact/updated", "https://b.example.com", "foreign")
+        self.check()
+        self.assertEqual(list(self.remote), ["r1", "foreign"])
+        self.backend.webhook_token = "new"
+        self.check()
+        addresses = [row.address for row in self.remote.values()]
+        self.assertEqual(addresses, ["https://b.example.com", self.backend._webhook_url()])
+        self.assertEqual(sorted(self.backend.subscription_ids.mapped("state")), ["foreign", "ok"])
+
+    def test_original_keeps_its_subscription_when_a_copy_connects(self):
+        self.check()
+        self.env["ir.config_parameter"].set_param("web.base.url", "https://copy.example.com")
+        self.backend.action_connect_here()
+        self.assertEqual(len(self.remote), 2)
+        self.assertEqual(sorted(self.backend.subscription_ids.mapped("state")), ["foreign", "ok"])
+
+    def test_flow_that_is_off_needs_none(self):
+        self.flow.enabled = False
+        self.assertFalse(self.check())
+        self.assertFalse(self.remote)
+
+    def test_refusal_is_an_incident_until_it_is_solved(self):
+        self.env["ir.config_parameter"].set_param("web.base.url", "https://refused.example.com")
+        self.backend.action_test_connection()
+        self.assertEqual(self.backend.state, "active")
+        self.assertEqual(self.backend.subscription_ids.state, "failed")
+        self.assertIn("The address is not public. Until this is solved", self.incident().message)
+        self.env["ir.config_parameter"].set_param("web.base.url", "https://good.example.com")
+        self.backend.action_check_subscriptions()
+        self.assertEqual(self.incident().state, "closed")
+
+    def test_service_that_cannot_be_asked(self):
+        self.problem = ConfigurationError("The app may not list subscriptions.")
+        self.assertIsNone(self.check())
+        self.assertIn("may not list", self.incident().message)
+        self.problem = RetryableError("No answer.")
+        with self.assertRaisesRegex(UserError, "No answer"):
+            self.backend.action_check_subscriptions()
+        self.backend.action_test_connection()
+        self.assertEqual(self.backend.state, "active")
+
+    def test_passing_trouble_is_tried_again_soon(self):
+        self.problem = RetryableError("No answer.")
+        cron = self.env.ref("integration_base.ir_cron_check_subscriptions")
+        before = self.env["ir.cron.trigger"].search_count([("cron_id", "=", cron.id)])
+        self.run_cron()
+        after = self.env["ir.cron.trigger"].search_count([("cron_id", "=", cron.id)])
+        self.assertEqual(after, before + 1)
+        self.assertFalse(self.incident())
