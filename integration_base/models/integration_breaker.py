@@ -121,8 +121,8 @@ class IntegrationBreaker(models.Model):
     def _begin_probe(self, cr, backend_id, forced=False):
         """Let the caller ask a service that did not answer; of many callers, one at a time.
 
-        The batch it then runs should be small, and has to end with :meth:`_note`. A probe that
-        does not end frees itself after a minute.
+        The batch it then runs should be small, and has to end with :meth:`_note`, or where it made
+        no call with :meth:`_end_probe`. A probe that does not end frees itself after a minute.
 
         :param cr: control cursor (READ COMMITTED); the caller commits.
         :param forced: before its time, for a person who waits.
@@ -137,6 +137,19 @@ class IntegrationBreaker(models.Model):
         if probing:
             self._store(cr, backend_id, probing)
         return bool(probing)
+
+    @api.model
+    def _end_probe(self, cr, backend_id):
+        """Let somebody else ask at once: the probe has ended without a call, and tells nothing.
+
+        :param cr: control cursor (READ COMMITTED); the caller commits.
+        """
+        cr.execute(
+            "UPDATE integration_breaker"
+            "   SET state = 'open', open_until = clock_timestamp() AT TIME ZONE 'UTC'"
+            " WHERE backend_id = %s AND state = 'half_open'",
+            [backend_id],
+        )
 
     @api.model
     def _close(self, backend):

@@ -101,6 +101,18 @@ class TestBreaker(IntegrationCase):
         self.time_passes()
         self.assertTrue(self.probe())
 
+    def test_probe_without_a_call_lets_the_next_one_ask(self):
+        self.note(5, 5)
+        self.time_passes()
+        self.assertTrue(self.probe())
+        self.note(0, 0)
+        self.assertFalse(self.probe())
+        self.Breaker._end_probe(self.env.cr, self.backend.id)
+        self.assertTrue(self.probe())
+        self.note(1, 0)
+        self.Breaker._end_probe(self.env.cr, self.backend.id)
+        self.assertEqual(self.breaker().state, "closed")
+
     def test_person_who_waits_probes_at_once(self):
         self.assertFalse(self.probe(forced=True), "no breaker, no probe")
         self.note(5, 5)
