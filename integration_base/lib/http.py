@@ -113,6 +113,7 @@ class Response:
     url: str = ""
     label: str = ""
     redactor: Redactor = field(default_factory=Redactor, repr=False, compare=False)
+    _parsed: dict = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def ok(self) -> bool:
@@ -132,11 +133,18 @@ class Response:
     def json(self, *, decimals: bool = False, max_depth: int = MAX_DEPTH) -> Any:
         """The body as JSON (an object or a list), see :func:`.json_strict.loads_strict`.
 
+        Read once: who asks again gets the same object.
+
         :param decimals: numbers with a fraction become ``Decimal`` instead of ``float``.
         :raises RetryableError: for a web page or nothing where data was expected: that is a proxy,
             a maintenance page or a login, and passes.
         :raises InvalidPayloadError: for broken or unacceptable JSON.
         """
+        if (decimals, max_depth) not in self._parsed:
+            self._parsed[decimals, max_depth] = self._parse(decimals, max_depth)
+        return self._parsed[decimals, max_depth]
+
+    def _parse(self, decimals: bool, max_depth: int) -> Any:
         who = _host(self.url) or "The service"
         if not self.body.strip():
             raise RetryableError(

@@ -23,12 +23,19 @@ from odoo.addons.integration_base.lib.errors import (
     RequestRefused,
     RetryableError,
 )
+from odoo.addons.integration_base.lib.token_bucket import RateLimit, RateState
 
 #: The stable version our documents are written for; Shopify keeps it until 2027-10-16.
 API_VERSION = "2026-10"
 ENDPOINT = f"/admin/api/{API_VERSION}/graphql.json"
 #: Points a single query may cost, whatever the size of the bucket.
 MAX_QUERY_COST = 1000
+#: Points of a shop on the standard plan; every answer tells the real size of its bucket.
+POINTS = RateLimit("points", per_second=100, capacity=2000)
+#: What a query that was not asked yet is taken to cost; Shopify's first answer tells.
+UNKNOWN_COST = 250.0
+#: What queries cost that were asked before, by their text and sizes.
+_known_costs: dict[tuple, float] = {}
 
 _FOLDER = Path(__file__).parent.parent / "graphql"
 _SPREAD = re.compile(r"\.\.\.\s*([A-Z]\w*)")
@@ -104,12 +111,8 @@ class GraphqlClient:
         :raises ConfigurationError: when the app lacks an access scope for all of it.
         :raises RequestRefused: when Shopify refuses the document or its variables.
         """
-        text = document(name, money)
-        response = self._http.post(
-            ENDPOINT,
-            json={"query": text, "variables": variables or {}},
-            label=name.replace("_", " "),
-        )
+        query = {"query": document(name, money), "variables": variables or {}}
+        response = self._http.post(ENDPOINT, json=query, label=name.replace("_", " "))
         try:
             body = response.json()
         except InvalidPayloadError as error:
@@ -129,6 +132,7 @@ class GraphqlClient:
             deprecated=response.headers.get("X-Shopify-API-Deprecated-Reason", ""),
             cost=(body.get("extensions") or {}).get("cost") or {},
         )
+        learn_cost(query, answer.cost)
         if self._on_answer:
             self._on_answer(answer)
         if answer.errors and not any(value is not None for value in answer.data.values()):
@@ -207,6 +211,54 @@ def access_denied(errors: list[dict]) -> ConfigurationError:
         f"press Test Connection here.",
         detail=f"denied: {paths}",
     )
+
+
+def expected_cost(query: dict) -> float:
+    """Return the points a query has to find in the bucket.
+
+    :param query: ``query`` and ``variables`` as they are sent.
+    """
+    return _known_costs.get(_cost_key(query), UNKNOWN_COST)
+
+
+def learn_cost(query: dict, cost: dict) -> None:
+    """Remember what Shopify wanted for a query.
+
+    :param cost: ``extensions.cost`` of the answer.
+    """
+    requested = cost.get("requestedQueryCost")
+    if isinstance(requested, int | float):
+        if len(_known_costs) >= 1000:
+            _known_costs.clear()
+        _known_costs[_cost_key(query)] = float(requested)
+
+
+def _cost_key(query: dict) -> tuple:
+    """Return the text and the sizes of a query: what its cost depends on."""
+    sizes = {
+        name: len(value) if isinstance(value, list) else value
+        for name, value in query["variables"].items()
+        if isinstance(value, int | list)
+    }
+    return (query["query"], *sorted(sizes.items()))
+
+
+def bucket_state(cost: dict) -> RateState | None:
+    """Return what an answer tells about the bucket, None when it tells nothing.
+
+    :param cost: ``extensions.cost``. A query that was refused as too fast has cost nothing.
+    """
+    status = cost.get("throttleStatus") or {}
+    try:
+        return RateState(
+            POINTS.name,
+            available=float(status["currentlyAvailable"]),
+            capacity=float(status["maximumAvailable"]),
+            per_second=float(status["restoreRate"]),
+            cost=float(cost.get("actualQueryCost") or 0),
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def throttle_wait(cost: dict) -> float:

@@ -6,6 +6,7 @@ from odoo import api, models
 from odoo.addons.integration_base.lib.errors import (
     AuthError,
     ConfigurationError,
+    IntegrationError,
     RequestRefused,
     WebhookRefused,
 )
@@ -17,7 +18,7 @@ from odoo.addons.integration_base.lib.records import (
 from odoo.addons.integration_base.models.integration_connector import CredentialSpec
 
 from ..lib import oauth, webhook
-from ..lib.client import refuse_user_errors
+from ..lib.client import ENDPOINT, POINTS, bucket_state, expected_cost, refuse_user_errors
 
 ACCESS = "shopify_access"
 REFRESH = "shopify_refresh"
@@ -256,6 +257,26 @@ class IntegrationConnectorShopify(models.AbstractModel):
     @api.model
     def _remote_topic(self, topic):
         return topic.replace("/", "_").upper()
+
+    # === HOOKS - RATE LIMITS === #
+
+    def _rate_limits(self, backend):
+        return (POINTS,)
+
+    def _rate_cost(self, backend, request):
+        if not request.url.endswith(ENDPOINT):
+            return {}
+        return {POINTS.name: expected_cost(request.json)}
+
+    def _read_rate(self, backend, response):
+        try:
+            body = response.json()
+        except IntegrationError:
+            # a page of something in between; whoever asked says so
+            return ()
+        extensions = body.get("extensions") if isinstance(body, dict) else None
+        state = bucket_state((extensions or {}).get("cost") or {})
+        return (state,) if state else ()
 
     # === HOOKS - INCOMING === #
 

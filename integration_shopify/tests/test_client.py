@@ -17,10 +17,14 @@ from odoo.addons.integration_base.lib.http import Response
 from ..lib import oauth
 from ..lib.client import (
     API_VERSION,
+    UNKNOWN_COST,
     GraphqlClient,
     QueryTooExpensive,
+    bucket_state,
     denied_leaves,
     document,
+    expected_cost,
+    learn_cost,
     refuse_user_errors,
 )
 
@@ -75,6 +79,31 @@ class TestClient(BaseCase):
         with self.assertRaises(RateLimitedError) as caught:
             self.execute({"errors": [error("THROTTLED")]})
         self.assertEqual(caught.exception.retry_after, 1.0)
+
+    def test_cost_is_learnt_from_answers(self):
+        def query(**variables):
+            return {"query": "query Things", "variables": variables}
+
+        self.assertEqual(expected_cost(query(ids=["a", "b"], after=None)), UNKNOWN_COST)
+        learn_cost(query(ids=["a", "b"], after=None), COST)
+        self.assertEqual(expected_cost(query(ids=["c", "d"], after="x")), 101)
+        self.assertEqual(expected_cost(query(ids=["a"])), UNKNOWN_COST)
+        learn_cost(query(ids=["a"]), {})
+        self.assertEqual(expected_cost(query(ids=["a"])), UNKNOWN_COST)
+
+    def test_execute_learns_the_cost(self):
+        cost = {**COST, "requestedQueryCost": 7}
+        self.execute({"data": {"shop": {"name": "Demo"}}, "extensions": {"cost": cost}})
+        self.assertEqual(expected_cost(self.http.post.call_args.kwargs["json"]), 7)
+
+    def test_bucket_of_an_answer(self):
+        state = bucket_state({**COST, "actualQueryCost": 12})
+        self.assertEqual(
+            (state.available, state.capacity, state.per_second, state.cost), (1, 2000, 100, 12)
+        )
+        self.assertEqual(bucket_state(COST).cost, 0, "too fast: not carried out")
+        for nothing in ({}, {"throttleStatus": {"currentlyAvailable": None}}):
+            self.assertIsNone(bucket_state(nothing))
 
     def test_too_expensive(self):
         with self.assertRaises(QueryTooExpensive):

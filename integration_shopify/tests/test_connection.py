@@ -16,10 +16,17 @@ from odoo.exceptions import UserError, ValidationError
 from odoo.sql_db import db_connect
 from odoo.tests import HttpCase, new_test_user, tagged
 
-from odoo.addons.integration_base.lib.errors import AuthError, ConfigurationError, RequestRefused
-from odoo.addons.integration_base.lib.http import HttpClient, Response
+from odoo.addons.integration_base.lib.errors import (
+    AuthError,
+    ConfigurationError,
+    RateLimitedError,
+    RequestRefused,
+)
+from odoo.addons.integration_base.lib.http import HttpClient, Request, Response
+from odoo.addons.integration_base.models.integration_rate_bucket import Limiter
 
 from ..lib import webhook
+from ..lib.client import ENDPOINT, learn_cost
 from .common import ShopifyCase
 
 SHOP = {
@@ -361,6 +368,63 @@ class TestConnection(ConnectionMixin, ShopifyCase):
         with self.assertRaisesRegex(UserError, "not the address of a Shopify shop"):
             self.press_test_connection()
         self.assertEqual(self.http.requests, [])
+
+
+class TestRateLimit(ShopifyCase):
+    """What the requests of a shop take from its bucket, and what the answers say of it."""
+
+    def setUp(self):
+        super().setUp()
+        self.enterContext(self.enter_registry_test_mode())
+        self.limiter = Limiter(self.backend)
+        self.query = {"query": f"query {self.id()}", "variables": {}}
+
+    def bucket(self):
+        self.env.invalidate_all()
+        return self.backend.rate_bucket_ids
+
+    def send(self, body, path=ENDPOINT, error=None):
+        request = Request("POST", f"https://demo.myshopify.com{path}", "", self.query)
+        self.limiter.before_request(request)
+        response = Response(200, CaseInsensitiveDict(), body, 5)
+        self.limiter.after_response(request, response, error)
+
+    def cost(self, requested, actual, available, capacity=2000, rate=100):
+        status = {
+            "maximumAvailable": capacity,
+            "currentlyAvailable": available,
+            "restoreRate": rate,
+        }
+        return {
+            "requestedQueryCost": requested,
+            "actualQueryCost": actual,
+            "throttleStatus": status,
+        }
+
+    def answer(self, *cost):
+        return json.dumps({"data": {}, "extensions": {"cost": self.cost(*cost)}}).encode()
+
+    def test_real_cost_and_real_size(self):
+        self.send(self.answer(30, 12, 19_988, 20_000, 1000))
+        bucket = self.bucket()
+        self.assertEqual((bucket.capacity, bucket.per_second), (20_000, 1000))
+        self.assertEqual(bucket.tokens, 19_988)
+        self.send(self.answer(30, 12, 300, 20_000, 1000))
+        self.assertEqual(self.bucket().tokens, 300, "other users of the app")
+
+    def test_empty_bucket_is_not_asked(self):
+        learn_cost(self.query, self.cost(900, 900, 0))
+        self.send(self.answer(900, 900, 500))
+        with self.assertRaises(RateLimitedError) as caught:
+            self.send(b"")
+        self.assertAlmostEqual(caught.exception.retry_after, 6, delta=1)
+
+    def test_tokens_are_free_and_pages_tell_nothing(self):
+        self.send(b"{}", path="/admin/oauth/access_token")
+        self.assertFalse(self.bucket())
+        for body in (b"<html>", b"", b"[]", b'{"extensions": null}', b'{"data": '):
+            self.send(body)
+        self.assertLess(self.bucket().tokens, 2000)
 
 
 @tagged("post_install", "-at_install")

@@ -825,3 +825,10 @@ def test_after_response_is_not_called_without_an_answer(client):
     http = client(f"http://127.0.0.1:{port}", after_response=lambda *told: seen.append(told))
     failure(lambda: http.get("/"), RetryableError)
     assert seen == []
+
+
+def test_json_is_read_once(serve, client):
+    response = client(serve(answer(200, b'{"a": 1.5}')).url).get("/")
+    assert response.json() is response.json()
+    assert str(response.json(decimals=True)["a"]) == "1.5"
+    assert isinstance(response.json()["a"], float)
