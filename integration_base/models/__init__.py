@@ -20,6 +20,7 @@ from . import (
     integration_listing,
     integration_mapping,
     integration_outbox,
+    integration_push_monitor,
     integration_rate_bucket,
     integration_reconciliation,
     integration_resource,

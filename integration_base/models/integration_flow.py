@@ -20,6 +20,8 @@ SCHEDULE_FIELDS = {
     "quiet_from",
     "quiet_to",
 }
+#: Minutes between two readings of a flow that reads at times of day, when notifications fail.
+DAILY_WITHOUT_PUSH = 30
 #: Fewer vanished records than this ask nobody, whatever their share.
 FEW = 5
 
@@ -202,6 +204,30 @@ class IntegrationFlow(models.Model):
         "comparison, the flow stops and asks before Odoo follows.",
     )
     vanish_decided_at = fields.Datetime(readonly=True)
+    push_since = fields.Datetime(
+        string="Notifications Measured Since",
+        readonly=True,
+        copy=False,
+        help="Since when the service notifies of changes, or does so again.",
+    )
+    push_count = fields.Integer(
+        string="Changes in 24 Hours", readonly=True, copy=False, aggregator=None
+    )
+    push_share = fields.Float(
+        string="Learnt by Notification (%)",
+        digits=(5, 1),
+        readonly=True,
+        copy=False,
+        aggregator=None,
+        help="Share of the records changed in the last 24 hours that the service told of before "
+        "they were found by reading.",
+    )
+    push_degraded = fields.Boolean(
+        string="Notifications Missing",
+        readonly=True,
+        copy=False,
+        help="Changes are read more often until the notifications come again.",
+    )
     waiting_count = fields.Integer(compute="_compute_counts")
     failed_count = fields.Integer(compute="_compute_counts")
     oldest_waiting_at = fields.Datetime(string="Oldest Waiting", compute="_compute_counts")
@@ -417,7 +443,15 @@ class IntegrationFlow(models.Model):
             days = {"all": range(7), "workdays": range(5)}.get(self.schedule_days)
             times = parse_times(self.schedule_times)
             planned = next_daily(now, times, self.tz, days or [int(self.schedule_days)])
+        if self.push_degraded:
+            planned = min(planned, now + timedelta(minutes=self._minutes_without_push()))
         return self._after_quiet_hours(planned)
+
+    def _minutes_without_push(self):
+        """Return how often changes are read while the notifications are missing."""
+        if self.schedule_kind == "daily":
+            return DAILY_WITHOUT_PUSH
+        return max(1, self.interval_minutes // 5)
 
     def _quiet(self):
         """Return the :class:`~..lib.schedule.Quiet` hours, None when there are none."""

@@ -147,8 +147,8 @@ class IntegrationIncident(models.Model):
                 "it; if not, have them restored there."
             ),
             "webhooks": self.env._(
-                "Test the connection of the backend, which renews its subscriptions. Until then "
-                "changes arrive as late as the schedules say."
+                "Open the page Notifications of the backend and press Check Now, which renews its "
+                "subscriptions. Until then changes arrive as late as the schedules say."
             ),
             "limiter": self.env._("Nothing: the work goes on as fast as the service allows."),
         }

@@ -196,6 +196,8 @@ class IntegrationSyncLog(models.Model):
     _dead_index = models.Index("(flow_id, fingerprint) WHERE state = 'dead'")
     # throughput, and what is old enough to be forgotten
     _finished_index = models.Index("(flow_id, finished_at) WHERE finished_at IS NOT NULL")
+    # append-only: what began in the last hours is found at almost no cost
+    _created_index = models.Index("USING brin (create_date)")
     _record_index = models.Index("(res_model, res_id) WHERE res_id IS NOT NULL")
     _running_unique = models.UniqueIndex("(flow_id, key) WHERE state = 'running'")
 
