@@ -80,6 +80,7 @@ class IntegrationBackfill(models.Model):
     hourly_rate = fields.Integer(string="Records per Hour", compute="_compute_progress")
     expected_at = fields.Datetime(string="Expected to End", compute="_compute_progress")
     heavy_from = fields.Datetime(related="flow_id.heavy_from")
+    heavy_waits = fields.Boolean(related="flow_id.heavy_waits")
 
     _running_unique = models.UniqueIndex(
         "(flow_id) WHERE state IN ('running', 'paused', 'failed')",

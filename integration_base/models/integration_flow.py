@@ -103,6 +103,7 @@ class IntegrationFlow(models.Model):
         help="Initial loads and comparisons go on then.",
     )
     heavy_until = fields.Datetime(readonly=True)
+    heavy_waits = fields.Boolean(compute="_compute_heavy_waits")
     schedule_text = fields.Char(string="Schedule", compute="_compute_schedule_text")
     batch_size = fields.Integer(
         default=50,
@@ -144,6 +145,7 @@ class IntegrationFlow(models.Model):
         default=10, aggregator=None, help="Of two flows with work to do, the lower one goes first."
     )
     overlap_seconds = fields.Integer(
+        string="Overlap (seconds)",
         default=300,
         aggregator=None,
         help="How far each listing reaches back before the last one, for changes that the "
@@ -155,11 +157,11 @@ class IntegrationFlow(models.Model):
         "again: what did not change costs nothing. Empty: from the very beginning.",
     )
     cursor_page = fields.Json(readonly=True)
-    next_run_at = fields.Datetime(readonly=True, index=True)
+    next_run_at = fields.Datetime(string="Next Reading", readonly=True, index=True)
     blocked_until = fields.Datetime(
         readonly=True, help="The service asked for a break; waiting work starts then."
     )
-    last_success_at = fields.Datetime(readonly=True)
+    last_success_at = fields.Datetime(string="Last Success", readonly=True)
     held_reason = fields.Text(
         readonly=True, help="Why the flow does nothing until a person has decided."
     )
@@ -280,6 +282,13 @@ class IntegrationFlow(models.Model):
             flow.waiting_count = waiting + counts.get((flow.id, "running"), (0, False))[0]
             flow.oldest_waiting_at = oldest
             flow.failed_count = counts.get((flow.id, "dead"), (0, False))[0]
+
+    @api.depends("heavy_from")
+    def _compute_heavy_waits(self):
+        """Whether it is quiet hours now."""
+        now = fields.Datetime.now()
+        for flow in self:
+            flow.heavy_waits = bool(flow.heavy_from) and flow.heavy_from > now
 
     def _compute_hourly_count(self):
         rows = self.env["integration.sync.log"]._read_group(

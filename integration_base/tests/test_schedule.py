@@ -64,10 +64,13 @@ class TestSchedule(IntegrationCase):
         with freeze_time("2026-01-10 12:00"):
             # people work from 6:00 to 22:00, that is from 5:00 to 21:00 in UTC
             self.flow.write({"quiet_hours": "heavy", "quiet_from": 6, "quiet_to": 22})
+            self.assertTrue(self.flow.heavy_waits)
         self.assertEqual(self.flow.heavy_from, datetime(2026, 1, 10, 21))
         self.assertEqual(self.flow.heavy_until, datetime(2026, 1, 11, 5))
         with freeze_time("2026-01-10 23:00"):
             self.env["integration.flow"]._step_quiet_hours()
+            self.env.invalidate_all()
+            self.assertFalse(self.flow.heavy_waits)
         self.assertEqual(self.flow.heavy_from, datetime(2026, 1, 10, 21), "nothing to change yet")
         with freeze_time("2026-01-11 05:00:03"):
             self.env["integration.flow"]._step_quiet_hours()

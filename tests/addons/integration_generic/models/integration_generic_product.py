@@ -33,8 +33,9 @@ class IntegrationGenericProduct(models.AbstractModel):
         return f"{product._name},{product.id}"
 
     def _push(self, backend, items):
+        known = [item for item in items if item.external_id]
         self._write(backend, "POST", [item for item in items if not item.external_id])
-        self._write(backend, "PUT", [item for item in items if item.external_id])
+        self._write(backend, "PUT", known)
 
     def _write(self, backend, method, items):
         if not items:
