@@ -20,7 +20,7 @@ class Shelf:
         self.recovered = []
         self.deleted = []
 
-    def write(self, item):
+    def put(self, item):
         """Create or update; the error ``after`` hits when the effect took place."""
         name = item.values["name"]
         error, after = self.errors.get(name, (None, False))
@@ -59,7 +59,7 @@ class FakeShelf(models.AbstractModel):
     def _push(self, backend, items):
         shelf.calls.append([item.values["name"] for item in items])
         for item in items:
-            item.mark_sent(shelf.write(item))
+            item.mark_sent(shelf.put(item))
 
     def _push_deletion(self, backend, items):
         shelf.deleted += [item.external_id for item in items]
@@ -104,7 +104,7 @@ class TestExporter(IntegrationCase):
         shelf.__init__()
         self.start = self.env["integration.sync.log"].search([], limit=1).id or 0
 
-    def create(self, *names):
+    def make(self, *names):
         return self.env["res.partner.category"].create(
             [{"name": name, "color": 0} for name in names]
         )
@@ -130,7 +130,7 @@ class TestExporter(IntegrationCase):
         self.env.invalidate_all()
 
     def test_changes_arrive_in_batches_and_once(self):
-        records = self.create("A", "B", "C")
+        records = self.make("A", "B", "C")
         records[0].color = 3
         self.drain()
         self.assertEqual(shelf.calls, [["A", "B", "C"]])
@@ -142,7 +142,7 @@ class TestExporter(IntegrationCase):
         self.assertEqual(len(shelf.calls), 1)
 
     def test_unchanged_state_costs_no_call(self):
-        record = self.create("A")
+        record = self.make("A")
         self.drain()
         record.color = 5
         record.color = 0
@@ -154,21 +154,21 @@ class TestExporter(IntegrationCase):
         self.assertEqual((shelf.calls[-1], self.names()), (["A2"], ["A2"]))
 
     def test_record_outside_the_domain_is_skipped(self):
-        self.create("Private A")
+        self.make("Private A")
         self.drain()
         operation = self.operations()
         self.assertEqual((operation.state, shelf.calls), ("skipped", []))
         self.assertIn("is not meant for Fake", operation.message)
 
     def test_refused_record_does_not_hold_up_the_others(self):
-        self.create("A", "B", "C", "D")
+        self.make("A", "B", "C", "D")
         shelf.errors["C"] = (RequestRefused("C has no price.", status=422), False)
         self.drain()
         self.assertEqual(self.operations().mapped("state"), ["done", "done", "dead", "done"])
         self.assertEqual(self.names(), ["A", "B", "D"])
 
     def test_limit_in_the_middle_repeats_only_the_rest(self):
-        self.create("A", "B", "C")
+        self.make("A", "B", "C")
         shelf.errors["B"] = (RateLimitedError("Slow down", retry_after=5), False)
         self.drain()
         self.assertEqual(self.operations().mapped("state"), ["done", "pending", "pending"])
@@ -179,7 +179,7 @@ class TestExporter(IntegrationCase):
         self.assertEqual(self.names(), ["A", "B", "C"])
 
     def test_deletion_reaches_the_service(self):
-        record = self.create("A")
+        record = self.make("A")
         self.drain()
         self.env.cr.execute("SELECT external_id FROM integration_binding WHERE resource = 'shelf'")
         [(external_id,)] = self.env.cr.fetchall()
@@ -189,7 +189,7 @@ class TestExporter(IntegrationCase):
         self.assertEqual(self.operations()[-1].state, "done")
 
     def test_record_deleted_before_it_was_sent_is_skipped(self):
-        record = self.create("A")
+        record = self.make("A")
         self.env.cr.flush()
         record.unlink()
         self.drain()
@@ -214,7 +214,7 @@ class TestExporter(IntegrationCase):
         """Sending costs a fixed number of queries per batch and few per record."""
         counts = {}
         for size in (1, 50):
-            self.create(*(f"{size}-{number}" for number in range(size)))
+            self.make(*(f"{size}-{number}" for number in range(size)))
             self.env.cr.flush()
             before = self.env.cr.sql_log_count
             with self.enter_registry_test_mode():
