@@ -25,7 +25,7 @@ from ..lib.errors import (
 )
 from ..lib.token_bucket import BACKFILL, LIVE, PRIORITY
 from .integration_exchange import calls_until, collected_exchanges, insert_exchanges
-from .integration_sync_log import LIVE_PRIORITY
+from .integration_sync_log import LIVE_PRIORITY, PRIORITIES
 
 _logger = logging.getLogger(__name__)
 
@@ -392,7 +392,12 @@ class IntegrationEngine(models.AbstractModel):
 
     def _due_at(self):
         """Return when operation ``o`` of flow ``f`` is due (SQL, naive UTC)."""
-        return SQL("GREATEST(o.next_attempt_at, COALESCE(f.blocked_until, '-infinity'))")
+        # GREATEST ignores NULL
+        return SQL(
+            "GREATEST(o.next_attempt_at, f.blocked_until,"
+            " CASE WHEN o.priority >= %s THEN f.heavy_from END)",
+            PRIORITIES["backfill"],
+        )
 
     def _due(self):
         """Return the condition (SQL over ``o``, ``f``, ``b``) for it to be time."""

@@ -26,7 +26,7 @@ from .integration_sync_log import ERROR_CLASSES
 _logger = logging.getLogger(__name__)
 
 #: First key of the advisory lock (session) that one process holds on an intent.
-LOCK_INTENT = 0x1A7E9
+LOCK_INTENT = 0x1A7EB
 #: Seconds after its start within which a call whose answer was lost may still be carried out:
 #: longer than our client and usual gateways keep a request alive.
 LATE_SECONDS = 60

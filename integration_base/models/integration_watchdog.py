@@ -234,7 +234,7 @@ class IntegrationWatchdog(models.AbstractModel):
         flows = self.env["integration.flow"].search(
             [
                 ("enabled", "=", True),
-                ("interval_minutes", ">", 0),
+                ("held_reason", "=", False),
                 ("next_run_at", "<=", now),
                 ("backend_id.active", "=", True),
                 ("backend_id.state", "=", "active"),
@@ -243,7 +243,7 @@ class IntegrationWatchdog(models.AbstractModel):
         # a flow that somebody is editing is planned by the next heartbeat
         for flow in flows.try_lock_for_update():
             self.env["integration.sync.log"]._append_paged(flow, "listing", "schedule")
-            flow.next_run_at = now + timedelta(minutes=flow.interval_minutes)
+            flow.next_run_at = flow._next_run(now)
 
     @api.model
     def _wake_due(self):

@@ -469,6 +469,41 @@ class TestEngine(IntegrationCase):
         self.assertEqual(self.partners()["c1"].name, "Seven")
         self.assertEqual(len(self.service.fetches), 1)
 
+    def test_heavy_work_waits_for_its_hours(self):
+        self.service.put("c1", "One")
+        operation = self.env["integration.sync.log"]._append(self.flow, [Change("c1")], "backfill")
+        self.flow.heavy_from = fields.Datetime.now() + timedelta(hours=3)
+        self.drain()
+        self.assertEqual(operation.state, "pending")
+        self.assertNotIn(self.flow.id, self.engine._flows_to_wake())
+        self.flow.heavy_from = fields.Datetime.now() - timedelta(seconds=1)
+        self.drain()
+        self.assertEqual(operation.state, "done")
+
+    def test_one_bad_among_256_costs_a_bounded_number_of_tries(self):
+        """At most 2 x log2(256) tries more than without it, and the others are written once."""
+        names = [f"c{number:03}" for number in range(256)]
+        for name in names:
+            self.service.put(name, name)
+        self.flow.batch_size = 256
+        self.service.apply_errors["c100"] = ZeroDivisionError("division by zero")
+        tries = []
+        importer = self.registry["integration.importer"]
+        work = importer._work
+
+        def counted(importer, batch, items):
+            tries.append(len(items))
+            return work(importer, batch, items)
+
+        self.patch(importer, "_work", counted)
+        operations = self.append(*names)
+        with mute_logger(ENGINE):
+            self.drain()
+        self.assertLessEqual(len(tries), 1 + 2 * 8)
+        self.assertEqual(len(self.partners()), 255)
+        self.assertEqual(operations.filtered(lambda op: op.state == "dead").mapped("key"), ["c100"])
+        self.assertEqual(len(self.service.fetches), 1)
+
     def test_copy_of_the_database_calls_nobody(self):
         self.service.put("c1", "One")
         operation = self.append("c1")
