@@ -24,6 +24,7 @@ from . import (
     integration_rate_bucket,
     integration_reconciliation,
     integration_resource,
+    integration_retention,
     integration_settlement,
     integration_sync_attempt,
     integration_sync_edit,

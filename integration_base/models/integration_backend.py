@@ -104,8 +104,42 @@ class IntegrationBackend(models.Model):
     breaker_message = fields.Text(related="breaker_ids.message")
     rate_bucket_ids = fields.One2many("integration.rate.bucket", "backend_id", readonly=True)
 
+    keep_done_days = fields.Integer(
+        string="Finished Operations (days)", default=30, required=True, aggregator=None
+    )
+    keep_done_mb = fields.Integer(
+        string="Finished Operations (MB)", default=1000, required=True, aggregator=None
+    )
+    keep_failed_days = fields.Integer(
+        string="Failed or Set Aside Operations (days)",
+        default=365,
+        required=True,
+        aggregator=None,
+        help="Counted from their failure. What nobody has looked at until then is gone.",
+    )
+    keep_events_days = fields.Integer(
+        string="Webhook Events (days)", default=30, required=True, aggregator=None
+    )
+    keep_events_mb = fields.Integer(
+        string="Webhook Events (MB)", default=500, required=True, aggregator=None
+    )
+    keep_exchanges_days = fields.Integer(
+        string="HTTP Exchanges (days)", default=14, required=True, aggregator=None
+    )
+    keep_exchanges_mb = fields.Integer(
+        string="HTTP Exchanges (MB)", default=1000, required=True, aggregator=None
+    )
+    kept = fields.Json(readonly=True, copy=False)
+    kept_summary = fields.Html(string="Kept Now", compute="_compute_kept_summary", sanitize=False)
+
     _max_drains_limits = models.Constraint(
         f"CHECK(max_drains BETWEEN 1 AND {MAX_SLOTS})", "1 to 8 flows can be at work."
+    )
+    _keep_limits = models.Constraint(
+        "CHECK(keep_done_days >= 0 AND keep_done_mb >= 0 AND keep_failed_days >= 0"
+        " AND keep_events_days >= 0 AND keep_events_mb >= 0"
+        " AND keep_exchanges_days >= 0 AND keep_exchanges_mb >= 0)",
+        "Days and megabytes of kept data cannot be negative. 0 keeps everything.",
     )
     _webhook_token_unique = models.Constraint(
         "UNIQUE(webhook_token)", "The webhook address has to be unique."
@@ -168,6 +202,11 @@ class IntegrationBackend(models.Model):
         counts = self._count_by_backend("integration.binding")
         for backend in self:
             backend.binding_count = counts.get(backend.id, 0)
+
+    @api.depends("kept")
+    def _compute_kept_summary(self):
+        for backend in self:
+            backend.kept_summary = self.env["integration.retention"]._summary(backend.kept)
 
     # === CRUD METHODS === #
 
@@ -573,6 +612,21 @@ class IntegrationBackend(models.Model):
             backend.webhook_token = secrets.token_urlsafe(32)
             if backend.state == "active":
                 backend.action_test_connection()
+
+    def action_clean_up(self):
+        """Delete now what is over the limits of kept data, and say how much that was."""
+        self.ensure_one()
+        self.check_access("write")
+        return {
+            "type": "ir.actions.client",
+            "tag": "display_notification",
+            "params": {
+                "type": "success",
+                "title": self.env._("Clean Up"),
+                "message": self.env["integration.retention"]._clean_up_now(self),
+                "next": {"type": "ir.actions.client", "tag": "soft_reload"},
+            },
+        }
 
     def _action_open(self, xmlid, name):
         action = self.env["ir.actions.act_window"]._for_xml_id(f"integration_base.{xmlid}")

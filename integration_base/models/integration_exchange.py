@@ -90,7 +90,7 @@ class IntegrationExchange(models.Model):
     _log_access = False
 
     backend_id = fields.Many2one(
-        "integration.backend", required=True, readonly=True, ondelete="cascade", index=True
+        "integration.backend", required=True, readonly=True, ondelete="cascade"
     )
     company_id = fields.Many2one("res.company", required=True, readonly=True, index=True)
     batch_ref = fields.Char(
@@ -108,6 +108,7 @@ class IntegrationExchange(models.Model):
     duration_ms = fields.Integer(string="Milliseconds", readonly=True, aggregator="avg")
     error = fields.Text(readonly=True)
 
+    _at_index = models.Index("(backend_id, at, id)")
     _failed_index = models.Index("(backend_id, id) WHERE status >= 400 OR status IS NULL")
 
     def action_open_operations(self):

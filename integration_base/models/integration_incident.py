@@ -87,7 +87,11 @@ class IntegrationIncident(models.Model):
     first_at = fields.Datetime(string="Since", required=True, readonly=True)
     last_at = fields.Datetime(string="Last Seen", required=True, readonly=True)
     operation_id = fields.Many2one(
-        "integration.sync.log", string="Example", readonly=True, ondelete="set null"
+        "integration.sync.log",
+        string="Example",
+        readonly=True,
+        ondelete="set null",
+        index="btree_not_null",
     )
     state = fields.Selection(
         [("open", "Open"), ("closed", "Closed")], required=True, readonly=True, default="open"

@@ -25,4 +25,4 @@ class IntegrationSyncAttempt(models.Model):
         help="Of the last call that failed; 0 when there was no answer.",
     )
     message = fields.Text(readonly=True)
-    batch_ref = fields.Char(readonly=True)
+    batch_ref = fields.Char(readonly=True, index="btree_not_null")

@@ -166,7 +166,9 @@ class IntegrationSyncLog(models.Model):
         groups="integration_base.group_integration_operator",
     )
     incident_id = fields.Many2one("integration.incident", compute="_compute_incident_id")
-    merged_into_id = fields.Many2one("integration.sync.log", readonly=True, ondelete="set null")
+    merged_into_id = fields.Many2one(
+        "integration.sync.log", readonly=True, ondelete="set null", index="btree_not_null"
+    )
     res_model = fields.Char(readonly=True)
     res_id = fields.Many2oneReference(model_field="res_model", readonly=True)
     mapping_ids = fields.Many2many("integration.mapping", string="Missing Mappings", readonly=True)
@@ -194,10 +196,18 @@ class IntegrationSyncLog(models.Model):
         "(backend_id, depends_on) WHERE state = 'pending' AND depends_on IS NOT NULL"
     )
     _dead_index = models.Index("(flow_id, fingerprint) WHERE state = 'dead'")
-    # throughput, and what is old enough to be forgotten
+    # throughput
     _finished_index = models.Index("(flow_id, finished_at) WHERE finished_at IS NOT NULL")
     # append-only: what began in the last hours is found at almost no cost
     _created_index = models.Index("USING brin (create_date)")
+    # what is old enough to be deleted
+    _done_index = models.Index(
+        "(backend_id, COALESCE(finished_at, create_date), id)"
+        " WHERE state IN ('done', 'merged', 'skipped')"
+    )
+    _failed_index = models.Index(
+        "(backend_id, COALESCE(finished_at, create_date), id) WHERE state IN ('dead', 'ignored')"
+    )
     _record_index = models.Index("(res_model, res_id) WHERE res_id IS NOT NULL")
     _running_unique = models.UniqueIndex("(flow_id, key) WHERE state = 'running'")
 

@@ -68,7 +68,7 @@ class IntegrationWebhookEvent(models.Model):
     event_id = fields.Char(required=True, readonly=True)
     topic = fields.Char(readonly=True)
     triggered_at = fields.Datetime(readonly=True)
-    received_at = fields.Datetime(required=True, readonly=True, index=True)
+    received_at = fields.Datetime(required=True, readonly=True)
     body = fields.Text(
         readonly=True,
         groups="integration_base.group_integration_operator",
@@ -103,6 +103,7 @@ class IntegrationWebhookEvent(models.Model):
     replayed_at = fields.Datetime(string="Last Processed Again", readonly=True)
     replayed_by_id = fields.Many2one("res.users", string="Processed Again by", readonly=True)
 
+    _received_index = models.Index("(backend_id, received_at, id)")
     _event_unique = models.Constraint(
         "UNIQUE(backend_id, event_id)", "This event is already stored."
     )
