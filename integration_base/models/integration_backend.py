@@ -218,7 +218,7 @@ class IntegrationBackend(models.Model):
         backends = super().create(vals_list)
         for backend in backends:
             backend._create_missing_parts()
-        self.env.registry.clear_cache()
+        self.env["integration.webhook.event"]._forget_targets()
         return backends
 
     def write(self, vals):
@@ -244,13 +244,12 @@ class IntegrationBackend(models.Model):
         # changes are collected for backends that were connected at least once
         if "active" in vals or ("state" in vals and were_drafts != {vals["state"] == "draft"}):
             self.env["integration.outbox"]._forget_index()
-        # see integration.webhook.event._target
-        self.env.registry.clear_cache()
+        self.env["integration.webhook.event"]._forget_targets()
         return result
 
     def unlink(self):
         result = super().unlink()
-        self.env.registry.clear_cache()
+        self.env["integration.webhook.event"]._forget_targets()
         return result
 
     @api.ondelete(at_uninstall=False)

@@ -82,8 +82,7 @@ class IntegrationCredential(models.Model):
         result = super().write(vals)
         # tokens are no secrets of notifications, and change every hour
         if any(credential.kind == "typed" for credential in self):
-            # see integration.webhook.event._target
-            self.env.registry.clear_cache()
+            self.env["integration.webhook.event"]._forget_targets()
         return result
 
     @api.depends("backend_id", "code")

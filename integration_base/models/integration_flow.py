@@ -353,8 +353,7 @@ class IntegrationFlow(models.Model):
     @api.model_create_multi
     def create(self, vals_list):
         flows = super().create(vals_list)
-        # see integration.webhook.event._target
-        self.env.registry.clear_cache()
+        self.env["integration.webhook.event"]._forget_targets()
         flows._schedule()
         self.env["integration.outbox"]._forget_index()
         return flows

@@ -173,7 +173,7 @@ class IntegrationWebhookEvent(models.Model):
     def _target(self, token):
         """Return the :class:`Target` of an address; one that does not exist is not kept.
 
-        Writing a backend, a flow or a credential clears the cache.
+        Writing a backend, a flow or a credential clears the cache (:meth:`_forget_targets`).
 
         :raises UnknownAddress: when there is none, or the backend is not connected.
         """
@@ -195,6 +195,16 @@ class IntegrationWebhookEvent(models.Model):
             {flow.resource: self._flow_key(flow) for flow in flows},
             credentials,
         )
+
+    @api.model
+    def _forget_targets(self):
+        """Have the targets read again, by this transaction and by all others once it is committed.
+
+        Until then another thread may have kept what it still saw.
+        """
+        registry = self.env.registry
+        registry.clear_cache()
+        self.env.cr.postcommit.add(registry.clear_cache)
 
     @api.model
     def _flow_key(self, flow):

@@ -289,6 +289,17 @@ class TestReceiving(IntegrationCase):
     def test_secrets_stay_encrypted_in_the_cache(self):
         self.assertNotIn("canary", str(self.Event._target(self.backend.webhook_token)))
 
+    def test_what_another_thread_kept_meanwhile_is_forgotten(self):
+        self.Event._forget_targets()
+        self.Event._target(self.token)
+        self.env.flush_all()
+        self.env.cr.execute(
+            "UPDATE integration_backend SET state = 'draft' WHERE id = %s", [self.backend.id]
+        )
+        self.assertEqual(self.receive("before"), 200)
+        self.env.cr.postcommit.run()
+        self.assertEqual(self.receive("after"), 401)
+
     def needs_waking(self):
         self.env.flush_all()
         return self.Event._needs_waking(self.env.cr, self.flow.id)
