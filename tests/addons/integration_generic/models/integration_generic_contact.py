@@ -42,6 +42,9 @@ class IntegrationGenericContact(models.AbstractModel):
         ]
         return ChangePage(changes, answer["next"])
 
+    def _count(self, backend):
+        return backend._connector()._ask(backend, "GET", "contacts/count").json()["count"]
+
     def _moment(self, text):
         return datetime.fromisoformat(text).astimezone(UTC).replace(tzinfo=None)
 

@@ -1,7 +1,9 @@
+from datetime import UTC, datetime
+
 from odoo import models
 
 from odoo.addons.integration_base.lib.errors import RequestRefused
-from odoo.addons.integration_base.lib.records import Watch
+from odoo.addons.integration_base.lib.records import ListPage, Snapshot, Watch
 
 
 class IntegrationGenericProduct(models.AbstractModel):
@@ -51,6 +53,24 @@ class IntegrationGenericProduct(models.AbstractModel):
                 item.fail(RequestRefused(answer["error"], status=answer["status"]))
             else:
                 item.mark_sent(answer["id"])
+
+    def _fetch(self, backend, external_ids):
+        rows = backend._connector()._rows(backend, "products", "ids", external_ids)
+        return {row["id"]: row for row in rows}
+
+    def _updated_at(self, data):
+        return datetime.fromisoformat(data["updated_at"]).astimezone(UTC).replace(tzinfo=None)
+
+    def _count(self, backend):
+        return backend._connector()._ask(backend, "GET", "products/count").json()["count"]
+
+    def _list(self, backend, page):
+        answer = backend._connector()._ask(backend, "GET", "products", params={"page": page or ""})
+        rows = answer.json()["rows"]
+        return ListPage(
+            [Snapshot(row["id"], self._updated_at(row), label=row.get("name")) for row in rows],
+            answer.json()["next"],
+        )
 
     def _recover(self, backend, items):
         by_reference = {self._reference(item.record): item for item in items}
