@@ -6,6 +6,7 @@ from . import (
     integration_binding,
     integration_bound_mixin,
     integration_breaker,
+    integration_comparer,
     integration_connector,
     integration_credential,
     integration_discrepancy,

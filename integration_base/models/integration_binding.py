@@ -1,7 +1,7 @@
 from odoo import api, fields, models
 from odoo.exceptions import ValidationError
 
-from ..lib.errors import VanishedError
+from ..lib.errors import SkipRecord, VanishedError
 
 
 class IntegrationBinding(models.Model):
@@ -64,18 +64,29 @@ class IntegrationBinding(models.Model):
         return result
 
     def unlink(self):
-        # what was unlinked may be created at the service again
-        links = [
+        linked = self._linked()
+        result = super().unlink()
+        self._void_creations(linked)
+        return result
+
+    def _linked(self):
+        """Return ``[(backend, resource, Odoo records)]``, whether these exist or not."""
+        return [
             (backend, resource, self.env[res_model].browse(links.mapped("res_id")))
             for (backend, resource, res_model), links in self.grouped(
                 lambda link: (link.backend_id, link.resource, link.res_model)
             ).items()
             if res_model in self.env
         ]
-        result = super().unlink()
-        for backend, resource, records in links:
+
+    @api.model
+    def _void_creations(self, linked):
+        """Let what is gone, or unlinked, be created at the service again.
+
+        :param linked: see :meth:`_linked`.
+        """
+        for backend, resource, records in linked:
             self.env["integration.intent"]._void(backend, resource, records)
-        return result
 
     def _check_record(self):
         """Refuse a link to a record that whoever makes it could not change.
@@ -186,8 +197,16 @@ class IntegrationBinding(models.Model):
 
         When one comes back, whatever it says is taken over.
         """
-        self.filtered(lambda binding: not binding.deleted_at).write(
-            {"deleted_at": fields.Datetime.now(), "import_digest": False, "export_digest": False}
+        fresh = self.filtered(lambda binding: not binding.deleted_at)
+        fresh._void_creations(fresh._linked())
+        fresh.write(
+            {
+                "deleted_at": fields.Datetime.now(),
+                "import_digest": False,
+                "export_digest": False,
+                "external_updated_at": False,
+                "fetched_at": False,
+            }
         )
 
     @api.model
@@ -205,7 +224,11 @@ class IntegrationBinding(models.Model):
                 flow.backend_id, flow.resource, [item.external_id for item in items]
             )
         }
-        fresh = [item for item in items if not bindings[item.external_id].deleted_at]
+        for item in items:
+            if item.gone and not isinstance(item.gone, SkipRecord):
+                # the connector knows another reason why it is not shown
+                item.fail(item.gone)
+        fresh = [i for i in items if i.alive and not bindings[i.external_id].deleted_at]
         asked = [item for item in fresh if not item.forced]
         if asked and flow._too_many_vanished(len(asked)):
             flow._hold_vanished(len(asked))

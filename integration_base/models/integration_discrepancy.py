@@ -152,10 +152,10 @@ class IntegrationDiscrepancy(models.Model):
         if flow.direction == "in":
             return lines._append_import(flow, deleted=True)
         if flow._resource()._resource_export_scope == "all":
-            # it is created anew, under another id
+            # without its link's id it is created anew, and the link gets the new one
             self.env["integration.binding"]._search_external(
                 flow.backend_id, flow.resource, lines.filtered("external_id").mapped("external_id")
-            ).unlink()
+            )._entomb()
             return lines._append_export(flow)
         importing = lines[:1]._importing_flow()
         if importing:

@@ -755,3 +755,5 @@ class IntegrationFlow(models.Model):
                 raise UserError(
                     self.env._("%s is switched off. Switch the flow on first.", flow.display_name)
                 )
+            if flow.held_reason:
+                raise UserError(flow.held_reason)

@@ -127,7 +127,7 @@ class IntegrationImporter(models.AbstractModel):
         asked = {
             op["external_id"]: op
             for op in operations
-            if op["external_updated_at"] and not op["force"]
+            if op["external_updated_at"] and not op["force"] and not op["deleted"]
         }
         if not asked:
             return set()
@@ -277,13 +277,16 @@ class IntegrationImporter(models.AbstractModel):
         for item in items:
             binding = bindings.get(item.external_id)
             if binding and item.digest:
-                binding.write(
-                    {
-                        "import_digest": item.digest,
-                        "external_updated_at": item.updated_at,
-                        "fetched_at": item.fetched_at,
-                    }
-                )
+                values = {
+                    "import_digest": item.digest,
+                    "external_updated_at": item.updated_at,
+                    "fetched_at": item.fetched_at,
+                }
+                if item.changed:
+                    # the write date of what it has written, so that a comparison takes later
+                    # ones for edits
+                    values["imported_at"] = flow.env.cr.now()
+                binding.write(values)
         written = [item for item in items if item.changed]
         for item in written:
             if item.record:

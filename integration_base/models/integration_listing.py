@@ -13,6 +13,8 @@ _logger = logging.getLogger(__name__)
 #: Models whose ``_run_page(flow, backend, operation)`` reads and stores one page of an operation of
 #: this kind in the present transaction, and returns whether there are more.
 PAGED_MODELS = {"backfill": "integration.backfill", "reconcile": "integration.reconciliation"}
+#: Seconds after which work that has time lets live work of the flow go first.
+YIELD_SECONDS = 3
 
 
 class IntegrationListing(models.AbstractModel):
@@ -28,7 +30,8 @@ class IntegrationListing(models.AbstractModel):
     def _run(self, batch):
         """Work on the one operation of a :class:`~.integration_engine.Batch`."""
         operation = batch.operations[0]
-        end = time.monotonic() + DRAIN_SECONDS
+        seconds = DRAIN_SECONDS if operation["kind"] == "listing" else YIELD_SECONDS
+        end = time.monotonic() + seconds
         found = 0
         try:
             more = True

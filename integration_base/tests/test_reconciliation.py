@@ -1,3 +1,4 @@
+import itertools
 from datetime import datetime, timedelta
 from unittest.mock import patch
 
@@ -5,15 +6,59 @@ import psycopg2
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from odoo import fields
+from odoo import fields, models
 from odoo.exceptions import UserError
 from odoo.tests import new_test_user, tagged
-from odoo.tools import mute_logger
+from odoo.tools import SQL, mute_logger
 
-from ..lib.errors import RetryableError, SkipRecord
-from ..lib.records import Item, ListPage, Snapshot
-from ..models import integration_reconciliation
-from .common import FakeContact, IntegrationCase
+from ..lib.errors import InvalidPayloadError, RetryableError, SkipRecord
+from ..lib.records import Change, Item, ListPage, Snapshot
+from ..models import integration_comparer, integration_reconciliation
+from .common import FakeContact, IntegrationCase, add_fake_models, service
+
+#: What the service has of the boxes, by id.
+boxes = {}
+numbers = itertools.count(1)
+
+
+class FakeBox(models.AbstractModel):
+    _module = None
+    _name = "integration.fake.box"
+    _inherit = ["integration.resource"]
+    _description = "Fake Box"
+
+    _resource_name = "Boxes"
+    _resource_model = "res.partner.category"
+    _resource_direction = "out"
+    _resource_export_scope = "all"
+
+    def _export_domain(self, backend):
+        return [("name", "like", "Box %")]
+
+    def _export(self, backend, items):
+        for item in items:
+            item.values = {"name": item.record.name, "color": item.record.color}
+
+    def _push(self, backend, items):
+        for item in items:
+            external_id = item.external_id or f"b{next(numbers)}"
+            boxes[external_id] = {"id": external_id, "updated": "2026-11-01", **item.values}
+            item.mark_sent(external_id)
+
+    def _fetch(self, backend, external_ids):
+        service.fetches.append(list(external_ids))
+        return {key: boxes[key] for key in external_ids if key in boxes}
+
+    def _count(self, backend):
+        return len(boxes)
+
+    def _list(self, backend, page):
+        return ListPage(
+            [
+                Snapshot(key, fields.Datetime.to_datetime(row["updated"]), label=row["name"])
+                for key, row in boxes.items()
+            ]
+        )
 
 
 class ReconciliationCase(IntegrationCase):
@@ -168,6 +213,21 @@ class TestReconciliation(ReconciliationCase):
             "the agreement is remembered",
         )
 
+    def test_what_imports_write_is_no_edit(self):
+        self.load(2)
+        self.service.put("c0001", "New name", datetime(2026, 11, 2))
+        self.append("c0001")
+        self.drain()
+        self.service.fetches.clear()
+        # in one transaction everything has the same time
+        self.cr.execute(
+            "UPDATE integration_binding SET create_date = create_date - interval '1 day'"
+        )
+        self.env.invalidate_all()
+        self.assertEqual(self.binding("c0001").imported_at, self.partners()["c0001"].write_date)
+        self.compare()
+        self.assertEqual(self.service.fetches, [])
+
     def test_digest_in_the_list_saves_the_fetch(self):
         self.load(2)
         binding = self.binding("c0000")
@@ -304,7 +364,10 @@ class TestReconciliation(ReconciliationCase):
         for key in ("new1", "new2"):
             self.service.put(key, "New", datetime(2026, 11, 3))
         expected = None
-        with patch.object(integration_reconciliation, "PAGE", 3):
+        with (
+            patch.object(integration_reconciliation, "PAGE", 3),
+            patch.object(integration_comparer, "PAGE", 3),
+        ):
             for kill in (False, True):
                 run = self.start()
                 more, pages = True, 0
@@ -336,13 +399,25 @@ class TestReconciliation(ReconciliationCase):
             self.page(run)
         self.env.invalidate_all()
 
+    def test_list_that_does_not_end_is_refused(self):
+        self.load(1)
+        endless = patch.object(
+            type(self.flow._resource()), "_list", lambda self, backend, page: ListPage([], "again")
+        )
+        run = self.start()
+        self.page(run)
+        with endless:
+            self.assertTrue(self.page(run))
+            with self.assertRaises(InvalidPayloadError), self.env.cr.savepoint():
+                self.page(run)
+
     def test_faster_process_wins_the_page(self):
         self.load(3)
         self.service.page_size = 1
         run = self.start()
         self.page(run)
         with self.enter_registry_test_mode():
-            slow = run._read(self.flow, self.backend)
+            slow = self.env["integration.comparer"]._read(run, self.flow, self.backend)
         self.page(run)
         seen = run.seen_count
         with self.enter_registry_test_mode():
@@ -525,8 +600,10 @@ class TestDeletions(ReconciliationCase):
         run.discrepancy_ids._repair()
         operation = run.discrepancy_ids.operation_id
         self.assertTrue(operation.deleted and operation.force)
-        self.follow(self.items("c0001", forced=True))
-        operation.state = "done"
+        self.drain()
+        run._settle_runs()
+        self.assertEqual(run.discrepancy_ids.state, "repaired")
+        self.assertFalse(self.partners()["c0001"].active)
         self.assertFalse(self.compare().discrepancy_ids)
 
     def test_record_that_comes_back_is_found_and_loses_its_tombstone(self):
@@ -543,6 +620,94 @@ class TestDeletions(ReconciliationCase):
         self.env["integration.binding"]._undo_deletions(self.flow, items, bindings)
         self.assertTrue(partner.active)
         self.assertFalse(self.binding("c0001").deleted_at)
+
+    def delete(self, *external_ids, told=True):
+        """Delete contacts there; returns the operations that learn of it."""
+        for external_id in external_ids:
+            self.service.records.pop(external_id, None)
+        changes = [Change(external_id, deleted=told) for external_id in external_ids]
+        operations = self.env["integration.sync.log"]._append(self.flow, changes, "webhook")
+        self.drain()
+        return operations
+
+    def test_told_deletion_is_followed_at_once(self):
+        self.load(30)
+        partner = self.partners()["c0001"]
+        self.service.put("c0002", "Lives")
+        operations = self.delete("c0001", "unknown")
+        self.assertEqual(self.states(operations), ["done", "skipped"])
+        self.assertIn("was archived", operations[0].message)
+        self.assertFalse(partner.active)
+        again = self.delete("c0001")
+        self.assertEqual(again.message, "Unchanged.")
+
+    def test_deletion_is_a_pointer_too(self):
+        self.load(2)
+        row = dict(self.service.records["c0001"], name="Not deleted at all")
+        operation = self.env["integration.sync.log"]._append(
+            self.flow, [Change("c0001", row["updated_at"], deleted=True)], "webhook"
+        )
+        self.service.records["c0001"] = row
+        self.drain()
+        self.assertEqual(operation.state, "done")
+        self.assertTrue(self.partners()["c0001"].active)
+        self.assertEqual(self.partners()["c0001"].name, "Not deleted at all")
+
+    def test_record_that_is_not_shown_is_asked_for_once_more(self):
+        self.load(30)
+        operation = self.delete("c0001", told=False)
+        self.assertEqual(operation.state, "pending")
+        self.assertTrue(self.partners()["c0001"].active)
+        self.cr.execute(
+            "UPDATE integration_sync_log SET create_date = create_date - interval '1 minute',"
+            " next_attempt_at = create_date WHERE id = %s",
+            [operation.id],
+        )
+        self.env.invalidate_all()
+        self.drain()
+        self.assertEqual(operation.state, "done")
+        self.assertFalse(self.partners()["c0001"].active)
+
+    def test_record_that_comes_back_is_written_again(self):
+        self.load(30)
+        row = self.service.records["c0001"]
+        partner = self.partners()["c0001"]
+        self.delete("c0001")
+        self.service.records["c0001"] = row
+        operation = self.append("c0001", updated_at=row["updated_at"])
+        self.drain()
+        self.assertEqual((operation.state, operation.message), ("done", False))
+        self.assertTrue(partner.active)
+        self.assertFalse(self.binding("c0001").deleted_at)
+        self.assertFalse(self.compare().discrepancy_ids)
+
+    def test_flow_waits_for_the_decision_and_goes_on(self):
+        self.load(40)
+        keys = sorted(self.service.records)[:6]
+        operations = self.delete(*keys)
+        self.assertEqual(set(self.states(operations)), {"pending"})
+        self.assertEqual(set(operations.mapped("error_class")), {"vanished"})
+        self.assertTrue(self.flow.held_reason)
+        self.service.put("new", "New")
+        new = self.append("new")
+        self.cr.execute("UPDATE integration_sync_log SET next_attempt_at = create_date")
+        self.drain()
+        self.assertEqual(new.state, "pending", "the flow is stopped")
+        with self.assertRaises(UserError):
+            self.flow.action_compare()
+        self.flow.action_accept_vanished()
+        self.drain()
+        self.assertEqual(set(self.states(operations | new)), {"done"})
+        self.assertEqual(len(self.gone()), 6)
+
+    def test_kept_records_of_operations_stay(self):
+        self.load(40)
+        keys = sorted(self.service.records)[:6]
+        operations = self.delete(*keys)
+        self.flow.action_keep_vanished()
+        self.assertEqual(set(self.states(operations)), {"ignored"})
+        self.assertTrue(all(self.partners()[key].active for key in keys))
+        self.assertEqual(self.delete(*keys[:1]).message, "Unchanged.")
 
     def test_few_vanish_without_a_question(self):
         self.load(20)
@@ -627,6 +792,112 @@ class TestDeletions(ReconciliationCase):
         self.assertFalse(self.flow._too_many_vanished(4))
 
 
+@tagged("post_install", "-at_install")
+class TestOutgoing(ReconciliationCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        add_fake_models(cls, FakeBox)
+        cls.backend._create_missing_parts()
+        cls.flow = cls.backend.flow_ids.filtered(lambda flow: flow.resource == "box")
+
+    def setUp(self):
+        super().setUp()
+        boxes.clear()
+        self.tags = self.env["res.partner.category"].create(
+            [{"name": f"Box {number}", "color": 0} for number in range(5)]
+        )
+        self.send(self.tags)
+        # the answers of the service do not tell its version: it is looked at once
+        self.compare()
+        self.service.fetches.clear()
+
+    def send(self, tags):
+        self.env["integration.sync.log"]._append_records(self.flow, tags, "manual")
+        self.drain()
+
+    def lose(self, tag, **values):
+        """Change a tag without anybody noticing."""
+        self.env.flush_all()
+        for name, value in values.items():
+            self.cr.execute(
+                SQL(
+                    "UPDATE res_partner_category SET %s = %s WHERE id = %s",
+                    SQL.identifier(name),
+                    value if name == "color" else f'{{"en_US": "{value}"}}',
+                    tag.id,
+                )
+            )
+        self.env.invalidate_all()
+
+    def key(self, tag):
+        return (
+            self.env["integration.binding"]
+            .search([("res_model", "=", tag._name), ("res_id", "=", tag.id)])
+            .external_id
+        )
+
+    def test_equal_sides_are_compared_without_a_fetch(self):
+        run = self.compare()
+        self.assertEqual(self.service.fetches, [])
+        self.assertEqual(self.figures(run), (0, 0, 0))
+        self.assertEqual((run.external_count, run.odoo_count, run.seen_count), (5, 5, 5))
+
+    def test_lost_change_in_odoo_is_sent(self):
+        self.lose(self.tags[1], color=7)
+        run = self.compare()
+        self.assertEqual(self.found(run), {self.key(self.tags[1]): "different"})
+        self.assertEqual(run.discrepancy_ids.differences, [["color", "7", "0"]])
+        self.repair(run)
+        self.assertEqual(boxes[self.key(self.tags[1])]["color"], 7)
+        self.assertEqual(run.discrepancy_ids.state, "repaired")
+        self.assertEqual(self.figures(self.compare()), (0, 0, 0))
+
+    def test_change_made_there_is_overwritten(self):
+        key = self.key(self.tags[2])
+        boxes[key].update(name="Mine", updated="2026-11-02")
+        run = self.compare()
+        self.assertEqual(self.found(run), {key: "different"})
+        self.repair(run)
+        self.assertEqual(boxes[key]["name"], "Box 2")
+        self.assertEqual(self.figures(self.compare()), (0, 0, 0))
+
+    def test_record_that_never_went_out_is_sent(self):
+        tag = self.env["res.partner.category"].create({"name": "Box lost"})
+        self.env["integration.sync.log"].search([("res_id", "=", tag.id)]).unlink()
+        self.env["res.partner.category"].create({"name": "Not for the service"})
+        run = self.compare()
+        self.assertEqual(run.discrepancy_ids.kind, "missing_outside")
+        self.assertEqual(run.discrepancy_ids.display_name, "Box lost")
+        self.assertEqual(self.figures(run), (0, 1, 0))
+        self.repair(run)
+        self.assertIn("Box lost", [row["name"] for row in boxes.values()])
+        self.assertEqual(self.figures(self.compare()), (0, 0, 0))
+
+    def test_record_deleted_there_is_created_anew(self):
+        key = self.key(self.tags[0])
+        del boxes[key]
+        boxes["other"] = {"id": "other", "updated": "2026-11-01", "name": "Box 9", "color": 1}
+        run = self.compare()
+        self.assertEqual(self.found(run), {key: "missing_outside", "other": "missing_in_odoo"})
+        gone = run.discrepancy_ids.filtered(lambda line: line.external_id == key)
+        other = run.discrepancy_ids - gone
+        other._repair()
+        self.assertEqual(other.state, "open")
+        self.assertIn("nothing imports it", other.reason)
+        del boxes["other"]
+        self.repair(run)
+        self.assertIn("Box 0", [row["name"] for row in boxes.values()])
+        self.assertNotEqual(self.key(self.tags[0]), key)
+        self.assertEqual(self.figures(self.compare()), (0, 0, 0))
+
+    def test_record_that_is_not_meant_for_it_is_left_alone(self):
+        self.lose(self.tags[0], name="Private")
+        run = self.compare()
+        self.assertFalse(run.discrepancy_ids)
+        self.assertEqual(self.service.fetches, [])
+
+
 NAMES = st.sampled_from(["Ada", "Bob", "Cy"])
 KEYS = st.sampled_from([f"k{number}" for number in range(8)])
 STEPS = st.lists(
@@ -635,6 +906,7 @@ STEPS = st.lists(
         st.tuples(st.just("import"), KEYS, NAMES),
         st.tuples(st.just("edit"), KEYS, NAMES),
         st.tuples(st.just("unlink"), KEYS, NAMES),
+        st.tuples(st.just("delete"), KEYS, NAMES),
         st.tuples(st.just("compare"), KEYS, NAMES),
     ),
     min_size=3,
@@ -654,15 +926,17 @@ class TestRandomWorlds(ReconciliationCase):
     def test_repaired_worlds_are_equal(self, steps, page_size, batch_size):
         savepoint = self.env.cr.savepoint()
         try:
-            self.service.__init__()
+            service.__init__()
             self.service.page_size = page_size
             self.flow.batch_size = batch_size
+            self.flow.vanish_limit = 100
             for moment, (action, key, name) in enumerate(steps, start=1):
                 self.act(moment, action, key, name)
             run = self.compare()
             self.repair(run)
             expected = {key: row["name"] for key, row in self.service.records.items()}
-            self.assertEqual({k: p.name for k, p in self.partners().items()}, expected)
+            partners = self.partners().items()
+            self.assertEqual({k: p.name for k, p in partners if p.active}, expected)
             self.assertFalse(run.discrepancy_ids.filtered(lambda line: line.state != "repaired"))
             again = self.compare()
             self.assertEqual(self.figures(again), (0, 0, 0))
@@ -690,6 +964,8 @@ class TestRandomWorlds(ReconciliationCase):
                 [moment, partner.id],
             )
             self.env.invalidate_all()
+        elif action == "delete":
+            self.service.records.pop(key, None)
         elif action == "unlink" and partner:
             partner.unlink()
         elif action == "compare":
