@@ -589,7 +589,7 @@ class IntegrationEngine(models.AbstractModel):
              RETURNING o.id, o.kind, o.key, o.external_id, o.label, o.res_model, o.res_id,
                        o.attempts, o.crashes, o.force, o.deleted, o.first_failed_at,
                        o.waiting_since, o.create_date, o.company_id, o.trigger,
-                       o.edited_payload,
+                       o.edited_payload, o.edited_at,
                        CASE WHEN NOT leader.unknown THEN leader.updated_at END
                        AS external_updated_at
                 """,

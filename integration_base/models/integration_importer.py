@@ -4,7 +4,7 @@ from datetime import UTC, timedelta
 from odoo import fields, models
 
 from ..lib.backoff import parse_http_date
-from ..lib.errors import NotReadyError
+from ..lib.errors import IntegrationError, NotReadyError
 from ..lib.json_strict import loads_strict
 from ..lib.records import Item
 from .integration_engine import LeaseLost, concerns_all, halves
@@ -63,42 +63,60 @@ class IntegrationImporter(models.AbstractModel):
         known = self._versions_read(flow, operations)
         for item in items:
             item.changed = item.operation_id not in known
-        edited = {
-            op["external_id"]: loads_strict(
-                op["edited_payload"], what=self.env._("The edited data")
-            )
-            for op in operations
-            if op["edited_payload"]
-        }
-        wanted = [i.external_id for i in items if i.changed and i.external_id not in edited]
+        for op, item in zip(operations, items, strict=True):
+            self._read_edited(backend, resource, op, item)
+        wanted = [i.external_id for i in items if i.alive and i.changed and i.payload is None]
         payloads, fetched_at = {}, None
         if wanted:
             calls = len(batch.exchanges)
             payloads = backend._with_renewed_auth(lambda: resource._fetch(backend, wanted))
             fetched_at = self._time_of_reading(batch.exchanges[calls:])
         for op, item in zip(operations, items, strict=True):
-            item.fetched_at = fetched_at
-            if not item.changed:
+            if item.payload is not None:
                 continue
-            if op["external_id"] in edited:
-                item.payload = edited[op["external_id"]]
-            elif op["external_id"] in payloads:
-                item.payload = payloads[op["external_id"]]
-            else:
+            item.fetched_at = fetched_at
+            if not item.changed or not item.alive:
+                continue
+            if op["external_id"] not in payloads:
                 item.gone = self._missing(resource, backend, op, item)
                 if isinstance(item.gone, NotReadyError):
                     item.fail(item.gone)
                 continue
-            try:
-                item.data = resource._validate(
-                    backend, item.payload, item.label or item.external_id
-                )
-                item.updated_at = resource._updated_at(item.data)
-                item.label = resource._label(item.data) or item.label
-                item.digest = resource._digest(item.data)
-            except Exception as error:
-                item.fail(error)
+            item.payload = payloads[op["external_id"]]
+            self._validate(backend, resource, item)
         return items
+
+    def _validate(self, backend, resource, item):
+        try:
+            item.data = resource._validate(backend, item.payload, item.label or item.external_id)
+            item.updated_at = resource._updated_at(item.data)
+            item.label = resource._label(item.data) or item.label
+            item.digest = resource._digest(item.data)
+        except Exception as error:
+            item.fail(error)
+
+    def _read_edited(self, backend, resource, operation, item):
+        """Take what a person has typed in instead of asking the service.
+
+        Unless a newer version was announced since: then the service is asked.
+        """
+        if not operation["edited_payload"] or not item.changed:
+            return
+        try:
+            item.payload = loads_strict(
+                operation["edited_payload"], what=self.env._("The edited data")
+            )
+        except IntegrationError as error:
+            item.fail(error)
+            return
+        self._validate(backend, resource, item)
+        announced = operation["external_updated_at"]
+        if item.updated_at and announced and item.updated_at < announced:
+            item.payload = item.data = item.error = item.updated_at = None
+            operation["edited_payload"] = None
+            return
+        # who edited it meant this version: a listing that shows it again brings nothing new
+        item.fetched_at = operation["edited_at"]
 
     def _missing(self, resource, backend, operation, item):
         """Return the error for a record that was not in the answer.

@@ -410,6 +410,8 @@ class IntegrationSettlement(models.AbstractModel):
             payload = self.env["integration.engine"]._storable(
                 Operation._payload_text(item.payload)
             )
+        # what the service sent stays beside what a person made of it
+        edited = state == "dead" and bool(operation["edited_payload"])
         if state == "dead":
             self._log_attempt(batch, operation, kind, message)
         batch.ctl.execute(
@@ -417,7 +419,9 @@ class IntegrationSettlement(models.AbstractModel):
                 """
                 UPDATE integration_sync_log
                    SET state = %s, claim_token = NULL, claimed_until = NULL, error_class = %s,
-                       message = %s, detail = %s, fingerprint = %s, payload = %s,
+                       message = %s, detail = %s, fingerprint = %s,
+                       payload = CASE WHEN %s THEN payload ELSE %s END,
+                       edited_payload = CASE WHEN %s THEN edited_payload END,
                        label = COALESCE(%s, label),
                        external_updated_at = COALESCE(%s, external_updated_at),
                        finished_at = clock_timestamp() AT TIME ZONE 'UTC'
@@ -427,8 +431,14 @@ class IntegrationSettlement(models.AbstractModel):
                 kind,
                 message,
                 detail,
-                fingerprint(kind, message),
+                fingerprint(
+                    kind,
+                    message or "",
+                    about=(item and item.label, operation["label"], operation["external_id"]),
+                ),
+                edited,
                 payload,
+                edited,
                 self.env["integration.engine"]._storable(item and item.label),
                 (item and item.updated_at) or None,
                 operation["id"],

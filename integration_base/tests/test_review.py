@@ -6,6 +6,7 @@ from odoo.tests import new_test_user, tagged
 from odoo.tools import mute_logger
 
 from ..lib.errors import ConflictError
+from ..lib.records import Change
 from .common import IntegrationCase
 
 
@@ -213,6 +214,74 @@ class TestReview(IntegrationCase):
         operation.with_user(self.operator).action_discard_edit()
         self.assertFalse(operation.edited_payload)
         self.assertTrue(operation.edit_ids, "the audit stays")
+
+    def retry_with(self, operation, change):
+        wizard = self.edit(operation, change)
+        with self.enter_registry_test_mode():
+            wizard.action_retry()
+        self.env.invalidate_all()
+
+    def test_edited_data_becomes_the_record_and_stays(self):
+        operation = self.refused(color="blue")
+        original = operation.payload
+        fetches = len(self.service.fetches)
+        self.retry_with(operation, lambda data: data.update(color=4))
+        self.assertEqual(operation.state, "done")
+        self.assertEqual(self.partners()["c1"].color, 4)
+        self.assertEqual(len(self.service.fetches), fetches, "the service is not asked")
+        self.assertFalse(operation.edited_payload)
+        self.assertEqual(operation.edit_ids.original, original)
+        # the same version, shown again by the overlap of the next reading, does not undo it
+        self.env["integration.sync.log"]._append_paged(self.flow, "listing", "schedule")
+        self.drain()
+        self.assertEqual(len(self.service.fetches), fetches)
+        self.assertEqual(self.partners()["c1"].color, 4)
+        self.assertFalse(self.dead())
+
+    def test_edited_data_that_fails_again_is_kept_beside_the_original(self):
+        operation = self.refused(color="blue", country="Freedonia")
+        original = operation.payload
+        self.retry_with(operation, lambda data: data.update(color=4))
+        self.assertEqual((operation.state, operation.error_class), ("dead", "mapping"))
+        self.assertEqual(operation.payload, original)
+        self.assertEqual(json.loads(operation.edited_payload)["color"], 4)
+        # what was missing is filled in: the edited data goes on
+        operation.mapping_ids.resource_ref = self.env.ref("base.be")
+        self.drain()
+        self.assertEqual(operation.state, "done")
+        self.assertEqual(self.partners()["c1"].country_id, self.env.ref("base.be"))
+
+    def test_edited_data_does_not_survive_a_newer_version(self):
+        operation = self.refused(color="blue")
+        operation._edit_payload(operation.payload.replace('"blue"', "4"), "x")
+        operation._requeue()
+        self.service.put("c1", "Newer", updated_at=datetime(2026, 11, 2), color=5)
+        newer = self.append("c1", updated_at=datetime(2026, 11, 2))
+        self.drain()
+        self.assertEqual((operation.state, newer.state), ("merged", "done"))
+        self.assertFalse(operation.edited_payload)
+        partner = self.partners()["c1"]
+        self.assertEqual((partner.name, partner.color), ("Newer", 5))
+
+    def test_edit_of_a_version_that_is_no_longer_the_announced_one_asks_the_service(self):
+        operation = self.refused(color="blue")
+        operation._edit_payload(operation.payload.replace('"blue"', "4"), "x")
+        operation._requeue()
+        # an older operation of the record was told of a newer version, and is merged into this
+        operation.external_updated_at = datetime(2026, 11, 2)
+        self.service.put("c1", "Newer", updated_at=datetime(2026, 11, 2), color=5)
+        self.drain()
+        self.assertEqual(operation.state, "done")
+        self.assertEqual(self.partners()["c1"].name, "Newer")
+
+    def test_one_reason_is_one_incident_whatever_the_records_are_called(self):
+        for name in ("Ada", "Grace Hopper", "Linus"):
+            self.service.put(name.lower(), name, color="blue")
+        for name in ("Ada", "Grace Hopper", "Linus"):
+            change = Change(name.lower(), label=name)
+            self.env["integration.sync.log"]._append(self.flow, [change], "webhook")
+        self.drain()
+        self.assertEqual(self.incidents().mapped("count"), [3])
 
     # === OF OTHERS === #
 
