@@ -1,5 +1,7 @@
 """Incidents opened and closed by several transactions at once."""
 
+import threading
+
 import psycopg2
 import pytest
 
@@ -62,6 +64,33 @@ def test_same_trouble_raised_and_resolved_at_once_is_one_incident(engine):
         engine.together(*[turn("_resolve")] * 4)
         assert [row[:2] for row in incidents(engine)] == [("closed", "")]
         assert to_dos(engine) == 0
+
+
+def test_older_figure_is_not_written_over_a_newer_one(engine):
+    fail(engine, ["c1"])
+    refresh(engine)
+    fail(engine, ["c2"])
+    counted, newer_is_written = threading.Event(), threading.Event()
+    model = engine.registry["integration.incident"]
+    failing = model._failing
+
+    def slow_at_first(incident, flow_ids):
+        rows = failing(incident, flow_ids)
+        if not counted.is_set():
+            counted.set()
+            newer_is_written.wait(2)
+        return rows
+
+    def newer():
+        assert counted.wait(30)
+        fail(engine, ["c3"])
+        refresh(engine)
+        newer_is_written.set()
+
+    with pytest.MonkeyPatch.context() as patcher:
+        patcher.setattr(model, "_failing", slow_at_first)
+        engine.together(lambda: refresh(engine), newer)
+    assert incidents(engine) == [("open", "broken", 3)]
 
 
 def test_figures_are_right_whoever_comes_last(engine):
