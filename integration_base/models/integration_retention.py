@@ -291,7 +291,7 @@ class IntegrationRetention(models.AbstractModel):
                 cell % name,
                 number % formatLang(self.env, kept[code]["count"], digits=0),
                 number % formatLang(self.env, kept[code]["bytes"] / MEGABYTE, digits=1),
-                number % (kept[code]["oldest"] and format_date(self.env, kept[code]["oldest"])),
+                number % format_date(self.env, kept[code]["oldest"] or False),
             )
             for code, name in self._names().items()
         )

@@ -335,6 +335,7 @@ class TestRetentionRuns(RetentionCase):
         self.clean_up()
         with Form(self.backend) as form:
             self.assertIn("1,234", form.kept_summary)
+            self.assertNotIn("None", form.kept_summary)
             form.keep_exchanges_days = 7
         self.assertEqual(self.backend.keep_exchanges_days, 7)
 
