@@ -9,6 +9,7 @@ import contextlib
 import http.client
 import io
 import ipaddress
+import json
 import logging
 import os
 import re
@@ -137,8 +138,9 @@ class Response:
 
         :param decimals: numbers with a fraction become ``Decimal`` instead of ``float``.
         :raises RetryableError: for a web page or nothing where data was expected: that is a proxy,
-            a maintenance page or a login, and passes.
-        :raises InvalidPayloadError: for broken or unacceptable JSON.
+            a maintenance page or a login, and passes. Also for an answer that was damaged on its
+            way, so that it is no JSON at all: nobody's data is wrong.
+        :raises InvalidPayloadError: for JSON that is not acceptable.
         """
         if (decimals, max_depth) not in self._parsed:
             self._parsed[decimals, max_depth] = self._parse(decimals, max_depth)
@@ -159,12 +161,22 @@ class Response:
                 f"firewall in between; it is asked again later.",
                 detail=self.excerpt(2000),
             )
-        return loads_strict(
-            self.body,
-            what=f"The answer of {who}{_about(self.label)}",
-            max_depth=max_depth,
-            max_bytes=max(len(self.body), 1),
-            decimals=decimals,
+        try:
+            return loads_strict(
+                self.body,
+                what=f"The answer of {who}{_about(self.label)}",
+                max_depth=max_depth,
+                max_bytes=max(len(self.body), 1),
+                decimals=decimals,
+            )
+        except InvalidPayloadError as error:
+            problem = error
+        if not _is_damaged(self.body):
+            raise problem
+        raise RetryableError(
+            f"The answer of {who}{_about(self.label)} arrived damaged: {problem.problems[0][1]}. "
+            f"It is asked again later.",
+            detail=problem.message,
         )
 
     def _is_page(self) -> bool:
@@ -765,6 +777,16 @@ def _explain(failure: Exception, progress: _Progress) -> tuple[str, str]:
     if not progress.sent:
         return name, "could not be reached"
     return name, "closed the connection without a complete answer"
+
+
+def _is_damaged(body: bytes) -> bool:
+    try:
+        json.loads(body)
+    except RecursionError:
+        return False
+    except ValueError:  # no JSON, or no text
+        return True
+    return False
 
 
 def _causes(failure: BaseException):

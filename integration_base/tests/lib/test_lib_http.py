@@ -577,11 +577,8 @@ def test_excerpt_of_a_page_is_its_text(serve, client):
     ("body", "words"),
     [
         (b'{"a": NaN}', "NaN is not a number (line 1, column 7)"),
-        (b'{"a": 1', "a part is missing"),
-        (b"OK", "not JSON"),
         (b"[" * 5000 + b"]" * 5000, "deeper than 64"),
         (b'"text"', "an object or a list was expected"),
-        (b'{"a": "\xff"}', "not UTF-8"),
     ],
 )
 def test_unacceptable_json(serve, client, body, words):
@@ -589,6 +586,22 @@ def test_unacceptable_json(serve, client, body, words):
     error = failure(response.json, InvalidPayloadError)
     assert error.message.startswith("The answer of localhost (order #1) cannot be read: ")
     assert words in error.message
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"a": 1', "a part is missing"),
+        (b'{"a": "b', "not JSON"),
+        (b"OK", "not JSON"),
+        (b'{"a": "\xff"}', "not UTF-8"),
+    ],
+)
+def test_damaged_json_is_asked_again(serve, client, body, words):
+    response = client(serve(answer(200, body)).url).get("x", label="order #1")
+    error = failure(response.json, RetryableError)
+    assert error.message.startswith("The answer of localhost (order #1) arrived damaged: ")
+    assert words in error.message and error.outcome == "unknown"
 
 
 def test_json_in_disguise(serve, client):
