@@ -124,7 +124,7 @@ def products(verdict: Verdict, service: Any, odoo: Any, backend: int) -> None:
         "  JOIN product_template t ON t.id = p.product_tmpl_id WHERE p.default_code ~ '^CHAOS-'"
     )
     truth = {
-        f"product.product,{key}": {"name": name, "code": code, "price": float(price)}
+        f"product.product-{key}": {"name": name, "code": code, "price": float(price)}
         for key, name, code, price in rows
     }
     bad = {key for key, values in truth.items() if values["price"] < 0}
@@ -140,7 +140,7 @@ def products(verdict: Verdict, service: Any, odoo: Any, backend: int) -> None:
     )
     dead = _dead(odoo, backend, "product", "key")
     check_dead_letters(
-        verdict, "product", [(f"product.product,{key}", text) for key, text in dead], bad
+        verdict, "product", [(f"product.product-{key}", text) for key, text in dead], bad
     )
     check_order(verdict, "product", service.journal("products"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,8 +20,23 @@ from .history import OK, History
 from .nemesis import Nemesis
 from .plan import FAULTS, NOTIFICATIONS, TIMEOUT, Plan
 
-#: A fast service deserves quick retries; everything else is as delivered.
-FLOW = {"interval_minutes": 1, "batch_size": 25, "retry_seconds": 2, "retry_max_seconds": 30}
+#: A fast service deserves quick retries, and one that fails every fourth call more of them: finding
+#: out what became of a creation and repeating it are two calls. Everything else is as delivered.
+FLOW = {
+    "interval_minutes": 1,
+    "batch_size": 25,
+    "retry_seconds": 2,
+    "retry_max_seconds": 30,
+    "max_attempts": 20,
+}
+#: Tables that are kept when something is wrong.
+EVIDENCE = (
+    "integration_sync_log",
+    "integration_sync_attempt",
+    "integration_intent",
+    "integration_binding",
+    "integration_exchange",
+)
 #: Longest call and a bit: a listing stored so long after a moment was read after it.
 LONGEST_CALL = 12
 
@@ -94,6 +110,8 @@ class Run:
             checker.contacts(verdict, service, self.odoo, self.backend)
         if self.plan.products:
             checker.products(verdict, service, self.odoo, self.backend)
+        if not (settled and verdict.good):
+            self._keep_evidence()
         changes = sum(person.changes for person in people)
         return Result(changes, seconds, settled, verdict, service.calls())
 
@@ -117,6 +135,17 @@ class Run:
             if thread.error:
                 raise thread.error
         return people
+
+    def _keep_evidence(self) -> None:
+        """Save what tells how it came, before the database is gone."""
+        files = {
+            table: (row[0] for row in self.odoo.sql(f"SELECT to_json(t)::text FROM {table} t"))
+            for table in EVIDENCE
+        }
+        files["journal"] = map(json.dumps, self.service.journal())
+        for name, lines in files.items():
+            file = self.history.file.with_name(f"{self.history.file.stem}-{name}.jsonl")
+            file.write_text("".join(f"{line}\n" for line in lines))
 
     # === SETTLING === #
 

@@ -9,7 +9,7 @@ from .plan import Plan
 def test_both_sides_are_equal_after_trouble(odoo_server, generic_simulator):
     service = GenericService(generic_simulator().url)
     odoo = odoo_server(workers=2, test_addons=True)
-    plan = Plan.draw(5, 300, duration=20, small=True, side="service")
+    plan = Plan.draw(5, 300, duration=20, small=True)
     run = Run(odoo, service, plan, print, {**FLOW, "retry_seconds": 1, "retry_max_seconds": 4})
     result = run.execute(240)
     assert result.settled

@@ -5,10 +5,12 @@ from odoo import models
 from odoo.addons.integration_base.lib.errors import InvalidPayloadError, WebhookRefused
 from odoo.addons.integration_base.lib.records import Change, Notification, WebhookHeaders
 from odoo.addons.integration_base.lib.signature import verify_hmac
+from odoo.addons.integration_base.lib.token_bucket import RateLimit, RateState
 from odoo.addons.integration_base.models.integration_connector import CredentialSpec
 
 #: Seconds: the service answers within milliseconds or not at all.
 TIMEOUT = (2.0, 2.0, 10.0)
+RATE_HEADERS = {"available": "Remaining", "capacity": "Limit", "per_second": "Rate"}
 #: Most records a call.
 MOST = 100
 
@@ -43,6 +45,17 @@ class IntegrationConnectorGeneric(models.AbstractModel):
         if url not in [row["url"] for row in present]:
             body = {"url": url, "topics": list(self._connector_topics)}
             self._ask(backend, "POST", "webhooks", json=body)
+
+    def _rate_limits(self, backend):
+        return (RateLimit("calls", 500, 1000),)
+
+    def _read_rate(self, backend, response):
+        told = {
+            name: float(response.headers[f"X-RateLimit-{header}"])
+            for name, header in RATE_HEADERS.items()
+            if f"X-RateLimit-{header}" in response.headers
+        }
+        return (RateState("calls", **told),)
 
     def _ask(self, backend, method, path, **options):
         """Send one request; see ``lib.http.HttpClient.request``."""

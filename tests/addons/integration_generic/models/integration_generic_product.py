@@ -32,7 +32,7 @@ class IntegrationGenericProduct(models.AbstractModel):
             }
 
     def _reference(self, product):
-        return f"{product._name},{product.id}"
+        return f"{product._name}-{product.id}"
 
     def _push(self, backend, items):
         known = [item for item in items if item.external_id]
