@@ -60,12 +60,10 @@ class Nemesis(threading.Thread):
         return f"process {pid}, {running} operations were running"
 
     def kill_server(self) -> str:
-        """SIGKILL Odoo with all its processes, and start it again."""
+        """SIGKILL Odoo with all its processes; the caretaker starts it again."""
         running = self._running()
         with self.caretaker.lock:
             self.odoo.kill()
-            time.sleep(2)
-            self.odoo.start()
         return f"{running} operations were running"
 
     def restart_database(self) -> str:
@@ -104,7 +102,8 @@ class Nemesis(threading.Thread):
         end = time.monotonic() + 60
         while time.monotonic() < end:
             with self.caretaker.lock:
-                found = [pid for pid in self.odoo.workers() if "WorkerHTTP" in _command(pid)]
+                children = self.odoo.workers() if self.odoo.process else ()
+                found = [pid for pid in children if "WorkerHTTP" in _command(pid)]
             if found:
                 return found
             time.sleep(0.1)
@@ -118,7 +117,8 @@ class Nemesis(threading.Thread):
 class Caretaker(threading.Thread):
     """Starts Odoo again when it has ended, as the service manager of a machine does.
 
-    The main process of Odoo gives up when it wants to fork while the database is away.
+    The main process of Odoo gives up when it wants to fork while the database is away. Nobody else
+    starts Odoo during a run: it ends with the thread that has started it.
     """
 
     def __init__(self, odoo: Any, history: History):
@@ -132,7 +132,8 @@ class Caretaker(threading.Thread):
     def run(self) -> None:
         while not self.stopped.wait(0.5):
             with self.lock:
-                if self.stopped.is_set() or self.odoo.process.poll() is None:
+                process = self.odoo.process
+                if self.stopped.is_set() or (process and process.poll() is None):
                     continue
                 self.odoo.kill()
                 self._start()
