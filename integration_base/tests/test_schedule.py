@@ -1,10 +1,12 @@
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from freezegun import freeze_time
 
+from odoo import fields
 from odoo.exceptions import ValidationError
 from odoo.tests import tagged
 
+from ..lib.records import Change
 from .common import IntegrationCase
 
 
@@ -82,6 +84,31 @@ class TestSchedule(IntegrationCase):
         self.flow.quiet_hours = False
         self.assertFalse(self.flow.heavy_from)
         self.assertFalse(self.flow.heavy_until)
+
+    def test_readings_are_planned_by_the_schedule(self):
+        self.flow.write({"schedule_kind": "daily", "schedule_times": "6:00", "interval_minutes": 0})
+        planned = self.flow.next_run_at
+        self.flow.next_run_at = fields.Datetime.now()
+        self.env["integration.watchdog"]._plan_listings()
+        self.assertEqual(self.flow.next_run_at, planned)
+        listing = self.env["integration.sync.log"].search([("flow_id", "=", self.flow.id)])
+        self.assertEqual((listing.kind, listing.trigger), ("listing", "schedule"))
+
+    def test_heavy_operations_wait_for_the_end_of_quiet_hours(self):
+        self.service.put("c1", "One")
+        self.service.put("c2", "Two")
+        Operation = self.env["integration.sync.log"]
+        heavy = Operation._append(self.flow, [Change("c1")], "backfill")
+        live = self.append("c2")
+        self.flow.heavy_from = fields.Datetime.now() + timedelta(hours=1)
+        self.drain()
+        self.assertEqual(self.states(heavy | live), ["pending", "done"])
+        self.assertEqual(self.engine._flows_to_wake(), [])
+        self.flow.heavy_from = fields.Datetime.now() - timedelta(hours=1)
+        self.env.flush_all()
+        self.assertEqual(self.engine._flows_to_wake(), [self.flow.id])
+        self.drain()
+        self.assertEqual(self.states(heavy), ["done"])
 
     def test_quiet_hours_have_limits(self):
         for begin, end in ((24, 6), (-1, 6), (6, 6), (6, 24)):
