@@ -21,6 +21,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -694,7 +695,9 @@ class _Adapter(HTTPAdapter):
         return result
 
 
+@lru_cache(maxsize=16)
 def _tls_context(ca_bundle: str | None) -> ssl.SSLContext:
+    """Trust in authorities; shared by all clients, because reading them takes 20 ms."""
     folder = bool(ca_bundle) and os.path.isdir(ca_bundle)
     context = None
     with contextlib.suppress(OSError):
