@@ -88,7 +88,8 @@ class IntegrationBreaker(models.Model):
     def _note(self, cr, backend_id, calls, failures, error=""):
         """Count the calls of one batch; one statement while the service answers.
 
-        :param cr: control cursor (READ COMMITTED); the caller commits.
+        :param cr: control cursor (READ COMMITTED); the caller commits. A change of state is
+            committed here, before people are told: other drains must not wait for a mail.
         :param int failures: those of the ``calls`` that brought no usable answer: none at all,
             5xx, or no data where data was due.
         :param str error: text of the last failure; without it that of the last failed exchange.
@@ -115,6 +116,7 @@ class IntegrationBreaker(models.Model):
             error = self._last_error(cr, backend_id)
         self._store(cr, backend_id, after, error)
         if after.state != before.state:
+            cr.commit()  # pylint: disable=invalid-commit
             self._announce(backend, opened)
 
     @api.model

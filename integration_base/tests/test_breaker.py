@@ -28,10 +28,15 @@ class TestBreaker(IntegrationCase):
     def setUp(self):
         super().setUp()
         self.Breaker = self.env["integration.breaker"]
+        self.woken = set()
 
     def note(self, calls, failures, error=""):
-        self.Breaker._note(self.env.cr, self.backend.id, calls, failures, error)
-        self.backend.invalidate_recordset()
+        self.env.flush_all()
+        with self.enter_registry_test_mode(), self.registry.cursor() as cr:
+            self.Breaker._note(cr, self.backend.id, calls, failures, error)
+            waking = cr.postcommit.data.pop("integration_flows", set())
+            self.woken |= waking
+        self.env.invalidate_all()
 
     def breaker(self):
         breaker = self.backend.breaker_ids
@@ -166,7 +171,7 @@ class TestBreaker(IntegrationCase):
         operations.invalidate_recordset()
         self.assertLess(operations[0].next_attempt_at, later)
         self.assertEqual(operations[1].next_attempt_at, later)
-        self.assertIn(self.flow.id, self.env.cr.postcommit.data["integration_flows"])
+        self.assertIn(self.flow.id, self.woken)
 
     def test_successful_test_of_the_connection_closes(self):
         self.note(5, 5)
