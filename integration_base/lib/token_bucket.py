@@ -8,6 +8,7 @@ Nobody takes the last tokens: live work leaves a margin, since the service count
 arrives and not when we send it; a backfill leaves more, so that live work overtakes it.
 """
 
+import math
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -119,6 +120,16 @@ class Bucket:
             known = capacity == self.capacity
             level = min(level, state.available) if known else state.available
         return replace(bucket, level=min(max(0.0, level), capacity))
+
+    def knows(self, taken: float, state: RateState) -> bool:
+        """Whether an answer tells nothing that this bucket, as its call left it, does not say."""
+        return (
+            state.capacity in (None, 0, self.capacity)
+            and state.per_second in (None, 0, self.per_second)
+            and state.cost in (None, taken)
+            # services tell whole tokens
+            and (state.available is None or state.available >= math.floor(self.level))
+        )
 
     def blocked(self, seconds: float, now: datetime) -> "Bucket":
         """Return the bucket after the service refused a call and asked to wait."""

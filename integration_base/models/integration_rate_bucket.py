@@ -1,7 +1,6 @@
 import contextlib
 import logging
 import math
-from datetime import timedelta
 
 from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 
@@ -23,21 +22,22 @@ class Limiter:
 
     def __init__(self, backend):
         self._backend = backend
-        self._taken = {}
+        self._taken, self._left = {}, {}
 
     def before_request(self, request):
         """Take what ``request`` costs.
 
         :raises RateLimitedError: when a bucket does not hold it; nothing is taken then.
         """
-        self._taken = {}
+        self._taken, self._left = {}, {}
         connector = self._backend._connector()
         limits = connector._rate_limits(self._backend)
         if not limits:
             return
         costs = connector._rate_cost(self._backend, request)
         if costs:
-            self._backend.env["integration.rate.bucket"]._take(self._backend, limits, costs)
+            buckets = self._backend.env["integration.rate.bucket"]
+            self._left = buckets._take(self._backend, limits, costs)
             self._taken = costs
 
     def after_response(self, request, response, error):
@@ -45,7 +45,12 @@ class Limiter:
         if not self._taken:
             return
         try:
-            states = self._backend._connector()._read_rate(self._backend, response)
+            states = [
+                state
+                for state in self._backend._connector()._read_rate(self._backend, response)
+                if state.name not in self._left
+                or not self._left[state.name].knows(self._taken[state.name], state)
+            ]
             wait = error.retry_after if isinstance(error, RateLimitedError) else 0
             if states or wait:
                 self._backend.env["integration.rate.bucket"]._correct(
@@ -109,6 +114,7 @@ class IntegrationRateBucket(models.Model):
 
         :param limits: tuple of :class:`~..lib.token_bucket.RateLimit`.
         :param dict costs: ``{name: tokens}``.
+        :returns: ``{name: Bucket}`` as they are left.
         :raises RateLimitedError: with the seconds after which it pays to come back.
         """
         documented = {limit.name: limit for limit in limits}
@@ -118,24 +124,24 @@ class IntegrationRateBucket(models.Model):
             if len(rows) < len(wanted):
                 self._create_missing(cr, backend, limits)
                 rows = self._take_rows(cr, backend, wanted)
-        if len(rows) < len(wanted) or rows[0]["granted"]:
-            # a backend that is not committed yet has no buckets, and no rush
-            return
-        self._refuse(backend, rows)
+        # a backend that is not committed yet has no buckets, and no rush
+        if len(rows) == len(wanted) and not rows[0]["granted"]:
+            self._refuse(backend, rows)
+        return {
+            row["name"]: Bucket(
+                row["capacity"], row["per_second"], row["tokens"], row["updated_at"]
+            )
+            for row in rows
+        }
 
     def _refuse(self, backend, rows):
-        now = fields.Datetime.now()
         pauses = []
         for row in rows:
+            now = row["updated_at"]
             bucket = Bucket(
-                row["capacity"],
-                row["per_second"],
-                row["level"],
-                now,
-                row["blocked"] and now + timedelta(seconds=row["blocked"]),
+                row["capacity"], row["per_second"], row["tokens"], now, row["blocked_until"]
             )
             pauses.append((bucket.pause(row["cost"], PRIORITY.get(), now), row["name"]))
-        # between the statement and here nothing is refilled; what was too little still is
         pause, name = max(pauses)
         raise RateLimitedError(
             self.env._(
@@ -173,13 +179,11 @@ class IntegrationRateBucket(models.Model):
                 ), timed AS (
                     SELECT *, clock_timestamp() AT TIME ZONE 'UTC' AS now FROM held
                 ), filled AS (
-                    SELECT *, %(level)s AS level,
-                           COALESCE(GREATEST(0, extract(epoch FROM blocked_until - now)), 0)::float8
-                           AS blocked,
+                    SELECT *, %(level)s AS level, COALESCE(blocked_until > now, false) AS blocked,
                            LEAST(cost + %(reserve)s * capacity, capacity) AS needed
                       FROM timed
                 ), verdict AS (
-                    SELECT bool_and(level >= needed - %(tolerance)s AND blocked = 0)
+                    SELECT bool_and(level >= needed - %(tolerance)s AND NOT blocked)
                            AND count(*) = %(count)s AS granted
                       FROM filled
                 )
@@ -188,10 +192,11 @@ class IntegrationRateBucket(models.Model):
                                      THEN GREATEST(0, f.level - LEAST(f.cost, f.capacity))
                                      ELSE f.level END,
                        updated_at = f.now, capacity = f.capacity, per_second = f.per_second,
-                       waits = b.waits + (f.level < f.needed - %(tolerance)s OR f.blocked > 0)::int
+                       waits = b.waits + (f.level < f.needed - %(tolerance)s OR f.blocked)::int
                   FROM filled f, verdict v, quick
                  WHERE b.id = f.id
-             RETURNING f.name, f.capacity, f.per_second, f.cost, f.level, f.blocked, v.granted
+             RETURNING b.name, b.capacity, b.per_second, b.tokens, b.updated_at, b.blocked_until,
+                       f.cost, v.granted
                 """,
                 wanted=SQL(", ").join(
                     SQL(

@@ -94,6 +94,24 @@ def test_learns_the_real_size():
     assert bucket(99).told(1, RateState("x", 500, 40), NOW).level == 40
 
 
+def test_knows_what_it_counted_itself():
+    left = bucket(60.7)
+    for known in (
+        RateState("x"),
+        RateState("x", 60, 100, 50, 1),
+        RateState("x", 75),
+        RateState("x", 61, 0, 0),
+    ):
+        assert left.knows(1, known), known
+    for news in (
+        RateState("x", 59),
+        RateState("x", 75, 200),
+        RateState("x", 75, 100, 51),
+        RateState("x", cost=0.5),
+    ):
+        assert not left.knows(1, news), news
+
+
 @pytest.mark.parametrize(("per_second", "capacity"), [(0, 1), (-1, 1), (1, 0), (1, -1)])
 def test_senseless_limits_are_a_bug(per_second, capacity):
     with pytest.raises(ValueError, match="calls"):

@@ -4,4 +4,5 @@ from . import (
     integration_generic_contact,
     integration_generic_noop,
     integration_generic_product,
+    integration_generic_single,
 )

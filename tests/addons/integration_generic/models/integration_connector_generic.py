@@ -71,6 +71,14 @@ class IntegrationConnectorGeneric(models.AbstractModel):
             rows += answer.json()["rows"]
         return rows
 
+    def _rate_limits(self, backend):
+        return (RateLimit("calls", per_second=500, capacity=1000),)
+
+    def _read_rate(self, backend, response):
+        names = ("Remaining", "Limit", "Rate")
+        told = [response.headers.get(f"X-RateLimit-{name}") for name in names]
+        return (RateState("calls", *map(float, told)),) if all(told) else ()
+
     # === NOTIFICATIONS === #
 
     def _verify_webhook(self, backend, headers, body):
