@@ -82,7 +82,11 @@ class IntegrationImporter(models.AbstractModel):
                 if isinstance(item.gone, NotReadyError):
                     item.fail(item.gone)
                 continue
-            item.payload = payloads[op["external_id"]]
+            payload = payloads[op["external_id"]]
+            if isinstance(payload, IntegrationError):
+                item.fail(payload)
+                continue
+            item.payload = payload
             self._validate(backend, resource, item)
         return items
 

@@ -5,7 +5,14 @@ from odoo.tools import float_compare
 
 from ..lib import contract
 from ..lib.digest import canonical_json, digest
-from ..lib.errors import SkipRecord
+from ..lib.errors import (
+    AuthError,
+    ConfigurationError,
+    IntegrationError,
+    RateLimitedError,
+    RetryableError,
+    SkipRecord,
+)
 from ..lib.records import Difference, ListPage, Snapshot
 
 #: Types of fields whose values cannot be told apart by what is written into them.
@@ -59,10 +66,37 @@ class IntegrationResource(models.AbstractModel):
         """Read records from the external system.
 
         :param list[str] external_ids: at most the batch size of the flow.
-        :returns: ``{external_id: payload}``; an id that no longer exists is left out.
+        :returns: ``{external_id: payload}``; an id that no longer exists is left out. An error of
+            ``lib/errors.py`` in the place of a payload concerns this record only.
         :raises IntegrationError: for the whole batch; see ``lib/errors.py``.
         """
         raise NotImplementedError(f"{self._name}._fetch")
+
+    def _fetch_each(self, external_ids, read):
+        """Read records from a service that gives one per call; for :meth:`_fetch`.
+
+        What was read is kept when the service stops answering, or the limit of its calls is used
+        up, in the middle: only the other records have to wait.
+
+        :param read: called with an external id; returns its payload, None for one that no longer
+            exists.
+        :returns: as :meth:`_fetch`.
+        :raises IntegrationError: where nothing can be read.
+        """
+        payloads = {}
+        for position, external_id in enumerate(external_ids):
+            try:
+                payloads[external_id] = read(external_id)
+            except (RateLimitedError, RetryableError) as error:
+                if not payloads:
+                    raise
+                payloads.update(dict.fromkeys(external_ids[position:], error))
+                break
+            except (AuthError, ConfigurationError):
+                raise
+            except IntegrationError as error:
+                payloads[external_id] = error
+        return {key: payload for key, payload in payloads.items() if payload is not None}
 
     def _fetch_changes(self, backend, since, page):
         """List what changed, oldest first where the service can sort.

@@ -248,11 +248,7 @@ class IntegrationSettlement(models.AbstractModel):
             failures = max(failures, 1)
         if batch.probe and not batch.exchanges:
             # it had nothing to ask: the next operation is the probe
-            batch.ctl.execute(
-                "UPDATE integration_breaker SET open_until = clock_timestamp() AT TIME ZONE 'UTC'"
-                " WHERE backend_id = %s AND state = 'half_open'",
-                [batch.backend_id],
-            )
+            self.env["integration.breaker"]._end_probe(batch.ctl, batch.backend_id)
         self.env["integration.breaker"]._note(
             batch.ctl, batch.backend_id, len(fresh), failures, error
         )
@@ -308,15 +304,20 @@ class IntegrationSettlement(models.AbstractModel):
     def _slow_down(self, batch, operation, error):
         """Let the flow wait as long as the service, or our own limit, asks for.
 
-        Work that has time waits alone: what is live may still be allowed.
+        Work that has time waits for itself: what is live may still be allowed. As one gate, not
+        operation by operation: a long backlog would be gone through in vain.
         """
-        if batch.priority <= LIVE_PRIORITY:
-            batch.ctl.execute(
-                "UPDATE integration_flow SET blocked_until = GREATEST(blocked_until,"
-                " (clock_timestamp() + %s * interval '1 second') AT TIME ZONE 'UTC')"
-                " WHERE id = %s",
-                [error.retry_after, batch.flow_id],
+        gate = "blocked_until" if batch.priority <= LIVE_PRIORITY else "heavy_from"
+        batch.ctl.execute(
+            SQL(
+                "UPDATE integration_flow SET %(gate)s = GREATEST(%(gate)s,"
+                " (clock_timestamp() + %(seconds)s * interval '1 second') AT TIME ZONE 'UTC')"
+                " WHERE id = %(flow)s",
+                gate=SQL.identifier(gate),
+                seconds=error.retry_after,
+                flow=batch.flow_id,
             )
+        )
         self._postpone(batch, [operation], error.retry_after, error)
 
     def _wait(self, batch, flow, operation, error):

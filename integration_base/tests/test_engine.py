@@ -1,5 +1,6 @@
 from contextlib import closing
 from datetime import datetime, timedelta
+from unittest.mock import patch
 
 import psycopg2
 
@@ -211,6 +212,52 @@ class TestEngine(IntegrationCase):
         other = self.append("c2")
         self.drain()
         self.assertEqual(other.state, "pending", "the whole flow waits")
+
+    def test_rate_limit_holds_up_a_backfill_as_a_whole_but_no_live_work(self):
+        names = [f"c{number}" for number in range(6)]
+        for name in names:
+            self.service.put(name, name)
+            self.service.fetch_errors[name] = RateLimitedError("Slow down", retry_after=60)
+        self.flow.batch_size = 2
+        changes = [Change(name) for name in names]
+        backlog = self.env["integration.sync.log"]._append(self.flow, changes, "backfill")
+        self.drain()
+        self.assertEqual(len(self.service.fetches), 1, "the rest was not tried in vain")
+        self.assertEqual(set(self.states(backlog)), {"pending"})
+        self.service.fetch_errors.clear()
+        live = self.append("c9")
+        self.service.put("c9", "Live")
+        self.drain()
+        self.assertEqual(live.state, "done")
+        self.assertEqual(set(self.states(backlog)), {"pending"})
+        backlog.next_attempt_at = self.flow.heavy_from = fields.Datetime.now()
+        self.drain()
+        self.assertEqual(set(self.states(backlog)), {"done"})
+
+    def test_what_was_read_before_the_limit_is_kept(self):
+        names = ["c1", "c2", "c3", "c4", "c5"]
+        for name in names:
+            self.service.put(name, name)
+        asked = []
+
+        def read(name):
+            asked.append(name)
+            if name == "c2":
+                raise ConflictError("Two of them.")
+            if name == "c4":
+                raise RateLimitedError("Slow down", retry_after=60)
+            return None if name == "c1" else self.service.records[name]
+
+        resource = self.registry["integration.fake.contact"]
+        with patch.object(resource, "_fetch", lambda self, _b, ids: self._fetch_each(ids, read)):
+            operations = self.append(*names)
+            self.drain()
+        self.assertEqual(asked, ["c1", "c2", "c3", "c4"])
+        self.assertEqual(self.states(operations), ["pending", "dead", "done", "pending", "pending"])
+        missing, _bad, _read, *waiting = operations.sorted("id")
+        self.assertEqual(missing.error_class, "not_ready")
+        for operation in waiting:
+            self.assertEqual((operation.error_class, operation.attempts), ("rate_limited", 0))
 
     def test_not_ready_waits_without_an_attempt_but_not_for_ever(self):
         self.service.put("c1", "One")

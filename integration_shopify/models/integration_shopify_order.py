@@ -10,7 +10,6 @@ from odoo.addons.integration_base.lib.errors import (
     AmbiguousMatchError,
     ConfigurationError,
     ConflictError,
-    IntegrationError,
     InvalidPayloadError,
     MappingError,
     MissingValue,
@@ -84,7 +83,7 @@ class IntegrationShopifyOrder(models.AbstractModel):
         """Read orders as they are now, a few per call.
 
         When Shopify asks to slow down in the middle, what was read is returned, and the error
-        stands in the place of each other order; :meth:`_validate` raises it there.
+        stands in the place of each other order.
         """
         client = backend._shopify_client()
         pending = [
@@ -216,8 +215,6 @@ class IntegrationShopifyOrder(models.AbstractModel):
         return same[0]["id"]
 
     def _validate(self, backend, payload, label):
-        if isinstance(payload, IntegrationError):
-            raise payload
         name = payload.get("name")
         return super()._validate(backend, payload, name if isinstance(name, str) else label)
 
