@@ -28,13 +28,21 @@ _run = os.urandom(4).hex()
 class NotifiedCase(Case):
     """Notifications to the route of a backend; the floor is a route that only answers 200.
 
-    The flow is switched off, so that what is measured is the receiving alone.
+    They are received while a drain is at work on others, which is pretended by holding its slot: so
+    they wake nobody, and what they cause is not measured.
     """
 
     notifications: int
+    pretended: Any = None
 
     def prepare(self, stack: Stack) -> None:
+        self.stack = stack
         with stack.environment() as env:
+            from odoo.addons.integration_base.models.integration_engine import (
+                LOCK_SLOT,
+                MAX_SLOTS,
+            )
+
             backend = env["integration.backend"].create(
                 {"name": f"Bench {self.name()}", "connector": "generic", "state": "active"}
             )
@@ -42,6 +50,15 @@ class NotifiedCase(Case):
             secrets = backend.credential_ids.filtered(lambda row: row.code == "secret")
             secrets.value = SECRET
             self.backend = backend.id
+            flow = backend.flow_ids.filtered(lambda flow: flow.resource == "contact")
+            self.flow = flow.id
+            self.pretended = stack.server.connect()
+            with self.pretended.cursor() as cursor:
+                for slot in range(flow.slots):
+                    cursor.execute(
+                        "SELECT pg_advisory_lock(%s, %s)", [LOCK_SLOT, flow.id * MAX_SLOTS + slot]
+                    )
+            flow.enabled = True
             self.url = f"{stack.server.url}{WEBHOOK}{backend.webhook_token}"
         stack.settle()
         for _worker in range(4):  # each worker loads its registry with its first request
@@ -86,3 +103,10 @@ class NotifiedCase(Case):
     def floor(self, stack: Stack) -> Sample:
         count = self.count(self.notifications)
         return self.send(stack, [self.floor_request(stack)] * count, EMPTY)
+
+    def close(self) -> None:
+        """Let nobody work on what was received: another case may use the server."""
+        if self.pretended:
+            with self.stack.environment() as env:
+                env["integration.flow"].browse(self.flow).enabled = False
+            self.pretended.close()

@@ -5,7 +5,7 @@ from ..stack import Stack
 
 class Webhook(NotifiedCase):
     """Signed notifications of 10 KB, each of another event, verified and stored by the real route
-    over 8 connections. The flow is switched off: what they cause is not measured.
+    over 8 connections while a drain is at work. What they cause afterwards is not measured.
 
     Floor: as many bytes to a route without authentication that only answers 200.
     """
