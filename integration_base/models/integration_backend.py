@@ -412,9 +412,11 @@ class IntegrationBackend(models.Model):
         """Return an HTTP client for this backend; its exchanges are recorded.
 
         :param options: passed to :class:`~..lib.http.HttpClient`, e.g. ``timeout``.
-        :raises ConfigurationError: when the address is missing or not allowed.
+        :raises ConfigurationError: when the address is missing or not allowed, or the database is
+            a copy of the one that was connected.
         """
         self.ensure_one()
+        self._ensure_callable()
         connector = self._connector()
         limiter = Limiter(self)
 

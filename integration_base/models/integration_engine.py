@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg2
 from psycopg2.extensions import ISOLATION_LEVEL_READ_COMMITTED, TransactionRollbackError
@@ -56,19 +56,31 @@ class LeaseLost(Exception):
     """Somebody else has taken over the batch; whatever we did is rolled back."""
 
 
+class Facts(NamedTuple):
+    """What a drain has to know of its flow; all but the last three never change."""
+
+    flow_id: int
+    backend_id: int
+    company_id: int
+    connector: str
+    resource: str
+    direction: str
+    lang: str | None
+    slots: int
+    batch_size: int
+    max_drains: int
+
+
 @dataclass
 class Batch:
     """Operations that were claimed together, on their way through the engine."""
 
     #: the control cursor
     ctl: Any
-    flow_id: int
-    backend_id: int
+    facts: Facts
     token: str
     #: dicts of the columns that :meth:`IntegrationEngine._claim` returns, of one kind
     operations: list[dict]
-    #: ``in`` or ``out``
-    direction: str
     #: of all operations, see ``PRIORITIES``
     priority: int
     #: whether it finds out if a silent service answers again
@@ -78,6 +90,16 @@ class Batch:
     #: how many of them the circuit breaker has counted
     noted: int = 0
     started: float = field(default_factory=time.monotonic)
+
+    @property
+    def flow_id(self):
+        """The id of the flow."""
+        return self.facts.flow_id
+
+    @property
+    def backend_id(self):
+        """The id of the backend."""
+        return self.facts.backend_id
 
     @cached_property
     def by_id(self):
@@ -250,23 +272,48 @@ class IntegrationEngine(models.AbstractModel):
             _logger.warning("Lock %s of %s is freed by closing its connection", number, space)
             ctl.connection.close()
 
-    def _work_context(self, backend):
-        return {
-            "allowed_company_ids": [backend.company_id.id],
-            "integration_import": True,
-            "tracking_disable": True,
-            "mail_create_nosubscribe": True,
-            "lang": backend.company_id.partner_id.lang or self.env.lang or "en_US",
-        }
+    def _facts(self, cr, flow_id):
+        """Return the :class:`Facts` about a flow, None when there is no such flow."""
+        cr.execute(
+            "SELECT f.id, b.id, b.company_id, b.connector, f.resource, f.direction, p.lang,"
+            " f.slots, f.batch_size, b.max_drains"
+            " FROM integration_flow f JOIN integration_backend b ON b.id = f.backend_id"
+            " JOIN res_company c ON c.id = b.company_id JOIN res_partner p ON p.id = c.partner_id"
+            " WHERE f.id = %s",
+            [flow_id],
+        )
+        row = cr.fetchone()
+        return row and Facts(*row)
 
-    def _work_env(self, cr, flow_id):
+    def _work_env(self, cr, facts):
         """Return the flow and its backend in an environment of their company on ``cr``.
 
         Superuser: who may start an import need not be allowed to write what it writes.
         """
-        flow = api.Environment(cr, SUPERUSER_ID, {})["integration.flow"].browse(flow_id)
-        flow = flow.with_context(**self._work_context(flow.backend_id))
-        return flow, flow.backend_id
+        env = api.Environment(
+            cr,
+            SUPERUSER_ID,
+            {
+                "allowed_company_ids": [facts.company_id],
+                "integration_import": True,
+                "tracking_disable": True,
+                "mail_create_nosubscribe": True,
+                "lang": facts.lang or self.env.lang or "en_US",
+            },
+        )
+        flow = env["integration.flow"].browse(facts.flow_id)
+        backend = env["integration.backend"].browse(facts.backend_id)
+        # what is known and never changes is not read again in each of many small batches
+        flow._update_cache(
+            {
+                "backend_id": backend,
+                "resource": facts.resource,
+                "direction": facts.direction,
+            },
+            validate=False,
+        )
+        backend._update_cache({"connector": facts.connector}, validate=False)
+        return flow, backend
 
     def _with_tries(self, work):
         """Return ``work()``; conflicts with other transactions are tried again, as a whole.
@@ -337,19 +384,13 @@ class IntegrationEngine(models.AbstractModel):
         end = time.monotonic() + budget
         done = 0
         with self._control_cursor() as ctl:
-            ctl.execute(
-                "SELECT f.slots, f.batch_size, f.backend_id, b.max_drains FROM integration_flow f"
-                " JOIN integration_backend b ON b.id = f.backend_id WHERE f.id = %s",
-                [flow_id],
-            )
-            row = ctl.fetchone()
-            if not row:
+            facts = self._facts(ctl, flow_id)
+            if not facts:
                 return "The flow is gone."
-            slots, size, backend_id, seats = row
             with (
-                self._slot(ctl, LOCK_SEAT, backend_id, range(seats)) as seat,
+                self._slot(ctl, LOCK_SEAT, facts.backend_id, range(facts.max_drains)) as seat,
                 self._slot(
-                    ctl, LOCK_SLOT, flow_id, range(slots) if seat is not None else ()
+                    ctl, LOCK_SLOT, flow_id, range(facts.slots) if seat is not None else ()
                 ) as slot,
             ):
                 if seat is None:
@@ -357,13 +398,13 @@ class IntegrationEngine(models.AbstractModel):
                 if slot is None:
                     return "Another drain is at work."
                 while time.monotonic() < end:
-                    batch = self._claim(ctl, flow_id, slot, size)
+                    batch = self._claim(ctl, facts, slot)
                     if not batch:
                         break
                     done += len(batch.operations)
                     self._run(batch)
             wait = self._seconds_to_next(ctl, flow_id)
-            due = self._flows_to_wake(ctl, backend_id)
+            due = self._flows_to_wake(ctl, facts.backend_id)
             ctl.commit()  # pylint: disable=invalid-commit
         if due or wait is not None:
             with self.env.registry.cursor() as cr:
@@ -491,7 +532,7 @@ class IntegrationEngine(models.AbstractModel):
 
     # === CLAIMING === #
 
-    def _claim(self, ctl, flow_id, slot, limit, operation_id=None):
+    def _claim(self, ctl, facts, slot, operation_id=None):
         """Take due operations: lease, count the attempt, merge, commit.
 
         The waiting operations of one record are merged into the last, whose version becomes the
@@ -500,17 +541,18 @@ class IntegrationEngine(models.AbstractModel):
         that failed for technical reasons before, are tried in ever smaller batches, so that the
         guilty one soon stands alone.
 
-        :param int limit: most operations of a batch.
         :param operation_id: claim this one only, due or not.
         :returns: the :class:`Batch`, None when nothing is due.
         """
-        ctl.execute("SELECT pg_advisory_xact_lock(%s, %s)", [LOCK_CLAIM, flow_id])
+        limit = 1 if operation_id else facts.batch_size
         due = SQL("o.id = %s", operation_id) if operation_id else self._due()
+        # two statements in one message; the second sees what was committed before the lock
         ctl.execute(
             SQL(
                 """
+                SELECT pg_advisory_xact_lock(%s, %s);
                 SELECT o.id, o.key, o.kind, o.crashes + GREATEST(o.attempts - 1, 0) AS tries,
-                       o.priority, f.backend_id, f.direction,
+                       o.priority,
                        COALESCE((SELECT k.state FROM integration_breaker k
                                   WHERE k.backend_id = b.id), 'closed') <> 'closed' AS silent
                   FROM integration_sync_log o
@@ -522,7 +564,9 @@ class IntegrationEngine(models.AbstractModel):
                  LIMIT %s
                    FOR NO KEY UPDATE OF o SKIP LOCKED
                 """,
-                flow_id,
+                LOCK_CLAIM,
+                facts.flow_id,
+                facts.flow_id,
                 due,
                 self._open_flow(),
                 self._free_record(),
@@ -540,7 +584,7 @@ class IntegrationEngine(models.AbstractModel):
             # a service that does not answer is asked with one operation, by one drain
             size = 1
             probing = self.env["integration.breaker"]._begin_probe(
-                ctl, first["backend_id"], forced=bool(operation_id)
+                ctl, facts.backend_id, forced=bool(operation_id)
             )
             if not probing and not operation_id:
                 ctl.commit()  # pylint: disable=invalid-commit
@@ -593,7 +637,7 @@ class IntegrationEngine(models.AbstractModel):
                        CASE WHEN NOT leader.unknown THEN leader.updated_at END
                        AS external_updated_at
                 """,
-                flow=flow_id,
+                flow=facts.flow_id,
                 keys=keys,
                 token=token,
                 slot=slot,
@@ -602,16 +646,7 @@ class IntegrationEngine(models.AbstractModel):
         )
         operations = sorted(ctl.dictfetchall(), key=lambda op: op["id"])
         ctl.commit()  # pylint: disable=invalid-commit
-        return Batch(
-            ctl,
-            flow_id,
-            first["backend_id"],
-            token,
-            operations,
-            first["direction"],
-            first["priority"],
-            probing,
-        )
+        return Batch(ctl, facts, token, operations, first["priority"], probing)
 
     def _renew_lease(self, batch):
         batch.ctl.execute(
@@ -639,7 +674,7 @@ class IntegrationEngine(models.AbstractModel):
             self.env["integration.settlement"]._note_calls(batch)
             insert_exchanges(batch.ctl, batch.token, batch.exchanges)
             batch.ctl.commit()  # pylint: disable=invalid-commit
-            _logger.info(
+            _logger.debug(
                 "flow %s: %s operations, %s calls in %.2f s",
                 batch.flow_id,
                 len(batch.operations),
@@ -651,7 +686,7 @@ class IntegrationEngine(models.AbstractModel):
         """Return the model whose ``_run(batch)`` does the work."""
         if batch.operations[0]["kind"] != "record":
             return self.env["integration.listing"]
-        if batch.direction == "out":
+        if batch.facts.direction == "out":
             return self.env["integration.exporter"]
         return self.env["integration.importer"]
 
@@ -677,7 +712,8 @@ class IntegrationEngine(models.AbstractModel):
             ctl.commit()  # pylint: disable=invalid-commit
             # from the top: the first ones are those of the drains
             with self._slot(ctl, LOCK_SLOT, flow_id, reversed(range(MAX_SLOTS))) as slot:
-                batch = slot is not None and self._claim(ctl, flow_id, slot, 1, fresh.id)
+                facts = self._facts(ctl, flow_id)
+                batch = slot is not None and self._claim(ctl, facts, slot, fresh.id)
                 if batch:
                     self._run(batch)
             if self._is_due(ctl, flow_id):

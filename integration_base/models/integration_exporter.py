@@ -33,8 +33,7 @@ class IntegrationExporter(models.AbstractModel):
         items, problem = [], None
         try:
             with self.env.registry.cursor() as cr:
-                flow, backend = self.env["integration.engine"]._work_env(cr, batch.flow_id)
-                backend._ensure_callable()
+                flow, backend = self.env["integration.engine"]._work_env(cr, batch.facts)
                 items = self._items(flow, backend, operations)
                 self._read(cr, flow, backend, items)
                 self._send(batch, flow, backend, items)
@@ -159,7 +158,7 @@ class IntegrationExporter(models.AbstractModel):
 
         def work():
             with self.env.registry.cursor() as cr:
-                flow, backend = self.env["integration.engine"]._work_env(cr, batch.flow_id)
+                flow, backend = self.env["integration.engine"]._work_env(cr, batch.facts)
                 self._bind(flow, backend, items)
                 flow.env.flush_all()
                 self.env["integration.settlement"]._finish(cr, batch, items)

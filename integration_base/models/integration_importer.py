@@ -42,8 +42,7 @@ class IntegrationImporter(models.AbstractModel):
         """
         try:
             with self.env.registry.cursor() as cr:
-                flow, backend = self.env["integration.engine"]._work_env(cr, batch.flow_id)
-                backend._ensure_callable()
+                flow, backend = self.env["integration.engine"]._work_env(cr, batch.facts)
                 items = self._fetch_items(batch, flow, backend, operations)
         except Exception as error:
             if len(operations) > 1 and not concerns_all(error):
@@ -222,7 +221,7 @@ class IntegrationImporter(models.AbstractModel):
         engine = self.env["integration.engine"]
         try:
             with registry.cursor() as cr:
-                flow, backend = engine._work_env(cr, batch.flow_id)
+                flow, backend = engine._work_env(cr, batch.facts)
                 resource = flow._resource()
                 engine._lock_records(cr, backend, flow.resource, [i.external_id for i in items])
                 bindings = self._attach(flow, backend, items)

@@ -55,8 +55,7 @@ class IntegrationListing(models.AbstractModel):
 
         def work():
             with self.env.registry.cursor() as cr:
-                flow, backend = engine._work_env(cr, batch.flow_id)
-                backend._ensure_callable()
+                flow, backend = engine._work_env(cr, batch.facts)
                 model = flow.env[PAGED_MODELS[operation["kind"]]]
                 more = model._run_page(flow, backend, operation)
                 flow.env.flush_all()
@@ -74,7 +73,7 @@ class IntegrationListing(models.AbstractModel):
         """
         engine = self.env["integration.engine"]
         with self.env.registry.cursor() as cr:
-            flow, backend = engine._work_env(cr, batch.flow_id)
+            flow, backend = engine._work_env(cr, batch.facts)
             backend._ensure_callable()
             position = (flow.cursor_at, flow.cursor_page)
             state = flow.cursor_page or {"page": None, "since": None, "high": None}
@@ -85,7 +84,7 @@ class IntegrationListing(models.AbstractModel):
 
         def store():
             with self.env.registry.cursor() as cr:
-                flow, _backend = engine._work_env(cr, batch.flow_id)
+                flow, _backend = engine._work_env(cr, batch.facts)
                 # whoever sets the cursor back while we read wants to read from there
                 moved = (flow.cursor_at, flow.cursor_page) != position
                 new = len(self._store_page(flow, state, page, operation["trigger"], moved))

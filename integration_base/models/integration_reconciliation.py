@@ -216,7 +216,8 @@ class IntegrationReconciliation(models.Model):
     def _transaction(self, flow_id):
         """Yield flow and backend in a transaction of their own."""
         with self.env.registry.cursor() as cr:
-            yield self.env["integration.engine"]._work_env(cr, flow_id)
+            engine = self.env["integration.engine"]
+            yield engine._work_env(cr, engine._facts(cr, flow_id))
 
     @api.model
     def _run_of(self, flow):

@@ -62,43 +62,55 @@ class IntegrationSettlement(models.AbstractModel):
         cr.execute(
             SQL(
                 """
-                UPDATE integration_sync_log o
-                   SET state = 'done', claim_token = NULL, claimed_until = NULL,
-                       error_class = NULL, detail = NULL, payload = NULL, fingerprint = NULL,
-                       first_failed_at = NULL, waiting_since = NULL, depends_on = NULL,
-                       edited_payload = NULL,
-                       finished_at = clock_timestamp() AT TIME ZONE 'UTC',
-                       label = COALESCE(v.label, o.label), message = v.message,
-                       external_id = COALESCE(o.external_id, v.external_id),
-                       res_model = v.res_model, res_id = v.res_id::int,
-                       external_updated_at = COALESCE(v.updated_at, o.external_updated_at)
-                  FROM (VALUES %s) AS v(id, label, message, res_model, res_id, updated_at,
-                                      external_id)
-                 WHERE o.id = v.id AND o.claim_token = %s
+                WITH done AS (
+                    UPDATE integration_sync_log o
+                       SET state = 'done', claim_token = NULL, claimed_until = NULL,
+                           error_class = NULL, detail = NULL, payload = NULL, fingerprint = NULL,
+                           first_failed_at = NULL, waiting_since = NULL, depends_on = NULL,
+                           edited_payload = NULL,
+                           finished_at = clock_timestamp() AT TIME ZONE 'UTC',
+                           label = COALESCE(v.label, o.label), message = v.message,
+                           external_id = COALESCE(o.external_id, v.external_id),
+                           res_model = v.res_model, res_id = v.res_id::int,
+                           external_updated_at = COALESCE(v.updated_at, o.external_updated_at)
+                      FROM (VALUES %(rows)s) AS v(id, label, message, res_model, res_id, updated_at,
+                                                  external_id)
+                     WHERE o.id = v.id AND o.claim_token = %(token)s
+                 RETURNING o.id, o.key, o.external_id
+                ), superseded AS (
+                    UPDATE integration_sync_log old
+                       SET state = 'merged', merged_into_id = done.id
+                      FROM done
+                     WHERE old.flow_id = %(flow)s AND old.key = done.key AND old.state = 'dead'
+                       AND old.id < done.id
+                 RETURNING old.id
+                ), released AS (
+                    UPDATE integration_sync_log
+                       SET depends_on = NULL,
+                           next_attempt_at = clock_timestamp() AT TIME ZONE 'UTC'
+                     WHERE backend_id = %(backend)s AND state = 'pending'
+                       AND depends_on IN (SELECT %(resource)s || '/' || external_id FROM done)
+                 RETURNING flow_id
+                )
+                SELECT (SELECT count(*) FROM done), (SELECT count(*) FROM superseded),
+                       ARRAY(SELECT DISTINCT flow_id FROM released)
                 """,
-                rows,
-                batch.token,
+                rows=rows,
+                token=batch.token,
+                flow=batch.flow_id,
+                backend=batch.backend_id,
+                resource=batch.facts.resource,
             )
         )
-        if cr.rowcount != len(items):
+        finished, superseded, released = cr.fetchone()
+        if finished != len(items):
             raise LeaseLost
-        self._close_older(cr, batch, [item.operation_id for item in items])
-        self._release_dependents(cr, batch, [item.external_id for item in items])
-
-    def _release_dependents(self, cr, batch, external_ids):
-        """Make the operations due that waited for these external records."""
-        cr.execute(
-            "UPDATE integration_sync_log SET depends_on = NULL,"
-            " next_attempt_at = clock_timestamp() AT TIME ZONE 'UTC'"
-            " WHERE backend_id = %s AND state = 'pending' AND depends_on = ANY("
-            " SELECT f.resource || '/' || x FROM integration_flow f, unnest(%s) x WHERE f.id = %s)"
-            " RETURNING flow_id",
-            [batch.backend_id, [x for x in external_ids if x], batch.flow_id],
-        )
-        flows = {row[0] for row in cr.fetchall()} - {batch.flow_id}
-        if flows:
+        if superseded or released:
             env = api.Environment(cr, SUPERUSER_ID, {})
-            env["integration.engine"]._wake_after_commit(flows)
+            if superseded:
+                env["integration.incident"]._refresh([batch.flow_id])
+            if set(released) - {batch.flow_id}:
+                env["integration.engine"]._wake_after_commit(set(released) - {batch.flow_id})
 
     def _supersede(self, cr, flow_id, operation_ids):
         """Close older failures of the records whose newer operation has ended.

@@ -587,7 +587,7 @@ class TestEngine(IntegrationCase):
         operation = self.append("c1")
         self.env.flush_all()
         with self.enter_registry_test_mode(), self.engine._control_cursor() as ctl:
-            self.engine._claim(ctl, self.flow.id, 0, 64)
+            self.engine._claim(ctl, self.engine._facts(ctl, self.flow.id), 0)
         self.env.invalidate_all()
         self.assertEqual(operation.state, "running")
         self.watchdog._free_orphans()
@@ -602,7 +602,7 @@ class TestEngine(IntegrationCase):
         for _crash in range(5):
             self.env.flush_all()
             with self.enter_registry_test_mode(), self.engine._control_cursor() as ctl:
-                self.engine._claim(ctl, self.flow.id, 0, 64)
+                self.engine._claim(ctl, self.engine._facts(ctl, self.flow.id), 0)
             self.watchdog._free_orphans()
             self.env.invalidate_all()
         self.assertEqual(operation.state, "dead")
@@ -733,7 +733,7 @@ class TestEngine(IntegrationCase):
         self.append("c1")
         with self.enter_registry_test_mode(), self.engine._control_cursor() as ctl:
             self.assertTrue(self.engine._is_due(ctl, self.flow.id))
-            self.engine._claim(ctl, self.flow.id, 0, 64)
+            self.engine._claim(ctl, self.engine._facts(ctl, self.flow.id), 0)
             self.append("c1")
             self.assertFalse(self.engine._is_due(ctl, self.flow.id), "drains would spin")
 

@@ -685,7 +685,7 @@ class TestOutboxWaking(OutboxCase):
         first.next_attempt_at = fields.Datetime.now()
         self.env.flush_all()
         with self.enter_registry_test_mode(), self.engine._control_cursor() as ctl:
-            batch = self.engine._claim(ctl, self.customers.id, 0, 50)
+            batch = self.engine._claim(ctl, self.engine._facts(ctl, self.customers.id), 0)
         self.assertEqual([operation["id"] for operation in batch.operations], second.ids)
         self.assertEqual(self.states(first | second), ["merged", "running"])
 

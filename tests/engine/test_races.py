@@ -45,7 +45,8 @@ def test_claims_at_once_share_the_work_and_never_a_record(engine):
             with engine.env() as env:
                 model = env["integration.engine"]
                 with model._control_cursor() as ctl:
-                    while batch := model._claim(ctl, engine.flow_id, number, 10):
+                    facts = model._facts(ctl, engine.flow_id)
+                    while batch := model._claim(ctl, facts, number):
                         claimed.extend(operation["key"] for operation in batch.operations)
 
         return work
@@ -170,7 +171,7 @@ def test_killed_drain_is_found_by_its_lock(engine):
             model._control_cursor() as ctl,
             model._slot(ctl, LOCK_SLOT, engine.flow_id, range(1)) as slot,
         ):
-            assert model._claim(ctl, engine.flow_id, slot, 50)
+            assert model._claim(ctl, model._facts(ctl, engine.flow_id), slot)
             engine.sweep()
             assert engine.states() == {"c1": ["running"]}, "its drain is alive"
             [(pid,)] = engine.sql(

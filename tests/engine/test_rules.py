@@ -120,7 +120,7 @@ class Story(RuleBasedStateMachine):
             model = env["integration.engine"]
             with model._slot(ctl, LOCK_SLOT, self.engine.flow_id, range(1)) as slot:
                 if slot is not None:
-                    model._claim(ctl, self.engine.flow_id, slot, 50)
+                    model._claim(ctl, model._facts(ctl, self.engine.flow_id), slot)
 
     @rule()
     def crash_before_commit(self):
