@@ -1,9 +1,11 @@
 import logging
+import traceback
 
 from odoo import fields, models
 
 from ..lib.digest import digest
-from ..lib.errors import NotReadyError
+from ..lib.errors import NotReadyError, RetryableError
+from ..lib.intents import outcome_of
 from ..lib.records import Item
 from .integration_engine import LeaseLost, concerns_all, halves
 
@@ -46,11 +48,40 @@ class IntegrationExporter(models.AbstractModel):
             return
         settled = {item.operation_id for item in items if item.sent or not item.alive}
         rest = [operation for operation in operations if operation["id"] not in settled]
-        if len(rest) > 1 and not concerns_all(problem):
-            for part in halves(rest):
-                self._run_part(batch, part)
-        else:
+        if len(rest) == 1 or concerns_all(problem):
             settlement._fail(batch, [(operation, problem) for operation in rest])
+            return
+        lost = self._lost_creations(items, problem)
+        self._try_apart(
+            batch, [operation for operation in rest if operation["id"] in lost], problem
+        )
+        rest = [operation for operation in rest if operation["id"] not in lost]
+        for part in halves(rest):
+            if part:
+                self._run_part(batch, part)
+
+    def _lost_creations(self, items, problem):
+        """Return the ids of operations that may have created something, as far as we know."""
+        if outcome_of(problem) != "unknown":
+            return set()
+        return {item.operation_id for item in items if item.announced and not item.sent}
+
+    def _try_apart(self, batch, operations, problem):
+        """Let creations wait until it is known what became of them, then try fewer together.
+
+        Sending halves at once, as for everything else, would be in vain: they have to wait.
+        """
+        error = RetryableError(
+            self.env._(
+                "An error nobody expected, in this record or in one sent together with it: "
+                "%(error)s. What the service has is looked up, and fewer are sent together.",
+                error=f"{type(problem).__name__}: {problem}",
+            ),
+            detail="".join(traceback.format_exception(problem)),
+        )
+        self.env["integration.settlement"]._fail(
+            batch, [(operation, error) for operation in operations]
+        )
 
     # === READING === #
 

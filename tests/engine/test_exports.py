@@ -128,3 +128,17 @@ def test_same_record_exported_by_two_at_once_is_created_once(engine, drain):
     assert there(engine) == ["S1"]
     assert not open_states(engine)
     assert engine.sql("SELECT count(*) FROM integration_binding") == [(1,)]
+
+
+def test_bug_in_a_creation_ends_alone(engine, drain):
+    """Nobody knows what a bug has done, so nothing is sent again before that is known."""
+    names = [f"S{number:02}" for number in range(16)]
+    create(engine, *names)
+    engine.shelf.errors["S05"] = (ZeroDivisionError("division by zero"), False)
+    for _try in range(8):
+        drain()
+    assert there(engine) == sorted(set(names) - {"S05"})
+    assert open_states(engine) == {"dead"}
+    dead = engine.sql("SELECT error_class, message FROM integration_sync_log WHERE state = 'dead'")
+    assert [error_class for error_class, _message in dead] == ["bug"]
+    assert len(engine.shelf.calls) < 16
