@@ -420,8 +420,9 @@ class IntegrationEngine(models.AbstractModel):
         """Return the condition (SQL over flow ``f`` and backend ``b``) for work to be allowed."""
         return SQL(
             "f.enabled AND f.held_reason IS NULL AND b.active AND b.state = 'active'"
-            " AND b.database_identity = %s",
+            " AND b.database_identity = %s AND NOT %s",
             self.env["integration.backend"]._this_database(),
+            self.env["integration.watchdog"]._is_copy(),
         )
 
     def _answering(self):

@@ -131,7 +131,7 @@ class IntegrationWatchdog(models.AbstractModel):
         self.env.cr.execute(
             SQL(
                 """
-                SELECT f.id, (SELECT min(o.next_attempt_at) FROM integration_sync_log o
+                SELECT f.id, (SELECT min(%(due_at)s) FROM integration_sync_log o
                                WHERE o.flow_id = f.id AND o.state = 'pending' AND %(due)s)
                              < (clock_timestamp() AT TIME ZONE 'UTC') - %(limit)s
                           OR COALESCE(f.next_run_at, 'infinity')
@@ -142,6 +142,7 @@ class IntegrationWatchdog(models.AbstractModel):
                                     WHERE r.flow_id = f.id AND r.state = 'running')
                 """,
                 due=engine._due(),
+                due_at=engine._due_at(),
                 open=engine._open_flow(),
                 limit=STUCK_AFTER,
             )
@@ -186,13 +187,14 @@ class IntegrationWatchdog(models.AbstractModel):
         self.env.cr.execute(
             SQL(
                 """
+                WITH orphans AS (
                 UPDATE integration_sync_log o
                    SET state = CASE WHEN crashes + 1 >= %(max)s THEN 'dead' ELSE 'pending' END,
                        crashes = crashes + 1, claim_token = NULL, claimed_until = NULL,
                        next_attempt_at = clock_timestamp() AT TIME ZONE 'UTC',
                        finished_at = CASE WHEN crashes + 1 >= %(max)s
                                           THEN clock_timestamp() AT TIME ZONE 'UTC' END,
-                       error_class = 'crash',
+                       error_class = 'crash', fingerprint = NULL,
                        message = CASE WHEN crashes + 1 >= %(max)s THEN %(text)s ELSE message END
                  WHERE state = 'running'
                    AND (claimed_until < clock_timestamp() AT TIME ZONE 'UTC'
@@ -201,8 +203,19 @@ class IntegrationWatchdog(models.AbstractModel):
                              WHERE d.datname = current_database() AND l.locktype = 'advisory'
                                AND l.classid = %(lock)s AND l.objsubid = 2 AND l.granted
                                AND l.objid::bigint = o.flow_id * %(slots)s + o.slot))
-             RETURNING flow_id, state
+             RETURNING id, flow_id, company_id, state, batch_ref, started_at
+                ), attempts AS (
+                    INSERT INTO integration_sync_attempt
+                           (operation_id, company_id, at, duration_ms, error_class, message,
+                            batch_ref)
+                    SELECT id, company_id, clock_timestamp() AT TIME ZONE 'UTC',
+                           extract(epoch FROM clock_timestamp() AT TIME ZONE 'UTC' - started_at)
+                           * 1000, 'crash', %(died)s, batch_ref
+                      FROM orphans
+                )
+                SELECT flow_id, state FROM orphans
                 """,
+                died=self.env._("The process that worked on it died, or lost the database."),
                 max=MAX_CRASHES,
                 text=self.env._(
                     "The process working on this record died %s times (memory, time limit or a "

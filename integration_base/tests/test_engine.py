@@ -752,8 +752,10 @@ class TestEngine(IntegrationCase):
         self.service.put("c1", "One")
         operation = self.append("c1")
         self.drain()
-        self.assertEqual(operation.state, "dead")
+        self.assertEqual(operation.state, "pending")
         self.assertFalse(self.service.fetches)
+        with self.assertRaisesRegex(UserError, "neutralized copy"):
+            self.backend.action_test_connection()
 
 
 @tagged("post_install", "-at_install")

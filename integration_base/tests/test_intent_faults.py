@@ -9,12 +9,11 @@ import struct
 import subprocess
 import sys
 import threading
-import uuid
 
 from odoo import SUPERUSER_ID, api
 from odoo.modules.registry import Registry
 from odoo.tests import BaseCase, get_db_name, tagged
-from odoo.tools import config, mute_logger
+from odoo.tools import SQL, config, mute_logger
 
 from ..lib.errors import InvalidPayloadError, NotReadyError, RequestRefused, RetryableError
 from ..lib.http import HttpClient
@@ -147,12 +146,22 @@ class TestIntentFaults(BaseCase):
         with cls.registry.cursor() as cr:
             env = api.Environment(cr, SUPERUSER_ID, {})
             # by SQL: there is no connector to choose in the form
+            Backend = env["integration.backend"]
+            required = [f.name for f in Backend._fields.values() if f.store and f.required]
+            values = {
+                **Backend.default_get(required),
+                "name": "Refunds",
+                "connector": "none",
+                "state": "active",
+                "active": True,
+                "database_identity": Backend._this_database(),
+            }
             cr.execute(
-                "INSERT INTO integration_backend (name, connector, company_id, environment, state,"
-                " webhook_token, active, database_identity)"
-                " SELECT 'Refunds', 'none', min(id), 'sandbox', 'active', %s, TRUE, %s"
-                "   FROM res_company RETURNING id",
-                [uuid.uuid4().hex, env["integration.backend"]._this_database()],
+                SQL(
+                    "INSERT INTO integration_backend (%s) VALUES %s RETURNING id",
+                    SQL(", ").join(map(SQL.identifier, values)),
+                    tuple(values.values()),
+                )
             )
             cls.backend_id = cr.fetchone()[0]
         cls.addClassCleanup(

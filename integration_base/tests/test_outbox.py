@@ -317,7 +317,7 @@ class TestOutboxPaths(OutboxCase):
             self.bind(state)
             self.env["integration.outbox"]._forget_index()
             country.name = "Belgique"
-            self.assertEqual(self.keys()[1:], [state.id])
+            self.assertIn(state.id, self.keys())
         self.env["integration.outbox"]._forget_index()
 
     def test_watch_that_cannot_be_evaluated(self):

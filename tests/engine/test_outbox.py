@@ -52,7 +52,7 @@ def test_change_while_the_record_is_being_sent_is_sent_as_well(engine):
         with engine.env() as env:
             model = env["integration.engine"]
             with model._control_cursor() as ctl:
-                model._run(model._claim(ctl, engine.shelf_flow_id, 0, 10))
+                model._run(model._claim(ctl, model._facts(ctl, engine.shelf_flow_id), 0))
     assert names_outside(engine) == ["S1"]
     assert engine.states() == {str(tag): ["done", "pending"]}
     drain(engine)
