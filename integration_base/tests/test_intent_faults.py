@@ -17,6 +17,7 @@ from odoo.tools import SQL, config, mute_logger
 
 from ..lib.errors import InvalidPayloadError, NotReadyError, RequestRefused, RetryableError
 from ..lib.http import HttpClient
+from ..models.integration_intent import LOCK_INTENT
 
 ANSWER = b"HTTP/1.1 %d Status\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
 
@@ -330,7 +331,7 @@ class TestIntentFaults(BaseCase):
             "  JOIN pg_database d ON d.oid = l.database"
             " WHERE d.datname = current_database() AND l.locktype = 'advisory'"
             "   AND l.classid = %s",
-            0x1A7E9,
+            LOCK_INTENT,
         )
         self.assertEqual(killed, [(True,)])
         service.released.set()
