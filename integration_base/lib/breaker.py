@@ -95,9 +95,15 @@ class Breaker:
             # a service that answers some of the calls is up; the share says whether enough
             failures_in_row=self.failures_in_row + failures if failures == calls else 0,
         )
-        if failures and counted._fails_too_much(policy):
+        if failures and counted._fails_too_much(now, policy):
             return counted._opened(now, policy, rand)
         return counted
+
+    def recent(self, now: datetime, policy: BreakerPolicy = DEFAULT_POLICY) -> tuple[int, int]:
+        """Return the calls of the window that ends now, and how many of them failed."""
+        rolled = self._rolled(now, policy)
+        calls = rolled.calls + rolled.previous_calls
+        return calls, rolled.failures + rolled.previous_failures
 
     def begin_probe(
         self, now: datetime, policy: BreakerPolicy = DEFAULT_POLICY, *, forced: bool = False
@@ -115,7 +121,7 @@ class Breaker:
         """Return the counters with the halves of the window that are over forgotten."""
         half = timedelta(seconds=policy.window_seconds / 2)
         # a half that ends too far ahead was begun by a clock that has been set back since
-        if self.half_until and now < self.half_until <= now + half:
+        if self.half_until and now < self.half_until <= now + 2 * half:
             return self
         just_over = self.half_until and self.half_until <= now < self.half_until + half
         return replace(
@@ -127,11 +133,10 @@ class Breaker:
             half_until=now + half,
         )
 
-    def _fails_too_much(self, policy):
+    def _fails_too_much(self, now, policy):
         if self.failures_in_row >= policy.failures_in_row:
             return True
-        calls = self.calls + self.previous_calls
-        failures = self.failures + self.previous_failures
+        calls, failures = self.recent(now, policy)
         return calls >= policy.minimum_calls and failures >= calls * policy.failure_share
 
     def _opened(self, now, policy, rand):

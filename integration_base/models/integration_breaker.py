@@ -57,11 +57,19 @@ class IntegrationBreaker(models.Model):
 
     # === COMPUTE METHODS === #
 
-    @api.depends("calls", "failures", "previous_calls", "previous_failures")
+    @api.depends("calls", "failures", "previous_calls", "previous_failures", "half_until")
     def _compute_recent(self):
+        now = fields.Datetime.now()
         for breaker in self:
-            breaker.recent_calls = breaker.calls + breaker.previous_calls
-            breaker.recent_failures = breaker.failures + breaker.previous_failures
+            state = Breaker(
+                calls=breaker.calls,
+                failures=breaker.failures,
+                previous_calls=breaker.previous_calls,
+                previous_failures=breaker.previous_failures,
+                half_until=breaker.half_until or None,
+            )
+            policy = breaker.backend_id._connector()._connector_breaker
+            breaker.recent_calls, breaker.recent_failures = state.recent(now, policy)
 
     @api.depends("state", "opened_at", "open_until", "last_error", "backend_id.name")
     @api.depends_context("tz", "lang")
@@ -73,12 +81,12 @@ class IntegrationBreaker(models.Model):
         """Return what the admin has to know about a service that does not answer."""
         self.ensure_one()
         return self.env._(
-            "%(backend)s has not answered properly since %(since)s. %(error)sIt is asked again "
-            "by itself, next at %(next)s. Nothing is lost: operations wait, use up no attempts, "
-            "and go on when it answers.",
+            "%(backend)s has not answered properly since %(since)s. It is asked again by itself, "
+            "next at %(next)s. Nothing is lost: operations wait, use up no attempts, and go on "
+            "when it answers. Last error: %(error)s",
             backend=self.backend_id.name,
             since=format_datetime(self.env, self.opened_at, dt_format="medium"),
-            error=f"{self.last_error.rstrip()} " if self.last_error else "",
+            error=self.last_error or self.env._("unknown"),
             next=format_datetime(self.env, self.open_until, dt_format="medium"),
         )
 

@@ -71,6 +71,14 @@ def test_old_calls_are_forgotten():
     assert breaker.note(4, 3, after(-7200)).state == CLOSED, "the clock was set back"
 
 
+def test_recent_calls():
+    breaker = Breaker().note(8, 2, NOW).note(4, 1, after(31))
+    assert breaker.recent(after(35)) == (12, 3)
+    assert breaker.recent(after(62)) == (4, 1)
+    assert breaker.recent(after(95)) == (0, 0)
+    assert Breaker().recent(NOW) == (0, 0)
+
+
 def test_only_a_probe_closes():
     breaker = opened()
     assert breaker.note(10, 0, after(1)) == breaker, "a call from before the opening"
