@@ -74,8 +74,9 @@ class Engine:
                 "DELETE FROM integration_sync_log; DELETE FROM integration_binding;"
                 "DELETE FROM integration_webhook_event; DELETE FROM integration_incident;"
                 "DELETE FROM integration_intent; DELETE FROM integration_breaker;"
+                "DELETE FROM integration_rate_bucket;"
                 "UPDATE integration_flow SET enabled = TRUE, cursor_at = NULL, cursor_page = NULL,"
-                " blocked_until = NULL, slots = 1, batch_size = 50;"
+                " blocked_until = NULL, heavy_from = NULL, slots = 1, batch_size = 50;"
                 "UPDATE integration_backend SET state = 'active', pause_reason = NULL"
             )
 
@@ -103,7 +104,7 @@ class Engine:
         self.sql(
             "UPDATE integration_sync_log SET next_attempt_at = create_date WHERE state = 'pending'"
         )
-        self.sql("UPDATE integration_flow SET blocked_until = NULL")
+        self.sql("UPDATE integration_flow SET blocked_until = NULL, heavy_from = NULL")
         self.sql("UPDATE integration_breaker SET open_until = now() - interval '1 hour'")
         self.sql("UPDATE integration_intent SET started_at = started_at - interval '1 hour'")
 
