@@ -208,6 +208,14 @@ class IntegrationBackend(models.Model):
         for backend in self:
             backend.kept_summary = self.env["integration.retention"]._summary(backend.kept)
 
+    def init(self):
+        # connected before it was noted where; whoever updates the module does so in that database
+        self.env.cr.execute(
+            "UPDATE integration_backend SET database_identity = %s"
+            " WHERE state = 'active' AND database_identity IS NULL",
+            [self._this_database()],
+        )
+
     # === CRUD METHODS === #
 
     @api.model_create_multi
