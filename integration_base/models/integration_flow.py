@@ -161,6 +161,11 @@ class IntegrationFlow(models.Model):
     blocked_until = fields.Datetime(
         readonly=True, help="The service asked for a break; waiting work starts then."
     )
+    alone_until = fields.Datetime(
+        string="One Drain until",
+        readonly=True,
+        help="Its parallel drains wanted the same records of Odoo; one is faster then.",
+    )
     last_success_at = fields.Datetime(string="Last Success", readonly=True)
     held_reason = fields.Text(
         readonly=True, help="Why the flow does nothing until a person has decided."

@@ -199,7 +199,7 @@ class IntegrationImporter(models.AbstractModel):
             self._work(batch, items)
 
         try:
-            self.env["integration.engine"]._with_tries(work)
+            self.env["integration.engine"]._with_tries(work, batch)
         except LeaseLost:
             _logger.warning("flow %s: the lease of batch %s was lost", batch.flow_id, batch.token)
             # the rest of the batch is still ours, and would be taken for crashed

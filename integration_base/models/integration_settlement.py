@@ -2,8 +2,6 @@ import logging
 import traceback
 from datetime import timedelta
 
-import psycopg2
-
 from odoo import SUPERUSER_ID, api, fields, models
 from odoo.exceptions import RedirectWarning, UserError
 from odoo.tools import SQL
@@ -21,7 +19,7 @@ from ..lib.errors import (
     SkipRecord,
 )
 from ..lib.records import Change
-from .integration_engine import LeaseLost
+from .integration_engine import DATABASE_AWAY, LeaseLost, concerns_all
 from .integration_sync_log import LIVE_PRIORITY
 
 _logger = logging.getLogger(__name__)
@@ -153,9 +151,10 @@ class IntegrationSettlement(models.AbstractModel):
         """
         if not failures:
             return
+        batch.stopped |= any(concerns_all(error) for _operation, error, *_item in failures)
         try:
             tell = self._settle(batch, failures)
-        except (psycopg2.OperationalError, psycopg2.InterfaceError):
+        except DATABASE_AWAY:
             raise
         except Exception as problem:
             _logger.exception("flow %s: settling %s failures", batch.flow_id, len(failures))
@@ -189,7 +188,7 @@ class IntegrationSettlement(models.AbstractModel):
                 backend._tell_paused(refused[0].message)
             env["integration.incident"]._refresh([batch.flow_id])
             batch.ctl.commit()  # pylint: disable=invalid-commit
-        except (psycopg2.OperationalError, psycopg2.InterfaceError):
+        except DATABASE_AWAY:
             raise
         except Exception:
             _logger.exception("flow %s: telling of its failures", batch.flow_id)
@@ -266,9 +265,7 @@ class IntegrationSettlement(models.AbstractModel):
         )
 
     def _is_technical(self, error):
-        return isinstance(
-            error, RetryableError | psycopg2.OperationalError | psycopg2.InterfaceError
-        )
+        return isinstance(error, (RetryableError, *DATABASE_AWAY))
 
     def _is_young(self, flow, since):
         """Whether something may go on failing or waiting that does so since then (None: new)."""

@@ -584,13 +584,14 @@ class IntegrationWebhookEvent(models.Model):
                    AND NOT EXISTS (SELECT 1 FROM queue_job
                                     WHERE identity_key = %(key)s AND eta IS NULL
                                       AND state IN ('pending', 'enqueued'))
-                   AND taken.slots < f.slots AND taken.seats < b.max_drains
+                   AND taken.slots < %(wanted)s AND taken.seats < b.max_drains
                 """,
                 flow=flow_id,
                 key=f"integration.drain.{flow_id}",
                 slot=LOCK_SLOT,
                 seat=LOCK_SEAT,
                 most=MAX_SLOTS,
+                wanted=self.env["integration.engine"]._slots_now(),
             )
         )
         return bool(cr.fetchone())

@@ -343,6 +343,20 @@ class TestEngine(IntegrationCase):
         self.assertEqual((operation.state, operation.attempts), ("done", 1))
         self.assertFalse(operation.attempt_ids)
 
+    def test_drains_in_each_others_way_become_one(self):
+        self.flow.slots = 4
+        self.service.put("c1", "One")
+        self.service.apply_errors["c1"] = psycopg2.errors.SerializationFailure()
+        self.append("c1")
+        self.drain()
+        self.assertGreater(self.flow.alone_until, fields.Datetime.now())
+        self.append("c2")
+        with self.enter_registry_test_mode(), self.engine._control_cursor() as ctl:
+            facts = self.engine._facts(ctl, self.flow.id)
+            self.assertEqual(facts.slots, 1)
+            self.assertFalse(self.engine._claim(ctl, facts, 1), "the second stops")
+            self.assertTrue(self.engine._claim(ctl, facts, 0))
+
     def test_conflicts_without_end_use_no_attempt_but_have_an_age(self):
         self.service.put("c1", "One")
         self.service.apply_errors["c1"] = psycopg2.errors.SerializationFailure()
@@ -550,6 +564,44 @@ class TestEngine(IntegrationCase):
         self.assertEqual(len(self.partners()), 255)
         self.assertEqual(operations.filtered(lambda op: op.state == "dead").mapped("key"), ["c100"])
         self.assertEqual(len(self.service.fetches), 1)
+
+    def claims(self):
+        """Collect how many operations each claim took."""
+        taken = []
+        claim = type(self.engine)._claim
+
+        def counted(engine, *args, **kwargs):
+            found = claim(engine, *args, **kwargs)
+            taken.append(len(found.operations) if found else 0)
+            return found
+
+        self.patch(type(self.engine), "_claim", counted)
+        return taken
+
+    def test_quick_batches_are_claimed_several_at_once(self):
+        names = [f"c{number:03}" for number in range(60)]
+        for name in names:
+            self.service.put(name, name)
+        self.flow.batch_size = 1
+        operations = self.append(*names)
+        taken = self.claims()
+        self.drain()
+        self.assertEqual(set(operations.mapped("state")), {"done"})
+        self.assertEqual([len(ids) for ids in self.service.fetches], [1] * 60)
+        self.assertLess(len(taken), 20)
+
+    def test_what_was_claimed_ahead_is_given_back_when_the_service_stops(self):
+        names = [f"c{number:03}" for number in range(60)]
+        for name in names:
+            self.service.put(name, name)
+        self.flow.batch_size = 1
+        operations = self.append(*names)
+        self.service.fetch_errors["c005"] = RateLimitedError("Slow down", retry_after=60)
+        self.drain()
+        left = operations.filtered(lambda op: op.state == "pending")
+        self.assertEqual(len(left), 55)
+        self.assertEqual(set(left.mapped("attempts")), {0})
+        self.assertEqual(len(self.service.fetches), 6)
 
     def test_copy_of_the_database_calls_nobody(self):
         self.service.put("c1", "One")

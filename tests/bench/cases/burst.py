@@ -4,7 +4,7 @@ from ..stack import Stack
 
 
 class Burst(ShopCase):
-    """500 orders at once for the same 3 products, taken by 4 drains on 4 workers: nothing fails.
+    """500 orders at once for the same 3 products, in a flow with 4 drains on 4 workers: none fails.
 
     Floor: the same with one drain, in batches of the same size.
     """
