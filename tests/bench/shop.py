@@ -164,7 +164,9 @@ class ShopCase(Case):
         line = ("product_id", "product_uom_qty", "price_unit", "discount", "name")
         with stack.environment() as env:
             backend = env["integration.backend"].browse(self.backend)
-            context = env["integration.engine"]._work_context(backend)
+            flow = backend.flow_ids.filtered(lambda f: f.resource == "order")
+            engine = env["integration.engine"]
+            context = engine._work_env(env.cr, engine._facts(env.cr, flow.id))[0].env.context
             bindings = env["integration.binding"].search(
                 [("backend_id", "=", self.backend), ("resource", "=", "order")],
                 order="id desc",

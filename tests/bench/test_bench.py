@@ -31,7 +31,7 @@ def rows(tmp_path_factory):
         timeout=TIMEOUT,
     )
     # 1 when a ratio misses its gate, which says nothing with so few records
-    assert done.returncode in (0, 1), done.stderr
+    assert done.returncode in (0, 1) and file.exists(), done.stderr
     return {row["name"]: row for row in json.loads(file.read_text())}
 
 
@@ -45,7 +45,7 @@ def test_every_case_reports_what_was_asked(rows):
 
 
 def test_an_operation_costs_queries_by_the_batch(rows):
-    assert 5 < rows["queue_1"]["queries_per_record"] < 20
+    assert 1 < rows["queue_1"]["queries_per_record"] < 8
     # 200 operations in 2 batches, and what a job costs by itself
     assert rows["queue_100"]["queries_per_record"] < 0.5
     assert rows["queue_1"]["calls_per_record"] == rows["queue_100"]["calls_per_record"] == 0
