@@ -429,6 +429,7 @@ class IntegrationEngine(models.AbstractModel):
                     return "The backend has enough drains at work; they will wake this flow."
                 if slot is None:
                     return "Another drain is at work."
+                self.env["integration.watchdog"]._free_slot(ctl, flow_id, slot)
                 ahead = 1
                 while time.monotonic() < end:
                     claim = self._claim(ctl, facts, slot, ahead)

@@ -184,7 +184,33 @@ class IntegrationWatchdog(models.AbstractModel):
     @api.model
     def _free_orphans(self):
         """Make operations due again whose drain is dead or whose lease has run out."""
-        self.env.cr.execute(
+        self._free(
+            self.env.cr,
+            SQL(
+                """
+                claimed_until < clock_timestamp() AT TIME ZONE 'UTC'
+                OR NOT EXISTS (
+                    SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+                     WHERE d.datname = current_database() AND l.locktype = 'advisory'
+                       AND l.classid = %s AND l.objsubid = 2 AND l.granted
+                       AND l.objid::bigint = o.flow_id * %s + o.slot)
+                """,
+                LOCK_SLOT,
+                MAX_SLOTS,
+            ),
+        )
+
+    @api.model
+    def _free_slot(self, cr, flow_id, slot):
+        """Make operations due again that the dead drain left whose slot we hold now.
+
+        The heartbeat cannot tell: it sees that the slot is held.
+        """
+        self._free(cr, SQL("flow_id = %s AND slot = %s", flow_id, slot))
+
+    def _free(self, cr, condition):
+        """Make running operations due again that nobody works on (SQL over operation ``o``)."""
+        cr.execute(
             SQL(
                 """
                 WITH orphans AS (
@@ -196,13 +222,7 @@ class IntegrationWatchdog(models.AbstractModel):
                                           THEN clock_timestamp() AT TIME ZONE 'UTC' END,
                        error_class = 'crash', fingerprint = NULL,
                        message = CASE WHEN crashes + 1 >= %(max)s THEN %(text)s ELSE message END
-                 WHERE state = 'running'
-                   AND (claimed_until < clock_timestamp() AT TIME ZONE 'UTC'
-                        OR NOT EXISTS (
-                            SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.database
-                             WHERE d.datname = current_database() AND l.locktype = 'advisory'
-                               AND l.classid = %(lock)s AND l.objsubid = 2 AND l.granted
-                               AND l.objid::bigint = o.flow_id * %(slots)s + o.slot))
+                 WHERE state = 'running' AND (%(orphaned)s)
              RETURNING id, flow_id, company_id, state, batch_ref, started_at
                 ), attempts AS (
                     INSERT INTO integration_sync_attempt
@@ -223,12 +243,12 @@ class IntegrationWatchdog(models.AbstractModel):
                     "Show this to your administrator together with the server log.",
                     MAX_CRASHES,
                 ),
-                lock=LOCK_SLOT,
-                slots=MAX_SLOTS,
+                orphaned=condition,
             )
         )
-        dead = {flow_id for flow_id, state in self.env.cr.fetchall() if state == "dead"}
-        self.env["integration.incident"]._refresh(sorted(dead))
+        dead = {flow_id for flow_id, state in cr.fetchall() if state == "dead"}
+        if dead:
+            api.Environment(cr, SUPERUSER_ID, {})["integration.incident"]._refresh(sorted(dead))
 
     @api.model
     def _clear_failed_jobs(self):

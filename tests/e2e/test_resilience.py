@@ -59,6 +59,14 @@ def done(odoo, backend):
     return states(odoo, backend).get("done", 0)
 
 
+def ended(odoo, ids):
+    """Return {state: operations} of the external records with these ids."""
+    rows = odoo.sql(
+        "SELECT state, count(*) FROM integration_sync_log WHERE key = ANY(%s) GROUP BY 1", [ids]
+    )
+    return dict(rows)
+
+
 def place(service, count):
     """Create contacts in the service; their notifications make operations in Odoo."""
     spec = {"action": "create", "collection": "contacts"}
@@ -254,20 +262,23 @@ def test_killer_ends_alone_as_a_dead_letter(odoo, backends, healthy):
         *({**spec, "values": {"name": "Kill" if n == 77 else f"Good {n}"}} for n in range(256))
     )
     healthy.webhook_faults(drop=0)
-    killer = rows[77]["id"]
-    before = done(odoo, backend)
+    ids = [row["id"] for row in rows]
+    killer = ids[77]
     stop = threading.Event()
 
     def kill():
-        """SIGKILL the worker whenever a batch with the record is being worked on."""
+        """SIGKILL the worker that has claimed the record, each time it is claimed."""
+        seen = None
         while not stop.is_set():
-            running = odoo.sql(
-                "SELECT 1 FROM integration_sync_log WHERE key = %s AND state = 'running'", [killer]
+            claims = odoo.sql(
+                "SELECT claim_token FROM integration_sync_log WHERE key = %s AND state = 'running'",
+                [killer],
             )
-            for pid in workers_at_work(odoo) if running else ():
-                # the job's row outlives its worker for some seconds
+            # the claim outlives its worker for some seconds, in which others work
+            for pid in workers_at_work(odoo) if claims and claims != seen else ():
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+                    seen = claims
             time.sleep(0.02)
 
     watcher = threading.Thread(target=kill)
@@ -281,10 +292,10 @@ def test_killer_ends_alone_as_a_dead_letter(odoo, backends, healthy):
                 " 'manual', 10, 'pending', 0, 0, now() AT TIME ZONE 'UTC', now() AT TIME ZONE 'UTC'"
                 " FROM integration_flow, unnest(%s) x WHERE resource = 'contact'"
                 " AND backend_id = %s",
-                [[row["id"] for row in rows], backend],
+                [ids, backend],
             )
             wait_until(lambda: states(odoo, backend).get("dead"), 150, 0.2)
-            wait_until(lambda: done(odoo, backend) == before + 255, 60, 0.2)
+            wait_until(lambda: ended(odoo, ids).get("done") == 255, 60, 0.2)
         finally:
             stop.set()
             watcher.join()

@@ -185,3 +185,17 @@ def test_killed_drain_is_found_by_its_lock(engine):
             assert engine.states() == {"c1": ["pending"]}
     engine.drain()
     assert engine.partners() == {"c1": ["One"]}
+
+
+def test_what_a_dead_drain_left_is_done_by_the_next_in_its_slot(engine):
+    """The heartbeat would see that the slot is held, and take the dead drain for alive."""
+    engine.service.put("c1", "One")
+    engine.append("c1")
+    with engine.env() as env, env["integration.engine"]._control_cursor() as ctl:
+        facts = env["integration.engine"]._facts(ctl, engine.flow_id)
+        assert env["integration.engine"]._claim(ctl, facts, 0)
+    # nobody holds the slot: the process that claimed is gone
+    engine.drain()
+    assert engine.states() == {"c1": ["done"]}
+    assert engine.sql("SELECT crashes, attempts FROM integration_sync_log") == [(1, 2)]
+    assert engine.sql("SELECT error_class FROM integration_sync_attempt") == [("crash",)]
