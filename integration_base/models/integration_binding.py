@@ -115,7 +115,9 @@ class IntegrationBinding(models.Model):
 
     @api.model
     def _search_external(self, backend, resource, external_ids):
-        """Return the bindings of ``external_ids`` (list of text) in one query."""
+        """Return the bindings of ``external_ids`` (list of text) in one query, or none."""
+        if not external_ids:
+            return self.browse()
         return self.search_fetch(
             [
                 ("backend_id", "=", backend.id),

@@ -483,9 +483,11 @@ class IntegrationEngine(models.AbstractModel):
 
     def _free_record(self):
         """Return the condition (SQL over operation ``o``) for nobody to work on its record."""
+        # OFFSET 0 has each key looked up by itself: a join would read, for each, the entries of
+        # all that was running since the job began, which its snapshot keeps in the index
         return SQL(
             "NOT EXISTS (SELECT 1 FROM integration_sync_log r WHERE r.flow_id = o.flow_id"
-            " AND r.key = o.key AND r.state = 'running')"
+            " AND r.key = o.key AND r.state = 'running' OFFSET 0)"
         )
 
     def _seconds_to_next(self, ctl, flow_id):
@@ -640,15 +642,18 @@ class IntegrationEngine(models.AbstractModel):
             if alike and head["key"] not in keys and len(keys) < size:
                 keys.append(head["key"])
         token = uuid.uuid4().hex
+        # key by key: a plan for all keys at once would, in the first minute of a large import,
+        # while PostgreSQL has no statistics, read all that waits for each batch
         ctl.execute(
             SQL(
                 """
                 WITH waiting AS (
-                    SELECT id, key, attempts, crashes, force, deleted, external_updated_at,
-                           first_failed_at, waiting_since
-                      FROM integration_sync_log
-                     WHERE flow_id = %(flow)s AND key = ANY(%(keys)s) AND state = 'pending'
-                       FOR NO KEY UPDATE SKIP LOCKED
+                    SELECT same.* FROM unnest(%(keys)s) AS wanted(key), LATERAL (
+                        SELECT id, key, attempts, crashes, force, deleted, external_updated_at,
+                               first_failed_at, waiting_since
+                          FROM integration_sync_log
+                         WHERE flow_id = %(flow)s AND key = wanted.key AND state = 'pending'
+                           FOR NO KEY UPDATE SKIP LOCKED) AS same
                 ), leader AS (
                     SELECT max(id) AS id, key, max(attempts) AS attempts, max(crashes) AS crashes,
                            bool_or(force) AS force, bool_or(deleted) AS deleted,

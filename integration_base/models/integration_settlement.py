@@ -113,7 +113,7 @@ class IntegrationSettlement(models.AbstractModel):
     def _supersede(self, cr, flow_id, operation_ids):
         """Close older failures of the records whose newer operation has ended.
 
-        :returns: whether there were any, so that the alert about them has to be refreshed.
+        :returns: whether there were any, so that their incident has to be refreshed.
         """
         cr.execute(
             SQL(

@@ -190,6 +190,8 @@ class IntegrationSyncLog(models.Model):
         "(flow_id, crashes, priority, (crashes + GREATEST(attempts - 1, 0)), next_attempt_at, id)"
         " WHERE state = 'pending'"
     )
+    # what is merged with a claim, however long the history of a record is
+    _waiting_index = models.Index("(flow_id, key) WHERE state = 'pending'")
     _key_index = models.Index("(flow_id, key, id)")
     _open_index = models.Index("(backend_id, state) WHERE state IN ('pending', 'running', 'dead')")
     _depends_index = models.Index(
