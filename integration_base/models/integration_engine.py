@@ -98,6 +98,8 @@ class Batch:
     started: float = field(default_factory=time.monotonic)
     #: whether it met an error that the operations after it would meet as well
     stopped: bool = False
+    #: the work cursor, see :meth:`IntegrationEngine._transaction`
+    work: Any = None
 
     @property
     def flow_id(self):
@@ -151,8 +153,9 @@ class IntegrationEngine(models.AbstractModel):
       older than any claim made during the drain;
     * a *control* cursor (READ COMMITTED) claims, and writes what must survive a rollback:
       attempts, errors, exchanges;
-    * each batch has a *work* cursor of its own, opened after the claim and the fetch. The effect
-      and the state ``done`` commit together, guarded by the claim's token.
+    * what is read, and what is written, is each a transaction on a *work* cursor that is opened
+      after the claim. The effect and the state ``done`` commit together, guarded by the claim's
+      token.
 
     A flow has slots and a backend has seats; holding one is a session advisory lock, so
     PostgreSQL itself tells which drains are alive.
@@ -246,6 +249,20 @@ class IntegrationEngine(models.AbstractModel):
             if isinstance(cr, Cursor):
                 cr.connection.set_isolation_level(ISOLATION_LEVEL_READ_COMMITTED)
             yield cr
+
+    @contextlib.contextmanager
+    def _transaction(self, batch):
+        """Open a transaction for a batch, committed at the end, or rolled back on an error.
+
+        They are one after the other on the cursor of the claim: to open one costs as much as a
+        small batch.
+        """
+        try:
+            yield batch.work
+            batch.work.commit()  # pylint: disable=invalid-commit
+        except BaseException:
+            batch.work.rollback()
+            raise
 
     @contextlib.contextmanager
     def _slot(self, ctl, space, owner_id, numbers):
@@ -719,13 +736,20 @@ class IntegrationEngine(models.AbstractModel):
         """
         size = claim.facts.batch_size
         parts = [claim.operations[at : at + size] for at in range(0, len(claim.operations), size)]
-        for number, operations in enumerate(parts, 1):
-            batch = replace(claim, operations=operations, exchanges=[], started=time.monotonic())
-            self._run(batch)
-            late = time.monotonic() - claim.started > 4 * AHEAD_SECONDS
-            if batch.exchanges or batch.stopped or late:
-                self._give_back(claim, claim.operations[number * size :])
-                return 1
+        with self.env.registry.cursor() as work:
+            for number, operations in enumerate(parts, 1):
+                batch = replace(
+                    claim,
+                    operations=operations,
+                    exchanges=[],
+                    started=time.monotonic(),
+                    work=work,
+                )
+                self._run(batch)
+                late = time.monotonic() - claim.started > 4 * AHEAD_SECONDS
+                if batch.exchanges or batch.stopped or late:
+                    self._give_back(claim, claim.operations[number * size :])
+                    return 1
         seconds = (time.monotonic() - claim.started) / len(parts)
         return max(1, min(MOST_AHEAD, int(AHEAD_SECONDS / seconds)))
 
@@ -795,7 +819,7 @@ class IntegrationEngine(models.AbstractModel):
                 facts = self._facts(ctl, flow_id)
                 batch = slot is not None and self._claim(ctl, facts, slot, operation_id=fresh.id)
                 if batch:
-                    self._run(batch)
+                    self._run_in_batches(batch)
             if self._is_due(ctl, flow_id):
                 # what came meanwhile has found the record or the slot taken
                 with self.env.registry.cursor() as cr:

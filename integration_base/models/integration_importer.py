@@ -40,9 +40,10 @@ class IntegrationImporter(models.AbstractModel):
 
         An error that nothing explains is narrowed down by fetching halves.
         """
+        engine = self.env["integration.engine"]
         try:
-            with self.env.registry.cursor() as cr:
-                flow, backend = self.env["integration.engine"]._work_env(cr, batch.facts)
+            with engine._transaction(batch) as cr:
+                flow, backend = engine._work_env(cr, batch.facts)
                 items = self._fetch_items(batch, flow, backend, operations)
         except Exception as error:
             if len(operations) > 1 and not concerns_all(error):
@@ -220,7 +221,7 @@ class IntegrationImporter(models.AbstractModel):
         registry = self.env.registry
         engine = self.env["integration.engine"]
         try:
-            with registry.cursor() as cr:
+            with engine._transaction(batch) as cr:
                 flow, backend = engine._work_env(cr, batch.facts)
                 resource = flow._resource()
                 engine._lock_records(cr, backend, flow.resource, [i.external_id for i in items])
