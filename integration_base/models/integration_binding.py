@@ -155,9 +155,12 @@ class IntegrationBinding(models.Model):
     @api.model
     def _find(self, backend, resource, external_ids):
         """Return ``{external_id: Odoo record}`` of the bound ones that still exist."""
-        bindings = self._search_external(backend, resource, external_ids)
+        return self._search_external(backend, resource, external_ids)._existing_records()
+
+    def _existing_records(self):
+        """Return ``{external_id: Odoo record}`` of bindings of one resource, where it exists."""
         found = {}
-        for res_model, group in bindings.grouped("res_model").items():
+        for res_model, group in self.grouped("res_model").items():
             existing = self.env[res_model].browse(group.mapped("res_id")).exists()
             by_id = {record.id: record for record in existing}
             found.update(

@@ -155,19 +155,7 @@ class IntegrationComparer(models.AbstractModel):
         """Return ``({external_id: binding}, {external_id: Odoo record that exists})``."""
         Binding = flow.env["integration.binding"]
         found = Binding._search_external(backend, flow.resource, list(external_ids))
-        return {binding.external_id: binding for binding in found}, self._records_of(found)
-
-    def _records_of(self, bindings):
-        records = {}
-        for res_model, group in bindings.grouped("res_model").items():
-            existing = bindings.env[res_model].browse(group.mapped("res_id")).exists()
-            by_id = {record.id: record for record in existing}
-            records.update(
-                (binding.external_id, by_id[binding.res_id])
-                for binding in group
-                if binding.res_id in by_id
-            )
-        return records
+        return {binding.external_id: binding for binding in found}, found._existing_records()
 
     def _agreements(self, flow, bindings):
         found = flow.env["integration.agreement"].search_fetch(
@@ -328,7 +316,7 @@ class IntegrationComparer(models.AbstractModel):
             )
         )
         bindings = flow.env["integration.binding"].browse(r[0] for r in flow.env.cr.fetchall())
-        records = self._records_of(bindings)
+        records = bindings._existing_records()
         latest = self._latest_operations(flow, bindings.mapped("external_id"), records.values())
         if flow.direction == "out":
             concerned = self._exported(flow, backend, records.values())

@@ -257,17 +257,14 @@ class IntegrationImporter(models.AbstractModel):
                 backend, flow.resource, [item.external_id for item in items]
             )
         }
-        records = {}
-        for res_model, group in Binding.union(*bindings.values()).grouped("res_model").items():
-            existing = flow.env[res_model].browse(group.mapped("res_id")).exists()
-            records.update({(res_model, record.id): record for record in existing})
+        records = Binding.union(*bindings.values())._existing_records()
         for item in items:
             binding = bindings.get(item.external_id)
             if not binding:
                 if item.gone:
                     item.fail(item.gone)
                 continue
-            item.record = records.get((binding.res_model, binding.res_id))
+            item.record = records.get(item.external_id)
             if item.record is None:
                 binding.unlink()
                 del bindings[item.external_id]

@@ -22,8 +22,8 @@ UNCOMPARED = ("one2many", "many2many", "binary", "properties", "properties_defin
 class IntegrationResource(models.AbstractModel):
     """Behaviour of one kind of record. Inherit it as ``integration.<connector>.<resource>``.
 
-    The engine runs a batch of operations through ``_fetch`` and ``_validate`` (outside of any
-    database transaction) and then, in one transaction, ``_map``, ``_find_existing``, ``_apply``.
+    The engine runs a batch of operations through ``_fetch`` and ``_validate`` (in a transaction
+    that only reads) and then, in one transaction, ``_map``, ``_find_existing``, ``_apply``.
     Resources are stateless; the backend is the first argument. Hooks that work on sets get a list
     of :class:`~..lib.records.Item`: one search, one create for all of them. ``item.fail(error)``
     and ``item.skip(reason)`` take one record out before anything was written for it; an exception
@@ -190,9 +190,10 @@ class IntegrationResource(models.AbstractModel):
     def _push(self, backend, items):
         """Send ``item.values`` of records that differ from what was last sent.
 
-        Called outside of any transaction. Setting a state again has to be harmless; a creation is
-        guarded by an intent: send ``item.idempotency_key`` or our own reference along with it, so
-        that :meth:`_recover` can find it.
+        Called in a transaction that only reads, and that keeps other flows away from the records:
+        write nothing in Odoo here. Setting a state again has to be harmless; a creation is guarded
+        by an intent: send ``item.idempotency_key`` or our own reference along with it, so that
+        :meth:`_recover` can find it.
 
         Call ``item.mark_sent(external_id)`` as soon as each record is written there, so that an
         error or a limit met later repeats only the rest; ``item.fail(error)`` takes one out. Where
