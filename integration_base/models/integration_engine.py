@@ -615,8 +615,7 @@ class IntegrationEngine(models.AbstractModel):
                   JOIN integration_flow f ON f.id = o.flow_id
                   JOIN integration_backend b ON b.id = f.backend_id
                  WHERE o.flow_id = %s AND o.state = 'pending' AND %s AND %s AND %s
-                 ORDER BY o.crashes, o.priority, o.crashes + GREATEST(o.attempts - 1, 0),
-                          o.next_attempt_at, o.id
+                 ORDER BY o.crashes, o.priority, o.next_attempt_at, o.id
                  LIMIT %s
                    FOR NO KEY UPDATE OF o SKIP LOCKED
                 """,

@@ -187,8 +187,7 @@ class IntegrationSyncLog(models.Model):
     _due_index = models.Index("(flow_id, next_attempt_at) WHERE state = 'pending'")
     # the order in which the engine claims
     _claim_index = models.Index(
-        "(flow_id, crashes, priority, (crashes + GREATEST(attempts - 1, 0)), next_attempt_at, id)"
-        " WHERE state = 'pending'"
+        "(flow_id, crashes, priority, next_attempt_at, id) WHERE state = 'pending'"
     )
     # what is merged with a claim, however long the history of a record is
     _waiting_index = models.Index("(flow_id, key) WHERE state = 'pending'")

@@ -26,7 +26,7 @@ FLOW = {
     "interval_minutes": 1,
     "batch_size": 25,
     "retry_seconds": 2,
-    "retry_max_seconds": 30,
+    "retry_max_seconds": 10,
     "max_attempts": 20,
 }
 #: Tables that are kept when something is wrong.

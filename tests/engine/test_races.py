@@ -175,8 +175,9 @@ def test_killed_drain_is_found_by_its_lock(engine):
             engine.sweep()
             assert engine.states() == {"c1": ["running"]}, "its drain is alive"
             [(pid,)] = engine.sql(
-                "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = %s"
-                " AND objid = %s",
+                "SELECT pid FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
+                " WHERE d.datname = current_database() AND locktype = 'advisory'"
+                " AND classid = %s AND objid = %s",
                 LOCK_SLOT,
                 engine.flow_id * MAX_SLOTS,
             )
@@ -199,3 +200,19 @@ def test_what_a_dead_drain_left_is_done_by_the_next_in_its_slot(engine):
     assert engine.states() == {"c1": ["done"]}
     assert engine.sql("SELECT crashes, attempts FROM integration_sync_log") == [(1, 2)]
     assert engine.sql("SELECT error_class FROM integration_sync_attempt") == [("crash",)]
+
+
+def test_what_failed_is_not_overtaken_for_ever_by_what_comes_in(engine):
+    """Under steady load the newest are always untried; the failed one is due before them."""
+    engine.append("c1")
+    engine.append("c2", "c3", "c4")
+    engine.sql(
+        "UPDATE integration_sync_log SET attempts = 3,"
+        " next_attempt_at = next_attempt_at - interval '1 minute' WHERE key = 'c1'"
+    )
+    with engine.env() as env, env["integration.engine"]._control_cursor() as ctl:
+        facts = env["integration.engine"]._facts(ctl, engine.flow_id)
+        first = env["integration.engine"]._claim(ctl, facts, 0)
+        then = env["integration.engine"]._claim(ctl, facts, 0)
+    assert [operation["key"] for operation in first.operations] == ["c1"]
+    assert [operation["key"] for operation in then.operations] == ["c2", "c3", "c4"]
