@@ -21,10 +21,12 @@ from .nemesis import Nemesis
 from .plan import FAULTS, NOTIFICATIONS, TIMEOUT, Plan
 
 #: A fast service deserves quick retries, and one that fails every fourth call more of them: finding
-#: out what became of a creation and repeating it are two calls. Everything else is as delivered.
+#: out what became of a creation and repeating it are two calls. With two drains, one that waits for
+#: an answer that never comes does not hold up all others. Everything else is as delivered.
 FLOW = {
     "interval_minutes": 1,
     "batch_size": 25,
+    "slots": 2,
     "retry_seconds": 2,
     "retry_max_seconds": 10,
     "max_attempts": 20,
