@@ -10,6 +10,9 @@ from .errors import (
     SkipRecord,
 )
 
+#: Seconds after its start within which a call whose answer was lost may still be carried out:
+#: longer than our client and usual gateways keep a request alive.
+LATE_SECONDS = 60
 #: Characters of :func:`intent_key`.
 KEY_LENGTH = 32
 _HTTP_CONFLICT = 409

@@ -13,6 +13,7 @@ from odoo.tools import SQL
 from ..lib.digest import digest
 from ..lib.errors import ConflictError, IntegrationError, NotReadyError, RetryableError
 from ..lib.intents import (
+    LATE_SECONDS,
     intent_key,
     intent_of,
     needs_fresh_key,
@@ -27,9 +28,6 @@ _logger = logging.getLogger(__name__)
 
 #: First key of the advisory lock (session) that one process holds on an intent.
 LOCK_INTENT = 0x1A7EB
-#: Seconds after its start within which a call whose answer was lost may still be carried out:
-#: longer than our client and usual gateways keep a request alive.
-LATE_SECONDS = 60
 #: Seconds after which somebody who found the intent in use looks again.
 BUSY_SECONDS = 5
 
@@ -586,13 +584,14 @@ class IntegrationIntent(models.Model):
             item.announced = bool(item.external_id)
         missing = [item for item in items if item.alive and not item.external_id]
         known = self._known(cr, backend, [intent_of(item.idempotency_key) for item in missing])
-        late = 0 if behaviour._resource_honours_keys else LATE_SECONDS
+        longest = behaviour._resource_late_seconds
+        late = 0 if behaviour._resource_honours_keys else longest
         again = []
         for item in missing:
             key = intent_of(item.idempotency_key)
             row = known[key]
             fresh = needs_fresh_key(row["outcome"], row["repeated"])
-            wait = seconds_to_wait(row["elapsed"], late, fresh, LATE_SECONDS)
+            wait = seconds_to_wait(row["elapsed"], late, fresh, longest)
             if wait:
                 item.fail(
                     NotReadyError(

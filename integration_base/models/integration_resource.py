@@ -13,6 +13,7 @@ from ..lib.errors import (
     RetryableError,
     SkipRecord,
 )
+from ..lib.intents import LATE_SECONDS
 from ..lib.records import Difference, ListPage, Snapshot
 
 #: Types of fields whose values cannot be told apart by what is written into them.
@@ -49,8 +50,10 @@ class IntegrationResource(models.AbstractModel):
     #: looked up after a lost answer. Only for services where it does not: False.
     _resource_unrepeatable = True
     #: Whether the service carries out only once what comes twice with one idempotency key. Else a
-    #: creation whose answer was lost is repeated after a minute at the earliest.
+    #: creation whose answer was lost is only repeated when it can no longer take effect.
     _resource_honours_keys = False
+    #: Seconds after its start within which a creation without an answer may still take effect.
+    _resource_late_seconds = LATE_SECONDS
     #: pydantic model (``lib.contract.Payload``) of what :meth:`_fetch` returns per record.
     _resource_contract = None
     #: Top-level fields of the contract that change without meaning anything for us.

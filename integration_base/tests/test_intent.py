@@ -402,6 +402,19 @@ class TestIntentBatch(IntentCase):
         self.assertEqual([item.external_id for item in last], ["", "x2", ""])
         self.assertEqual(last[0].idempotency_key, items[0].idempotency_key)
 
+    def test_resource_says_how_late_a_request_may_arrive(self):
+        resource = self.registry["integration.fake.contact"]
+        self.patch(resource, "_resource_late_seconds", 15)
+        self.lose_answers()
+        self.pass_time(14)
+        early = self.items()
+        self.find_out(self.begin(early))
+        self.assertIsInstance(early[0].error, NotReadyError)
+        self.pass_time(2)
+        late = self.items()
+        self.find_out(self.begin(late))
+        self.assertTrue(all(item.alive for item in late))
+
     def test_honoured_keys_are_sent_again_at_once(self):
         self.honours_keys = True
         items = self.lose_answers()

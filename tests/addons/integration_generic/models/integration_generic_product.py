@@ -17,6 +17,8 @@ class IntegrationGenericProduct(models.AbstractModel):
     _resource_model = "product.product"
     _resource_direction = "out"
     _resource_export_scope = "all"
+    #: The service carries out a request within seconds or never.
+    _resource_late_seconds = 15
     _resource_watches = (Watch("product.product", ("name", "default_code", "list_price")),)
 
     def _export_domain(self, backend):
