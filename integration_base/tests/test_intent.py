@@ -316,6 +316,12 @@ class TestIntentBatch(IntentCase):
         with self.enter_registry_test_mode(), self.registry.cursor() as cr:
             self.Intent._recover(cr, self.backend, "contact", items, "token")
 
+    def try_again(self):
+        """Return the items of another try, after what became of the last one was found out."""
+        items = self.items()
+        self.find_out(self.begin(items))
+        return items
+
     def settle(self, items, error=None):
         with self.enter_registry_test_mode(), self.registry.cursor() as cr:
             self.Intent._settle(cr, items, error)
@@ -407,12 +413,10 @@ class TestIntentBatch(IntentCase):
         self.patch(resource, "_resource_late_seconds", 15)
         self.lose_answers()
         self.pass_time(14)
-        early = self.items()
-        self.find_out(self.begin(early))
+        early = self.try_again()
         self.assertIsInstance(early[0].error, NotReadyError)
         self.pass_time(2)
-        late = self.items()
-        self.find_out(self.begin(late))
+        late = self.try_again()
         self.assertTrue(all(item.alive for item in late))
 
     def test_honoured_keys_are_sent_again_at_once(self):
@@ -422,12 +426,10 @@ class TestIntentBatch(IntentCase):
         self.assertTrue(all(item.alive for item in items))
         self.settle(items, RetryableError("HTTP 500"))
         # the error may be saved under the key: another one, after the lost request can have come
-        third = self.items()
-        self.find_out(self.begin(third))
+        third = self.try_again()
         self.assertIsInstance(third[0].error, NotReadyError)
         self.pass_time(61)
-        fourth = self.items()
-        self.find_out(self.begin(fourth))
+        fourth = self.try_again()
         self.assertEqual(fourth[0].idempotency_key, f"{items[0].idempotency_key}-2")
         self.assertTrue(fourth[0].alive)
 
