@@ -8,6 +8,7 @@ RateLimitedError    429 or cost throttle                 the flow waits, no atte
 NotReadyError       what we depend on is not ready       the operation waits, none is used
 DependencyError     another record has to come first     as above; that record is imported
 AuthError           credentials refused or expired       the backend pauses, its owner is told
+AddressError        the address must not be called       the backend pauses, its owner is told
 ConfigurationError  a setting is missing or wrong        dead letter
 MappingError        values without a mapping             dead letter, released by the mapping
 InvalidPayloadError data that breaks the contract        dead letter with each field's path
@@ -117,6 +118,13 @@ class ConfigurationError(IntegrationError):
     """A setting is missing or contradicts another one."""
 
     error_class = "configuration"
+
+
+class AddressError(ConfigurationError):
+    """The address of the service is one that must not be called; nothing was sent.
+
+    Every record would meet it until a person corrects the address, so the backend pauses.
+    """
 
 
 @dataclass(frozen=True)

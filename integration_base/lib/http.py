@@ -8,7 +8,6 @@ the engine's decision, which is why a failure says whether the request can have 
 import contextlib
 import http.client
 import io
-import ipaddress
 import json
 import logging
 import os
@@ -31,9 +30,12 @@ from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import NewConnectionError
 
+from .address_guard import AddressGuard, Target, origin_of
 from .backoff import parse_http_date, parse_retry_after
 from .errors import (
+    AddressError,
     AuthError,
     ConfigurationError,
     IntegrationError,
@@ -44,6 +46,7 @@ from .errors import (
 )
 from .json_strict import MAX_DEPTH, dumps_strict, loads_strict
 from .redact import Redactor
+from .xml_strict import DamagedXmlError, parse_strict
 
 _logger = logging.getLogger(__name__)
 
@@ -147,44 +150,73 @@ class Response:
             self._parsed[decimals, max_depth] = self._parse(decimals, max_depth)
         return self._parsed[decimals, max_depth]
 
+    def xml(self, *, max_depth: int = MAX_DEPTH) -> Any:
+        """The root element of the body as XML, see :func:`.xml_strict.parse_strict`.
+
+        Read once, and raises the same, as :meth:`json`.
+        """
+        if ("xml", max_depth) not in self._parsed:
+            self._parsed["xml", max_depth] = self._parse_xml(max_depth)
+        return self._parsed["xml", max_depth]
+
+    @property
+    def _what(self) -> str:
+        return f"The answer of {self._who}{_about(self.label)}"
+
+    @property
+    def _who(self) -> str:
+        return _host(self.url) or "The service"
+
     def _parse(self, decimals: bool, max_depth: int) -> Any:
-        who = _host(self.url) or "The service"
-        if not self.body.strip():
-            raise RetryableError(
-                f"{who} answered HTTP {self.status} with nothing where data was expected"
-                f"{_about(self.label)}. It is asked again later.",
-            )
-        if self._is_page():
-            raise RetryableError(
-                f"{who} answered HTTP {self.status} with a web page "
-                f"({self.content_type or 'no content type'}) instead of data{_about(self.label)}. "
-                f"It begins: {self.excerpt(120)}. Such pages come from maintenance, a login or a "
-                f"firewall in between; it is asked again later.",
-                detail=self.excerpt(2000),
-            )
+        # Some services label their JSON as a page.
+        self._refuse_page((b"{", b"["))
         try:
             return loads_strict(
                 self.body,
-                what=f"The answer of {who}{_about(self.label)}",
+                what=self._what,
                 max_depth=max_depth,
                 max_bytes=max(len(self.body), 1),
                 decimals=decimals,
             )
         except InvalidPayloadError as error:
             problem = error
-        if not _is_damaged(self.body):
-            raise problem
-        raise RetryableError(
-            f"The answer of {who}{_about(self.label)} arrived damaged: {problem.problems[0][1]}. "
-            f"It is asked again later.",
+        raise self._damaged(problem) if _is_damaged(self.body) else problem
+
+    def _parse_xml(self, max_depth: int) -> Any:
+        self._refuse_page((b"<?xml",))
+        try:
+            return parse_strict(
+                self.body,
+                what=self._what,
+                max_depth=max_depth,
+                max_bytes=max(len(self.body), 1),
+            )
+        except InvalidPayloadError as error:
+            problem = error
+        raise self._damaged(problem) if isinstance(problem, DamagedXmlError) else problem
+
+    def _refuse_page(self, data_begins: tuple[bytes, ...]) -> None:
+        if not self.body.strip():
+            raise RetryableError(
+                f"{self._who} answered HTTP {self.status} with nothing where data was expected"
+                f"{_about(self.label)}. It is asked again later.",
+            )
+        begins = self.body.lstrip(b"\xef\xbb\xbf \t\r\n")
+        labelled = self.content_type in ("text/html", "application/xhtml+xml")
+        if _looks_like_page(begins) or (labelled and not begins.startswith(data_begins)):
+            raise RetryableError(
+                f"{self._who} answered HTTP {self.status} with a web page "
+                f"({self.content_type or 'no content type'}) instead of data{_about(self.label)}. "
+                f"It begins: {self.excerpt(120)}. Such pages come from maintenance, a login or a "
+                f"firewall in between; it is asked again later.",
+                detail=self.excerpt(2000),
+            )
+
+    def _damaged(self, problem: InvalidPayloadError) -> RetryableError:
+        return RetryableError(
+            f"{self._what} arrived damaged: {problem.problems[0][1]}. It is asked again later.",
             detail=problem.message,
         )
-
-    def _is_page(self) -> bool:
-        if self.content_type in ("text/html", "application/xhtml+xml"):
-            # Some services label their JSON as a page.
-            return self.body.lstrip()[:1] not in (b"{", b"[")
-        return _looks_like_page(self.body)
 
     def excerpt(self, length: int = 300) -> str:
         """The first words of the body for people: redacted, without tags and line breaks."""
@@ -198,14 +230,17 @@ class Response:
 class HttpClient:
     """Requests to one service, with one account's credentials.
 
-    :param base_url: ``https://`` address; paths are appended to it. ``http://`` only with
-        ``allow_insecure`` and only to this machine.
+    :param base_url: ``https://`` address; paths are appended to it. See :mod:`.address_guard` for
+        what can be called.
     :param auth: called for each request, returns the headers that carry the credentials. They are
         never recorded, and their values are removed wherever else they appear.
     :param timeout: seconds to connect, between two pieces of the answer, and for the whole request.
         Looking up the name is bounded by the system's resolver only.
     :param max_response_bytes: most bytes of an answer, after decompression.
-    :param allow_insecure: for sandboxes and simulators.
+    :param allow_insecure: for sandboxes and simulators: this machine can be called as well, also
+        with ``http://``. Certificates are checked all the same.
+    :param private_hosts: what else ``allow_insecure`` allows, see
+        :func:`.address_guard.read_private_hosts`.
     :param on_exchange: called with an :class:`ExchangeRecord` after every request, failed or not.
     :param before_request: called with the :class:`Request` before anything is sent; what it raises
         (:class:`RateLimitedError`) is raised, and nothing is sent or recorded.
@@ -214,7 +249,8 @@ class HttpClient:
     :param classify: called with each :class:`Response` before the default table; it may raise an
         error of :mod:`.errors`, return True to accept the answer whatever its status, or None.
     :param ca_bundle: file or folder of certificates to trust instead of the usual ones.
-    :raises ConfigurationError: for an address that cannot be used.
+    :raises AddressError: for an address that must not be called.
+    :raises ConfigurationError: for certificates that cannot be read.
 
     A client keeps connections open; it is not shared between threads.
     """
@@ -227,6 +263,7 @@ class HttpClient:
         timeout: tuple[float, float, float] = DEFAULT_TIMEOUT,
         max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
         allow_insecure: bool = False,
+        private_hosts: str = "",
         user_agent: str = DEFAULT_USER_AGENT,
         on_exchange: Callable[[ExchangeRecord], None] | None = None,
         before_request: Callable[[Request], None] | None = None,
@@ -237,8 +274,11 @@ class HttpClient:
     ):
         if len(timeout) != 3 or not all(seconds and seconds > 0 for seconds in timeout):
             raise ValueError("timeout is three positive numbers: connect, read, total")
-        self.base_url = _checked_base_url(base_url, allow_insecure)
-        self.host = _host(self.base_url)
+        self.base_url = _checked_base_url(base_url)
+        self._guard = AddressGuard(
+            self.base_url, sandbox=allow_insecure, private_hosts=private_hosts
+        )
+        self.host = self._guard.origin.host
         self._auth = auth
         self._connect, self._read, self._total = (float(seconds) for seconds in timeout)
         self._max_bytes = max_response_bytes
@@ -248,7 +288,6 @@ class HttpClient:
         self._after_response = after_response
         self._redactor = redactor or Redactor()
         self._classify = classify
-        self._ca_bundle = ca_bundle
         self._adapter = _Adapter(_tls_context(ca_bundle))
 
     def __enter__(self) -> "HttpClient":
@@ -287,6 +326,7 @@ class HttpClient:
         :raises AuthError: HTTP 401, 403.
         :raises RequestRefused: every other 3xx and 4xx, 501, 505.
         :raises InvalidPayloadError: the answer is too large, or compressed in an unknown way.
+        :raises AddressError: the host's name leads to an address that must not be called.
         :raises ConfigurationError: a request that cannot be sent as configured.
         """
         call = self._prepare(method, path, params, json, data, headers, label)
@@ -357,8 +397,9 @@ class HttpClient:
     def _url(self, path: str) -> str:
         if not re.match(r"(?i)[a-z][a-z0-9+.-]*:|//", path):
             return f"{self.base_url}/{path.lstrip('/')}" if path else self.base_url
-        if _origin(path) == _origin(self.base_url):
-            return path
+        with contextlib.suppress(AddressError):
+            if origin_of(path) == self._guard.origin:
+                return path
         raise InvalidPayloadError(
             f"{self.host} pointed to an address of another server "
             f"({self._redactor.text(_host(path) or 'unknown')}). It was not called, because the "
@@ -369,14 +410,14 @@ class HttpClient:
 
     def _send(self, call: "_Call", expected: Collection[int]) -> Response:
         started_at = datetime.now(UTC).replace(tzinfo=None)
-        progress = _Progress(time.monotonic(), self._total, self._read)
+        progress = _Progress(time.monotonic(), self._total, self._read, self._guard)
         token = _PROGRESS.set(progress)
         answer, problem, response = _Answer(), None, None
         try:
             self._exchange(call, progress, answer)
         except _FAILURES as failure:
             problem = self._failure(call, progress, failure)
-        except InvalidPayloadError as failure:
+        except (InvalidPayloadError, AddressError) as failure:
             problem = failure
         finally:
             _PROGRESS.reset(token)
@@ -406,7 +447,6 @@ class HttpClient:
             call.prepared,
             stream=True,
             timeout=(min(self._connect, self._total), min(self._read, self._total)),
-            verify=self._ca_bundle or True,
         )
         try:
             answer.status, answer.headers = received.status_code, received.headers
@@ -580,15 +620,19 @@ class _Progress:
     started: float
     total: float
     read: float
+    guard: AddressGuard
     sent: bool = False
     _stopped: float | None = None
 
-    def next_timeout(self) -> float:
-        """Seconds the next wait on the socket may take."""
+    def next_timeout(self, limit: float | None = None) -> float:
+        """Seconds the next wait on the socket may take.
+
+        :param limit: most of them; without it, those between two pieces of the answer.
+        """
         left = self.started + self.total - time.monotonic()
         if left <= 0:
             raise TimeoutError("total time is over")
-        return min(left, self.read)
+        return min(left, self.read if limit is None else limit)
 
     @property
     def overdue(self) -> bool:
@@ -602,7 +646,8 @@ class _Progress:
         return round((self._stopped - self.started) * 1000)
 
 
-_PROGRESS: ContextVar[_Progress | None] = ContextVar("progress", default=None)
+#: Of the request that is being sent; without one, nothing connects.
+_PROGRESS: ContextVar[_Progress] = ContextVar("progress")
 
 
 class _Truncated(Exception):
@@ -648,23 +693,45 @@ class _DeadlineStream(io.RawIOBase):
 class _DeadlineResponse(http.client.HTTPResponse):
     def __init__(self, sock, *args, **kwargs):
         super().__init__(sock, *args, **kwargs)
-        progress = _PROGRESS.get()
-        if progress is not None:
-            self.fp = io.BufferedReader(_DeadlineStream(sock, self.fp.detach(), progress))
+        self.fp = io.BufferedReader(_DeadlineStream(sock, self.fp.detach(), _PROGRESS.get()))
 
 
 class _Tracked:
-    """Notes the moment from which on the other side may have seen something of the request."""
+    """Connects to judged addresses only; notes when the other side may have seen something."""
 
     response_class = _DeadlineResponse
+
+    def _new_conn(self) -> socket.socket:
+        # The name stays the connection's host: its certificate is checked against that.
+        progress, failure = _PROGRESS.get(), None
+        try:
+            for target in progress.guard.targets(self._dns_host, self.port):
+                try:
+                    return self._dial(target, progress.next_timeout(self.timeout))
+                except OSError as error:
+                    failure = error
+        except socket.gaierror as error:
+            failure = error
+        raise NewConnectionError(self, f"Failed to connect: {failure}") from failure
+
+    def _dial(self, target: Target, timeout: float) -> socket.socket:
+        sock = socket.socket(target.family, socket.SOCK_STREAM)
+        try:
+            for option in self.socket_options or ():
+                sock.setsockopt(*option)
+            sock.settimeout(timeout)
+            sock.connect(target.address)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
 
     def send(self, data) -> None:
         if self.sock is None:
             self.connect()
         progress = _PROGRESS.get()
-        if progress is not None:
-            self.sock.settimeout(progress.next_timeout())
-            progress.sent = True
+        self.sock.settimeout(progress.next_timeout())
+        progress.sent = True
         return super().send(data)
 
 
@@ -673,7 +740,17 @@ class _Connection(_Tracked, HTTPConnection):
 
 
 class _TlsConnection(_Tracked, HTTPSConnection):
-    pass
+    def connect(self) -> None:
+        # urllib3 would add certificates to the context that all clients share, and lets no
+        # certificate be checked for an IP address.
+        sock = self._new_conn()
+        try:
+            sock.settimeout(_PROGRESS.get().next_timeout(self.timeout))
+            self.sock = self.ssl_context.wrap_socket(sock, server_hostname=self.host)
+        except BaseException:
+            sock.close()
+            raise
+        self.is_verified = True
 
 
 class _Pool(HTTPConnectionPool):
@@ -709,7 +786,10 @@ def _tls_context(ca_bundle: str | None) -> ssl.SSLContext:
             f"The certificates to trust cannot be read from {ca_bundle}. Give a file or folder of "
             f"certificates in PEM format, or leave it empty to trust the usual authorities."
         )
+    if not ca_bundle:
+        context.load_verify_locations(requests.certs.where())
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
     return context
 
 
@@ -816,54 +896,21 @@ def _cut(text: str) -> str:
 
 
 def _looks_like_page(body: bytes) -> bool:
-    start = body[:400].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    start = re.sub(rb"\A<\?xml[^>]*>\s*", b"", body[:400].lstrip(b"\xef\xbb\xbf \t\r\n").lower())
     return start.startswith((b"<!doctype html", b"<html", b"<head", b"<body"))
 
 
 # === ADDRESSES === #
 
 
-def _checked_base_url(base_url: str, allow_insecure: bool) -> str:
+def _checked_base_url(base_url: str) -> str:
     url = (base_url or "").strip().rstrip("/")
-    parts = host = None
-    with contextlib.suppress(ValueError):  # a port that is none, broken brackets
-        parts = urlsplit(url)
-        host, _port = parts.hostname, parts.port
-    if not parts or not host or parts.scheme not in ("http", "https"):
-        raise ConfigurationError(
-            "The address of the backend is not complete: it must look like https://shop.example."
-        )
-    if parts.username is not None or parts.query or parts.fragment or re.search(r"[\s\\]", url):
-        raise ConfigurationError(
-            f"The address of the backend must not contain a user, a password, ? or # "
-            f"(it leads to {host}). Enter credentials in their own fields."
-        )
-    if parts.scheme == "http" and not (allow_insecure and _is_loopback(host)):
-        raise ConfigurationError(
-            f"The address of the backend is not secure: use https:// for {host}. Plain http:// is "
-            f"only possible for a sandbox on this machine."
+    if "?" in url or "#" in url:
+        raise AddressError(
+            "The address of the backend must not contain ? or #. Enter credentials in their own "
+            "fields."
         )
     return url
-
-
-def _is_loopback(host: str) -> bool:
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _origin(url: str) -> tuple[str, str, int | None] | None:
-    try:
-        parts = urlsplit(url)
-        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
-        if parts.username is not None or "\\" in url:
-            return None
-        return parts.scheme, (parts.hostname or "").lower(), port
-    except ValueError:
-        return None
 
 
 def _host(url: str) -> str:

@@ -2,6 +2,7 @@
 
 from .digest import digest
 from .errors import (
+    AddressError,
     AuthError,
     ConfigurationError,
     RateLimitedError,
@@ -53,7 +54,7 @@ def outcome_of(error: BaseException) -> str:
     """
     if isinstance(error, RetryableError):
         return "not_sent" if error.outcome == "not_sent" else "unknown"
-    if isinstance(error, (RateLimitedError, AuthError)):
+    if isinstance(error, (RateLimitedError, AuthError, AddressError)):
         return "not_sent"
     if isinstance(error, RequestRefused):
         return "unknown" if error.status == _HTTP_CONFLICT else "refused"

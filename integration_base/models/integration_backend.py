@@ -6,6 +6,7 @@ from odoo.exceptions import UserError, ValidationError
 from odoo.tools import ormcache
 from odoo.tools.urls import urljoin
 
+from ..lib.address_guard import read_private_hosts
 from ..lib.errors import AuthError, ConfigurationError, IntegrationError
 from ..lib.http import HttpClient
 from ..lib.redact import Redactor
@@ -49,6 +50,12 @@ class IntegrationBackend(models.Model):
         tracking=True,
         help="A sandbox may talk to a test service on this machine without encryption; "
         "a production backend never does.",
+    )
+    private_hosts = fields.Char(
+        tracking=True,
+        help="Test services in your own network that this sandbox may call, as names, addresses or "
+        "networks, e.g. simulator, 10.1.2.0/24. The certificate of https:// addresses is checked "
+        "there too. Production backends only call public addresses.",
     )
     base_url = fields.Char(
         string="Address", tracking=True, help="Where the service answers, e.g. https://..."
@@ -275,15 +282,13 @@ class IntegrationBackend(models.Model):
             if self.env[model].sudo().search_count([("backend_id", "in", self.ids)], limit=1):
                 raise UserError(message)
 
-    @api.constrains("base_url", "environment")
+    @api.constrains("base_url", "environment", "private_hosts")
     def _check_base_url(self):
-        for backend in self.filtered("base_url"):
+        for backend in self:
             try:
-                HttpClient(
-                    backend.base_url,
-                    auth=dict,
-                    allow_insecure=backend.environment == "sandbox",
-                )
+                read_private_hosts(backend.private_hosts or "")
+                if backend.base_url:
+                    HttpClient(backend.base_url, **backend._guard_options()).close()
             except IntegrationError as error:
                 raise ValidationError(error.message) from error
 
@@ -435,7 +440,7 @@ class IntegrationBackend(models.Model):
         options.setdefault("auth", lambda: connector._auth_headers(self))
         return HttpClient(
             connector._base_url(self),
-            allow_insecure=self.environment == "sandbox",
+            **self._guard_options(),
             classify=lambda response: connector._classify_response(self, response),
             on_exchange=lambda exchange: record_exchange(self, exchange),
             before_request=before_request,
@@ -443,6 +448,13 @@ class IntegrationBackend(models.Model):
             redactor=Redactor(),
             **options,
         )
+
+    def _guard_options(self):
+        """Return what this backend may call, for :class:`~..lib.http.HttpClient`."""
+        return {
+            "allow_insecure": self.environment == "sandbox",
+            "private_hosts": self.private_hosts or "",
+        }
 
     def _with_renewed_auth(self, ask):
         """Return ``ask()``, asked once more with renewed credentials when they are refused.

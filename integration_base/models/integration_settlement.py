@@ -9,6 +9,7 @@ from odoo.tools import SQL
 from ..lib.backoff import next_delay
 from ..lib.digest import fingerprint
 from ..lib.errors import (
+    AddressError,
     AuthError,
     DependencyError,
     IntegrationError,
@@ -23,6 +24,9 @@ from .integration_engine import DATABASE_AWAY, LeaseLost, concerns_all
 from .integration_sync_log import LIVE_PRIORITY
 
 _logger = logging.getLogger(__name__)
+
+#: What everything of a backend meets until a person has acted: work waits instead of failing.
+PAUSING = (AuthError, AddressError)
 
 
 class IntegrationSettlement(models.AbstractModel):
@@ -182,7 +186,7 @@ class IntegrationSettlement(models.AbstractModel):
         """
         try:
             env = api.Environment(batch.ctl, SUPERUSER_ID, {"mail_notify_force_send": False})
-            refused = [error for error in errors if isinstance(error, AuthError)]
+            refused = [error for error in errors if isinstance(error, PAUSING)]
             if refused:
                 backend = env["integration.backend"].browse(batch.backend_id)
                 backend._tell_paused(refused[0].message)
@@ -203,7 +207,7 @@ class IntegrationSettlement(models.AbstractModel):
         for operation, error, *item in failures:
             if isinstance(error, RateLimitedError):
                 self._slow_down(batch, operation, error)
-            elif isinstance(error, AuthError):
+            elif isinstance(error, PAUSING):
                 self._postpone(batch, [operation], 0, error)
                 flow.backend_id._set_paused(error.message)
             elif isinstance(error, SkipRecord):
@@ -231,7 +235,7 @@ class IntegrationSettlement(models.AbstractModel):
         env.flush_all()
         self._supersede(batch.ctl, batch.flow_id, ended)
         batch.ctl.commit()  # pylint: disable=invalid-commit
-        return bool(ended) or any(isinstance(error, AuthError) for _op, error, *_item in failures)
+        return bool(ended) or any(isinstance(error, PAUSING) for _op, error, *_item in failures)
 
     def _is_silent(self, batch, errors):
         """Whether the circuit breaker leaves the service alone, now that it knows of the errors."""

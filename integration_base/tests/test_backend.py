@@ -1,10 +1,11 @@
+import socket
 from unittest.mock import patch
 
 from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.tests import tagged
 from odoo.tests.common import new_test_user
 
-from ..lib.errors import ConfigurationError
+from ..lib.errors import AddressError, ConfigurationError
 from ..models import integration_credential
 from .common import IntegrationCase
 
@@ -85,6 +86,52 @@ class TestBackend(IntegrationCase):
         self.backend.write({"environment": "sandbox", "base_url": "http://127.0.0.1:1"})
         with self.assertRaises(ValidationError):
             self.backend.environment = "production"
+
+    def test_production_backend_has_a_public_address(self):
+        """What can be told without looking a name up, which a constraint must not do."""
+        self.backend.environment = "production"
+        self.startPatcher(patch("socket.getaddrinfo", side_effect=AssertionError("looked up")))
+        for address in (
+            "https://localhost",
+            "https://127.1",
+            "https://10.0.0.1",
+            "https://[::ffff:169.254.169.254]",
+            "https://service.example.com:22",
+            "https://user@service.example.com",
+            "https://service.example.com?a=1",
+        ):
+            with self.subTest(address), self.assertRaises(ValidationError):
+                self.backend.base_url = address
+        self.backend.base_url = "https://service.example.com:8443/api"
+
+    def test_sandbox_calls_the_private_hosts_it_lists(self):
+        self.backend.write({"environment": "sandbox", "private_hosts": "simulator, 10.1.2.0/24"})
+        for address in ("http://simulator:8080", "https://10.1.2.3"):
+            self.backend.base_url = address
+            self.assertEqual(self.backend._client().base_url, address)
+        with self.assertRaisesRegex(ValidationError, "10.9.9.9 was not called"):
+            self.backend.base_url = "https://10.9.9.9"
+        with self.assertRaisesRegex(ValidationError, "10.1.2.3 was not called"):
+            self.backend.private_hosts = "simulator"
+        with self.assertRaisesRegex(ValidationError, "0.0.0.0/0 cannot be called"):
+            self.backend.private_hosts = "0.0.0.0/0, 10.0.0.0/8"
+        with self.assertRaises(ValidationError):
+            self.backend.environment = "production"
+
+    def test_private_hosts_do_not_open_a_production_backend(self):
+        self.backend.write(
+            {
+                "environment": "production",
+                "base_url": "https://service.example.com",
+                "private_hosts": "service.example.com, 10.0.0.0/8",
+            }
+        )
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.1.2.3", 443))]
+        self.startPatcher(patch("socket.getaddrinfo", return_value=found))
+        opened = self.startPatcher(patch("socket.socket"))
+        with self.assertRaisesRegex(AddressError, "leads to 10.1.2.3"):
+            self.backend._client(auth=dict).get("/")
+        opened.assert_not_called()
 
     def test_connector_cannot_be_changed(self):
         self.backend.write({"connector": "fake"})

@@ -10,6 +10,7 @@ from odoo.tests import tagged
 from odoo.tools import mute_logger
 
 from ..lib.errors import (
+    AddressError,
     AuthError,
     ConflictError,
     DependencyError,
@@ -298,6 +299,19 @@ class TestEngine(IntegrationCase):
         self.assertFalse(incident.activity_ids)
         self.drain()
         self.assertEqual(operations[0].state, "done")
+
+    def test_address_that_must_not_be_called_pauses_the_backend(self):
+        """Everything would fail the same way, for days, until a person corrects it."""
+        self.service.put("c1", "One")
+        self.service.fetch_errors["c1"] = AddressError("shop.example leads to 10.0.0.1.")
+        operations = self.append("c1", "c2")
+        self.drain()
+        self.assertEqual(self.states(operations), ["pending", "pending"])
+        self.assertEqual(operations.mapped("attempts"), [0, 0])
+        self.assertEqual(self.backend.state, "paused")
+        incident = self.incidents()
+        self.assertEqual((incident.kind, incident.message),
+                         ("paused", "shop.example leads to 10.0.0.1."))  # fmt: skip
 
     def test_skip_and_conflict_of_single_records(self):
         for name in ("c1", "c2", "c3"):

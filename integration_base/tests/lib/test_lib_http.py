@@ -1,9 +1,13 @@
 """The HTTP client against real sockets: every way an answer can fail, and what is told about it."""
 
+import contextlib
 import gzip
+import inspect
 import logging
+import socket
 import ssl
 import struct
+import threading
 import time
 import zlib
 from datetime import UTC, datetime, timedelta
@@ -345,8 +349,6 @@ def test_refused_connection_sends_nothing(client, exchanges):
 
 
 def test_unknown_name_sends_nothing(client, monkeypatch):
-    import socket
-
     def fail(*_args, **_kwargs):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -357,8 +359,6 @@ def test_unknown_name_sends_nothing(client, monkeypatch):
 
 
 def test_full_backlog_times_out_before_anything_is_sent(client):
-    import socket
-
     with create_server(("127.0.0.1", 0), backlog=0) as listener:
         fillers = [socket.socket() for _ in range(3)]
         for filler in fillers:
@@ -468,6 +468,57 @@ def test_drip_ends_at_the_total_timeout(serve, client, authority, where, secure)
     assert error.outcome == "unknown"
     assert "did not finish its answer within 0.5 seconds" in error.message
     assert 0.45 < error.seconds < 3
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+def test_server_that_reads_slowly_ends_at_the_total_timeout(client, authority, secure):
+    """As one that writes slowly: it would hold a worker for as long as it likes."""
+    stop = threading.Event()
+    listener = create_server(("127.0.0.1", 0))
+
+    def read_slowly():
+        connection, _address = listener.accept()
+        with contextlib.suppress(OSError):
+            if secure:
+                connection = authority.server("localhost").wrap_socket(connection, server_side=True)
+            while not stop.wait(0.02):
+                connection.recv(4096)
+        connection.close()
+
+    thread = threading.Thread(target=read_slowly, daemon=True)
+    thread.start()
+    url = f"{'https' if secure else 'http'}://localhost:{listener.getsockname()[1]}"
+    http = client(url, timeout=(5, 5, 0.7), ca_bundle=authority.path if secure else None)
+    try:
+        error = failure(lambda: http.post("x", data=b"x" * 30_000_000), RetryableError)
+    finally:
+        stop.set()
+        thread.join(5)
+        listener.close()
+    assert error.outcome == "unknown"
+    assert "did not finish its answer within 0.7 seconds" in error.message
+    assert 0.65 < error.seconds < 3
+
+
+@pytest.mark.parametrize("where", ["handshake", "connect"])
+def test_total_timeout_covers_the_beginning(client, where):
+    listener = create_server(("127.0.0.1", 0), backlog=0)
+    port = listener.getsockname()[1]
+    fillers = []
+    if where == "connect":
+        fillers = [socket.socket() for _ in range(3)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", port))
+        time.sleep(0.1)
+    try:
+        http = client(f"https://127.0.0.1:{port}", timeout=(5, 5, 0.4))
+        error = failure(lambda: http.post("x", json={}), RetryableError)
+    finally:
+        for sock in (*fillers, listener):
+            sock.close()
+    assert error.outcome == "not_sent"
+    assert error.seconds < 2
 
 
 def test_next_request_after_a_failure_gets_its_own_answer(serve, client):
@@ -612,6 +663,63 @@ def test_json_in_disguise(serve, client):
     ]:
         response = client(serve(answer(200, body, content_type)).url).get("x")
         assert response.json(decimals=True) == {"a": Decimal("1.10")}
+
+
+# === XML === #
+
+
+XHTML = (
+    b'<?xml version="1.0"?>\n<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML"><html><p>Login</p></html>'
+)
+
+
+def test_xml_is_read_once(serve, client):
+    body = b'<?xml version="1.0" encoding="ISO-8859-1"?><label><no>1Z\xe9</no></label>'
+    for content_type in ("text/xml", "application/soap+xml; charset=iso-8859-1", "text/html", ""):
+        response = client(serve(answer(200, body, content_type)).url).get("x")
+        assert response.xml().findtext("no") == "1Z\u00e9"
+        assert response.xml() is response.xml()
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "words"),
+    [
+        (PAGE, "text/html", "web page (text/html) instead of data (label #1)"),
+        (PAGE, "text/xml", "web page (text/xml)"),
+        (XHTML, "application/xhtml+xml", "web page"),
+        (b"\xef\xbb\xbf" + XHTML, "text/xml", "web page"),
+        (b"Bad gateway", "text/html", "web page"),
+        (b"", "text/xml", "with nothing where data was expected (label #1)"),
+        (b"OK", "text/xml", "arrived damaged: it is not XML"),
+        (b"<label><no>1", "text/xml", "arrived damaged: it ends in the middle"),
+        (b"<label>\xe9</label>", "text/xml", "arrived damaged: it is not UTF-8"),
+    ],
+)
+def test_page_or_damaged_xml_is_asked_again(serve, client, body, content_type, words):
+    response = client(serve(answer(200, body, content_type)).url).get("x", label="label #1")
+    error = failure(response.xml, RetryableError)
+    assert words in error.message and error.outcome == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/hostname">]><a>&b;</a>', "DTD"),
+        (b"<a>" * 65 + b"</a>" * 65, "deeper than 64"),
+        (b'<?xml version="1.0" encoding="utf-7"?><a/>', "encoding utf-7"),
+    ],
+)
+def test_unacceptable_xml(serve, client, body, words):
+    response = client(serve(answer(200, body, "text/xml")).url).get("x", label="label #1")
+    error = failure(response.xml, InvalidPayloadError)
+    assert error.message.startswith("The answer of localhost (label #1) cannot be read: ")
+    assert words in error.message
+
+
+def test_depth_of_xml_is_chosen_by_the_caller(serve, client):
+    response = client(serve(answer(200, b"<a><b/></a>", "text/xml")).url).get("x")
+    assert response.xml(max_depth=2).tag == "a"
+    failure(lambda: response.xml(max_depth=1), InvalidPayloadError)
 
 
 # === SECRETS === #
@@ -781,6 +889,54 @@ def test_environment_does_not_choose_the_authorities(serve, client, authority, m
     monkeypatch.setenv("CURL_CA_BUNDLE", authority.path)
     wire = serve(answer(), authority.server("localhost"))
     failure(lambda: client(wire.url).get("x"), RetryableError)
+
+
+def test_certificates_are_always_checked(serve, client, authority, monkeypatch):
+    """Nothing a caller, a setting or the environment can say switches that off."""
+    for method in (HttpClient.__init__, HttpClient.request):
+        assert not {"verify", "check", "insecure", "cert_reqs", "ssl_context"} & set(
+            inspect.signature(method).parameters
+        )
+    monkeypatch.setenv("PYTHONHTTPSVERIFY", "0")
+    for bundle in (None, "", False):
+        wire = serve(answer(), authority.server("localhost"))
+        http = client(wire.url, ca_bundle=bundle, private_hosts="10.0.0.0/8")
+        failure(lambda http=http: http.post("x", json={}), RetryableError)
+        with pytest.raises(TypeError):
+            http.get("x", verify=False)
+        assert wire.requests == []
+
+
+def test_name_of_a_pinned_address_is_checked(serve, client, authority, monkeypatch):
+    """The connection goes to an address; the certificate is for the name, which SNI asks for."""
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda _host, port, *_a, **_k: [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))
+        ],
+    )
+    asked = []
+    context = authority.server("shop.example")
+    context.sni_callback = lambda _socket, name, _context: asked.append(name)
+    wire = serve(answer(), context)
+    port = wire.port
+    assert client(f"https://shop.example:{port}", ca_bundle=authority.path).get("x").ok
+    other = client(f"https://other.example:{port}", ca_bundle=authority.path)
+    assert "certificate" in failure(lambda: other.get("x"), RetryableError).message
+    assert asked == ["shop.example", "other.example"]
+    assert len(wire.requests) == 1
+
+
+@pytest.mark.parametrize(("name", "fits"), [("localhost", True), ("shop.example", False)])
+def test_certificate_of_an_ip_address_is_checked(serve, client, authority, name, fits):
+    wire = serve(answer(), authority.server(name))
+    http = client(f"https://127.0.0.1:{wire.port}", ca_bundle=authority.path)
+    if fits:
+        assert http.get("x").ok
+    else:
+        assert "certificate" in failure(lambda: http.get("x"), RetryableError).message
+        assert wire.requests == []
 
 
 def test_missing_authorities_are_a_setting(tmp_path):

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from odoo.addons.integration_base.lib.errors import (
+    AddressError,
     AuthError,
     ConfigurationError,
     InvalidPayloadError,
@@ -35,6 +36,7 @@ from odoo.addons.integration_base.lib.intents import (
         (RequestRefused("never sent", status=None), "refused"),
         (RequestRefused("is in progress", status=409), "unknown"),
         (ConfigurationError("no account chosen"), "refused"),
+        (AddressError("leads to 10.0.0.1"), "not_sent"),
         # the effect may have happened; only its answer was cut off
         (InvalidPayloadError("truncated JSON"), "unknown"),
         (NotReadyError("the label is in production"), "unknown"),
