@@ -1,4 +1,4 @@
-"""Which addresses may be called: public ones, and in a sandbox what a person listed besides.
+"""Which addresses may be called: public ones, and what a person in charge listed besides.
 
 Whoever can type an address could otherwise make this server call what only this server reaches: the
 metadata of its cloud, its own ports, the machines beside it. The text of a URL does not tell where
@@ -125,7 +125,7 @@ def origin_of(url: str) -> Origin:
 
 
 def read_private_hosts(text: str) -> tuple[frozenset[str], tuple]:
-    """Read the setting that says what a sandbox may call besides this machine.
+    """Read the setting that says what may be called although it is not public.
 
     :param text: names, addresses and networks (``10.1.2.0/24``), separated by commas or spaces.
     :returns: ``(names, networks)``.
@@ -142,9 +142,9 @@ def read_private_hosts(text: str) -> tuple[frozenset[str], tuple]:
         if network is not None:
             if not _within(network, _PRIVATE):
                 raise AddressError(
-                    f"{entry} cannot be called by a sandbox: list addresses of private networks "
-                    f"({', '.join(map(str, _PRIVATE))}). This machine and public addresses need "
-                    f"not be listed."
+                    f"{entry} cannot be listed: private hosts are in one of the networks "
+                    f"{', '.join(map(str, _PRIVATE))}. Public addresses, and this machine for a "
+                    f"sandbox, need not be listed."
                 )
             networks.append(network)
         elif _NAME.fullmatch(entry.lower()) and not _NUMERIC.fullmatch(entry.lower()):
@@ -170,8 +170,9 @@ class AddressGuard:
     """Lets a client connect to the host of one URL, wherever it may be called.
 
     :param url: the base URL of the service.
-    :param sandbox: also this machine, and what is listed; there also with ``http``.
-    :param private_hosts: see :func:`read_private_hosts`; only heeded for a sandbox.
+    :param private_hosts: what may be called besides public addresses, see
+        :func:`read_private_hosts`.
+    :param sandbox: this machine may be called as well, and both with ``http``.
     :raises AddressError: for a URL that cannot be called wherever its name leads. No name is looked
         up for that.
     """
@@ -179,9 +180,7 @@ class AddressGuard:
     def __init__(self, url: str, *, sandbox: bool = False, private_hosts: str = ""):
         self.origin = origin_of(url)
         self._sandbox = sandbox
-        self._names, self._networks = (
-            read_private_hosts(private_hosts) if sandbox else (frozenset(), ())
-        )
+        self._names, self._networks = read_private_hosts(private_hosts)
         self._check_form()
 
     def _check_form(self) -> None:
@@ -231,12 +230,12 @@ class AddressGuard:
 
     def _judge(self, ip: Ip) -> None:
         secure = self.origin.scheme == "https"
-        if not ((secure and is_public(ip)) or (self._sandbox and self._is_listed(ip))):
+        if not ((secure and is_public(ip)) or self._is_listed(ip)):
             raise self._refused(ip)
 
     def _is_listed(self, ip: Ip) -> bool:
         if ip.is_loopback:
-            return True
+            return self._sandbox
         if _within(ip, _METADATA):
             return False
         listed = self.origin.host in self._names or _within(ip, self._networks)
@@ -251,7 +250,10 @@ class AddressGuard:
                 "Private Hosts list; never an address that serves the set-up of machines."
             )
         else:
-            advice = "A production backend only calls public addresses."
+            advice = (
+                "A production backend only calls public addresses, and the private hosts that the "
+                "administrator of this server allows in its configuration."
+            )
         return AddressError(
             f"{where} was not called: that address is not public. {advice} Correct the address of "
             f"the backend, or the entry of that name in the DNS."

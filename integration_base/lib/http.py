@@ -239,7 +239,7 @@ class HttpClient:
     :param max_response_bytes: most bytes of an answer, after decompression.
     :param allow_insecure: for sandboxes and simulators: this machine can be called as well, also
         with ``http://``. Certificates are checked all the same.
-    :param private_hosts: what else ``allow_insecure`` allows, see
+    :param private_hosts: what may be called besides public addresses, see
         :func:`.address_guard.read_private_hosts`.
     :param on_exchange: called with an :class:`ExchangeRecord` after every request, failed or not.
     :param before_request: called with the :class:`Request` before anything is sent; what it raises

@@ -1,9 +1,12 @@
 import logging
+import os
 import secrets
+from configparser import RawConfigParser
+from functools import cache
 
 from odoo import api, fields, models
 from odoo.exceptions import UserError, ValidationError
-from odoo.tools import ormcache
+from odoo.tools import config, ormcache
 from odoo.tools.urls import urljoin
 
 from ..lib.address_guard import read_private_hosts
@@ -15,6 +18,18 @@ from .integration_exchange import check_time, record_exchange
 from .integration_rate_bucket import Limiter
 
 _logger = logging.getLogger(__name__)
+
+#: Environment variable with the private hosts that every backend may call, production included;
+#: else the line ``private_hosts`` in the section ``[integration]`` of Odoo's configuration file.
+#: Not in the database: who can change a backend shall not reach the network around the server.
+HOSTS_VARIABLE = "INTEGRATION_PRIVATE_HOSTS"
+
+
+@cache
+def _configured_hosts(path):
+    parser = RawConfigParser()
+    parser.read([path] if path else [])
+    return parser.get("integration", "private_hosts", fallback="")
 
 
 class IntegrationBackend(models.Model):
@@ -55,7 +70,7 @@ class IntegrationBackend(models.Model):
         tracking=True,
         help="Test services in your own network that this sandbox may call, as names, addresses or "
         "networks, e.g. simulator, 10.1.2.0/24. The certificate of https:// addresses is checked "
-        "there too. Production backends only call public addresses.",
+        "there too. Production backends do not heed it.",
     )
     base_url = fields.Char(
         string="Address", tracking=True, help="Where the service answers, e.g. https://..."
@@ -451,10 +466,11 @@ class IntegrationBackend(models.Model):
 
     def _guard_options(self):
         """Return what this backend may call, for :class:`~..lib.http.HttpClient`."""
-        return {
-            "allow_insecure": self.environment == "sandbox",
-            "private_hosts": self.private_hosts or "",
-        }
+        sandbox = self.environment == "sandbox"
+        hosts = os.environ.get(HOSTS_VARIABLE) or _configured_hosts(config["config"])
+        if sandbox and self.private_hosts:
+            hosts = f"{hosts},{self.private_hosts}"
+        return {"allow_insecure": sandbox, "private_hosts": hosts}
 
     def _with_renewed_auth(self, ask):
         """Return ``ask()``, asked once more with renewed credentials when they are refused.

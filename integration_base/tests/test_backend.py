@@ -1,9 +1,11 @@
 import socket
+from tempfile import NamedTemporaryFile
 from unittest.mock import patch
 
 from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.tests import tagged
 from odoo.tests.common import new_test_user
+from odoo.tools import config
 
 from ..lib.errors import AddressError, ConfigurationError
 from ..models import integration_credential
@@ -113,7 +115,7 @@ class TestBackend(IntegrationCase):
             self.backend.base_url = "https://10.9.9.9"
         with self.assertRaisesRegex(ValidationError, "10.1.2.3 was not called"):
             self.backend.private_hosts = "simulator"
-        with self.assertRaisesRegex(ValidationError, "0.0.0.0/0 cannot be called"):
+        with self.assertRaisesRegex(ValidationError, "0.0.0.0/0 cannot be listed"):
             self.backend.private_hosts = "0.0.0.0/0, 10.0.0.0/8"
         with self.assertRaises(ValidationError):
             self.backend.environment = "production"
@@ -132,6 +134,20 @@ class TestBackend(IntegrationCase):
         with self.assertRaisesRegex(AddressError, "leads to 10.1.2.3"):
             self.backend._client(auth=dict).get("/")
         opened.assert_not_called()
+
+    def test_server_allows_private_hosts_to_production_backends(self):
+        self.backend.environment = "production"
+        with NamedTemporaryFile("w", suffix=".conf") as file:
+            file.write("[integration]\nprivate_hosts = 10.1.2.0/24\n")
+            file.flush()
+            self.patch(config, "options", config.options.new_child({"config": file.name}))
+            self.backend.base_url = "https://10.1.2.3"
+            with self.assertRaises(ValidationError):
+                self.backend.base_url = "http://10.1.2.3"
+        with patch.dict("os.environ", {"INTEGRATION_PRIVATE_HOSTS": "10.9.0.0/16"}):
+            self.backend.base_url = "https://10.9.2.3"
+            with self.assertRaises(ValidationError):
+                self.backend.base_url = "https://10.1.2.3"
 
     def test_connector_cannot_be_changed(self):
         self.backend.write({"connector": "fake"})

@@ -118,6 +118,9 @@ def call(url, sandbox=False, private_hosts=""):
         http.post("x", json={"secret": 1})
 
 
+LISTED = "simulator, 10.9.0.0/16 192.168.7.7;fd12:3456::/32\n100.64.0.0/10"
+
+
 # === PRODUCTION === #
 
 #: Refused by what the text says, before any name is looked up.
@@ -248,11 +251,11 @@ LEADS_INSIDE = [
 @pytest.mark.parametrize("url", ["https://{}", "https://{}.:8443/x"])
 def test_refused_by_where_it_leads(lookups, sockets, name, url):
     with pytest.raises(AddressError) as caught:
-        call(url.format(name), private_hosts="10.0.0.0/8, simulator")
+        call(url.format(name), private_hosts="10.9.0.0/16, other")
     assert len(lookups) == 1
     assert sockets == []
     assert caught.value.message.startswith(f"{name}, which leads to ")
-    assert "A production backend only calls public addresses." in caught.value.message
+    assert "A production backend only calls public addresses, and" in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -280,6 +283,29 @@ def test_public_addresses_are_called(lookups, sockets, url, addresses):
     assert len(lookups) == 1, "a second lookup may give another answer"
 
 
+@pytest.mark.parametrize(
+    ("url", "addresses"),
+    [
+        ("https://simulator", [("10.1.2.3", 443)]),
+        ("https://10.9.1.1:8443", [("10.9.1.1", 8443)]),
+        ("https://[fd12:3456::1]", [("fd12:3456::1", 443)]),
+        ("https://private.example", None),
+        ("http://simulator", None),
+        ("http://10.9.1.1", None),
+        ("https://simulator:22", None),
+        ("https://localhost", None),
+        ("https://loopback.example", None),
+        ("https://127.0.0.1", None),
+        ("https://metadata.example", None),
+        ("https://metadata-alibaba.example", None),
+    ],
+)
+def test_private_hosts_that_production_may_call(lookups, sockets, url, addresses):
+    with pytest.raises(RetryableError if addresses else AddressError):
+        call(url, private_hosts=LISTED)
+    assert sockets == (addresses or [])
+
+
 def test_unknown_name_may_appear_later(lookups, sockets):
     with pytest.raises(RetryableError, match="cannot be found") as caught:
         call("https://unknown.example")
@@ -288,8 +314,6 @@ def test_unknown_name_may_appear_later(lookups, sockets):
 
 
 # === SANDBOX === #
-
-LISTED = "simulator, 10.9.0.0/16 192.168.7.7;fd12:3456::/32\n100.64.0.0/10"
 
 
 @pytest.mark.parametrize(
@@ -407,13 +431,13 @@ def test_list_of_private_hosts():
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
-        ("0.0.0.0/0", "cannot be called by a sandbox"),
-        ("::/0", "cannot be called"),
-        ("10.0.0.0/7", "cannot be called"),
-        ("8.8.8.8", "cannot be called"),
-        ("169.254.169.254", "cannot be called"),
+        ("0.0.0.0/0", "cannot be listed"),
+        ("::/0", "cannot be listed"),
+        ("10.0.0.0/7", "cannot be listed"),
+        ("8.8.8.8", "cannot be listed"),
+        ("169.254.169.254", "cannot be listed"),
         ("127.0.0.1", "need not be listed"),
-        ("fe80::/10", "cannot be called"),
+        ("fe80::/10", "cannot be listed"),
         ("10.1.2.3/8", "is neither"),
         ("http://simulator", "without https:// and port"),
         ("simulator:8080", "is neither"),
