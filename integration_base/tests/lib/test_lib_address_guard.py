@@ -3,8 +3,13 @@
 import ipaddress
 import socket
 import struct
+from urllib.parse import urlsplit
 
 import pytest
+import requests
+import urllib3
+from hypothesis import given
+from hypothesis import strategies as st
 from wire import Wire, answer
 
 from odoo.addons.integration_base.lib import address_guard
@@ -504,6 +509,31 @@ def test_not_public(address):
 )
 def test_origin(url, origin):
     assert origin_of(url) == Origin(*origin)
+
+
+PIECES = st.sampled_from(
+    ["https://", "http://", "//", "/", "\\", "@", ":", ":443", ":80", "#", "?", "%2f", "%40", "[", "]",
+     "::1", "127.0.0.1", "127.1", "0x7f", "shop.example", "evil", ".", "..", "\t", "\n", " ", "\0",
+     "\u3002", "\uff0e", "\uff0f", "\u2044", "\uff20", "\u00df", "m\u00fcller", "xn--", "-", "_", "%eth0"],
+)  # fmt: skip
+
+
+@given(st.lists(PIECES | st.characters(), max_size=8).map("".join) | st.text(max_size=20))
+def test_all_parsers_see_the_same_host(rest):
+    """What one program takes for the host must not be the path or the user for another one."""
+    url = f"https://{rest}"
+    try:
+        origin = origin_of(url)
+    except AddressError:
+        return
+    prepared = requests.Request("GET", url).prepare().url
+    with urllib3.PoolManager() as manager:
+        pool = manager.connection_from_url(prepared)
+    assert (pool.host.removesuffix("."), pool.port) == (origin.host, origin.port)
+    for seen in (urlsplit(url), urlsplit(prepared)):
+        assert ((seen.port or 443), seen.username) == (origin.port, None)
+        if seen.hostname.isascii():
+            assert seen.hostname.removesuffix(".") == origin.host
 
 
 def test_names_have_up_to_253_characters():
