@@ -111,14 +111,15 @@ class TestBackend(IntegrationCase):
         for address in ("http://simulator:8080", "https://10.1.2.3"):
             self.backend.base_url = address
             self.assertEqual(self.backend._client().base_url, address)
-        with self.assertRaisesRegex(ValidationError, "10.9.9.9 was not called"):
-            self.backend.base_url = "https://10.9.9.9"
-        with self.assertRaisesRegex(ValidationError, "10.1.2.3 was not called"):
-            self.backend.private_hosts = "simulator"
-        with self.assertRaisesRegex(ValidationError, "0.0.0.0/0 cannot be listed"):
-            self.backend.private_hosts = "0.0.0.0/0, 10.0.0.0/8"
-        with self.assertRaises(ValidationError):
-            self.backend.environment = "production"
+        address = {"base_url": "https://10.1.2.3", "private_hosts": "10.1.2.0/24"}
+        for values, words in (
+            ({"base_url": "https://10.9.9.9"}, "10.9.9.9 was not called"),
+            ({"private_hosts": "simulator"}, "10.1.2.3 was not called"),
+            ({"private_hosts": "0.0.0.0/0"}, "0.0.0.0/0 cannot be listed"),
+            ({"environment": "production"}, "10.1.2.3 was not called"),
+        ):
+            with self.subTest(words), self.assertRaisesRegex(ValidationError, words):
+                self.backend.write({"environment": "sandbox", **address, **values})
 
     def test_private_hosts_do_not_open_a_production_backend(self):
         self.backend.write(

@@ -3,6 +3,7 @@
 import ipaddress
 import socket
 import struct
+from dataclasses import FrozenInstanceError
 from urllib.parse import urlsplit
 
 import pytest
@@ -131,6 +132,7 @@ LISTED = "simulator, 10.9.0.0/16 192.168.7.7;fd12:3456::/32\n100.64.0.0/10"
 #: Refused by what the text says, before any name is looked up.
 FORM = [
     "http://shop.example",  # not encrypted
+    "http://shop.example:8080",
     f"http://{PUBLIC}",
     "http://127.0.0.1",
     "https://127.0.0.1",
@@ -433,6 +435,11 @@ def test_list_of_private_hosts():
     assert read_private_hosts("My-Host_1.Lan")[0] == {"my-host_1.lan"}
 
 
+@pytest.mark.parametrize("text", [", simulator", "simulator,", " ;simulator\n", ",,simulator, ,"])
+def test_separators_of_the_list(text):
+    assert read_private_hosts(text) == (frozenset({"simulator"}), ())
+
+
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
@@ -458,6 +465,91 @@ def test_list_of_private_hosts_is_checked(entry, words):
     with pytest.raises(AddressError) as caught:
         read_private_hosts(f"simulator, {entry}")
     assert entry in caught.value.message and words in caught.value.message
+
+
+# === WORDS === #
+
+NOT_COMPLETE = (
+    "The address of the backend is not complete or has characters that do not belong there: it "
+    "must look like https://shop.example."
+)
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "text"),
+    [
+        (
+            "https://user@shop.example",
+            {},
+            "The address of the backend must not contain a user or a password. Enter credentials "
+            "in their own fields.",
+        ),
+        ("shop.example", {}, NOT_COMPLETE),
+        ("https://[::1", {}, NOT_COMPLETE),
+        ("https://sh op.example", {}, NOT_COMPLETE),
+        (
+            f"https://{'1' * 79}-.example",
+            {},
+            f"{'1' * 79}- in the address of the backend is no name of a server. Type it as the "
+            f"service states it, e.g. https://shop.example, or an IP address in its usual form.",
+        ),
+        (
+            "http://shop.example",
+            {},
+            "The address of the backend is not secure: use https:// for shop.example. Plain "
+            "http:// is only possible for a sandbox on this machine, or on one that its Private "
+            "Hosts list.",
+        ),
+        (
+            "https://shop.example:25",
+            {},
+            "The address of the backend names port 25 of shop.example, which belongs to another "
+            "protocol. Use the usual port, or one from 1024 on.",
+        ),
+        (
+            "https://private.example",
+            {},
+            "private.example, which leads to 10.1.2.3, was not called: that address is not "
+            "public. A production backend only calls public addresses, and the private hosts that "
+            "the administrator of this server allows in its configuration. Correct the address of "
+            "the backend, or the entry of that name in the DNS.",
+        ),
+        (
+            "https://10.1.2.3",
+            {"sandbox": True},
+            "10.1.2.3 was not called: that address is not public. A sandbox calls public addresses "
+            "with https://, this machine, and what its Private Hosts list; never an address that "
+            "serves the set-up of machines. Correct the address of the backend, or the entry of "
+            "that name in the DNS.",
+        ),
+        (
+            "https://shop.example",
+            {"private_hosts": "8.8.8.8"},
+            "8.8.8.8 cannot be listed: private hosts are in one of the networks 10.0.0.0/8, "
+            "172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10, fc00::/7. Public addresses, and this "
+            "machine for a sandbox, need not be listed.",
+        ),
+        (
+            "https://shop.example",
+            {"private_hosts": f"{'1' * 79}*.example"},
+            f"{'1' * 79}* is neither a host name nor an address or network such as 10.1.2.3 or "
+            f"10.1.2.0/24. Type the name alone, without https:// and port.",
+        ),
+    ],
+)
+def test_texts_say_what_to_do(lookups, sockets, url, options, text):
+    with pytest.raises(AddressError) as caught:
+        call(url, **options)
+    assert caught.value.message == text
+
+
+def test_request_that_would_go_elsewhere_is_a_bug(lookups):
+    with pytest.raises(AddressError) as caught:
+        AddressGuard("https://shop.example").targets("six.example", 443)
+    assert caught.value.message == (
+        "A request for shop.example would have gone to another server. Nothing was sent. Tell your "
+        "integrator."
+    )
 
 
 # === ADDRESSES === #
@@ -512,9 +604,10 @@ def test_origin(url, origin):
 
 
 PIECES = st.sampled_from(
-    ["https://", "http://", "//", "/", "\\", "@", ":", ":443", ":80", "#", "?", "%2f", "%40", "[", "]",
-     "::1", "127.0.0.1", "127.1", "0x7f", "shop.example", "evil", ".", "..", "\t", "\n", " ", "\0",
-     "\u3002", "\uff0e", "\uff0f", "\u2044", "\uff20", "\u00df", "m\u00fcller", "xn--", "-", "_", "%eth0"],
+    ["https://", "http://", "//", "/", "\\", "@", ":", ":443", ":80", "#", "?", "%2f", "%40", "[",
+     "]", "::1", "127.0.0.1", "127.1", "0x7f", "shop.example", "evil", ".", "..", "\t", "\n", " ",
+     "\0", "\u3002", "\uff0e", "\uff0f", "\u2044", "\uff20", "\u00df", "m\u00fcller", "xn--", "-",
+     "_", "%eth0"],
 )  # fmt: skip
 
 
@@ -639,6 +732,21 @@ def test_redirects_lead_nowhere(wire):
     assert wire.connections == 0
 
 
+def test_guard_is_strict_by_default(lookups):
+    for url in ("http://shop.example", "https://localhost", "https://10.9.1.1"):
+        with pytest.raises(AddressError):
+            AddressGuard(url)
+    with pytest.raises(AddressError):
+        AddressGuard("https://simulator").targets("simulator", 443)
+
+
+def test_verdicts_do_not_change():
+    guard = AddressGuard(f"https://{PUBLIC}")
+    for thing in (guard.origin, *guard.targets(PUBLIC, 443)):
+        with pytest.raises(FrozenInstanceError):
+            thing.host = "10.1.2.3"
+
+
 def test_request_goes_to_the_guarded_host_only(lookups):
     guard = AddressGuard("https://shop.example")
     assert [target.address for target in guard.targets("SHOP.example.", 443)] == [(PUBLIC, 443)]
@@ -646,6 +754,7 @@ def test_request_goes_to_the_guarded_host_only(lookups):
         with pytest.raises(AddressError, match="would have gone to another server"):
             guard.targets(host, port)
     assert lookups == ["SHOP.example."]
+    AddressGuard("https://xn--mller-kva.example").targets("XN--mller-kva.example", 443)
 
 
 def test_connections_carry_the_options_of_urllib3(wire):
