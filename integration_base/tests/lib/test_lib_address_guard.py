@@ -738,6 +738,8 @@ def test_guard_is_strict_by_default(lookups):
             AddressGuard(url)
     with pytest.raises(AddressError):
         AddressGuard("https://simulator").targets("simulator", 443)
+    guard = AddressGuard("https://shop.example")
+    assert (guard._sandbox, guard._names, guard._networks) == (False, frozenset(), ())
 
 
 def test_verdicts_do_not_change():
