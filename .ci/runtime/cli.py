@@ -81,6 +81,13 @@ def _main(arguments: list[str]) -> int:
     )
     chaos.set_defaults(action=_chaos)
 
+    mutate = add(
+        "mutate",
+        "change the security rules of lib in every place: their tests have to notice",
+        add_help=False,
+    )
+    mutate.set_defaults(action=_mutate)
+
     check = add("check", "ruff, pylint-odoo and our own rules")
     check.set_defaults(action=lambda project, known, rest: checks.run_checks(project))
 
@@ -99,7 +106,7 @@ def _main(arguments: list[str]) -> int:
         known, rest = parser.parse_args(["python"]), arguments[1:]
     else:
         known, rest = parser.parse_known_args(arguments)
-        if rest and known.command not in ("test", "shell", "bench", "chaos"):
+        if rest and known.command not in ("test", "shell", "bench", "chaos", "mutate"):
             parser.error(f"{known.command} does not know {' '.join(rest)}")
     project = Project(known.database_url)
     try:
@@ -125,6 +132,11 @@ def _bench(project: Project, known: argparse.Namespace, rest: list[str]) -> int:
 def _chaos(project: Project, known: argparse.Namespace, rest: list[str]) -> int:
     project.ensure_alone("`./run chaos`")
     return testing.run_program(project, "tests.chaos", rest)
+
+
+def _mutate(project: Project, known: argparse.Namespace, rest: list[str]) -> int:
+    environment = project.environment(with_database=False)
+    return call([project.python, "-m", "tests.mutation", *rest], environment, cwd=paths.ROOT)
 
 
 def _shell(project: Project, known: argparse.Namespace, rest: list[str]) -> int:

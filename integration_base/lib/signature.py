@@ -6,8 +6,8 @@ import hmac
 from collections.abc import Iterable
 from typing import Literal
 
-Encoding = Literal["base64", "hex"]
-Algorithm = Literal["sha256", "sha512", "sha1"]
+Encoding = Literal["base64", "hex"]  # no mutant: a type
+Algorithm = Literal["sha256", "sha512", "sha1"]  # no mutant: a type
 
 _ALGORITHMS = {"sha256": hashlib.sha256, "sha512": hashlib.sha512, "sha1": hashlib.sha1}
 
@@ -54,8 +54,10 @@ def _sign(secret: str, body: bytes, encoding: str, algorithm: str) -> bytes:
     return base64.b64encode(signed.digest())
 
 
-def _bytes(received: str | bytes | None) -> bytes:
+def _bytes(received: str | bytes | None) -> bytes | bytearray:
     # compare_digest raises TypeError on a text that is not ASCII, hence bytes on both sides.
     if isinstance(received, str):
         return received.encode("utf-8", "surrogatepass")
-    return bytes(received) if isinstance(received, (bytes, bytearray)) else b""
+    if isinstance(received, (bytes, bytearray)):
+        return received
+    return b""  # no mutant: as good as anything that is no signature

@@ -87,7 +87,13 @@ def test_algorithms_differ(algorithm):
         assert verify_hmac(["hush"], BODY, signature, "hex", tried) is (tried == algorithm)
 
 
-@pytest.mark.parametrize("wrong", [{"encoding": "rot13"}, {"algorithm": "md5"}])
-def test_unknown_way_is_a_bug_of_the_caller(wrong):
-    with pytest.raises(ValueError, match="unknown"):
-        verify_hmac(["hush"], BODY, BASE64, **wrong)
+@pytest.mark.parametrize(("what", "name"), [("encoding", "rot13"), ("algorithm", "md5")])
+def test_unknown_way_is_a_bug_of_the_caller(what, name):
+    with pytest.raises(ValueError, match=f"^unknown signature {what} '{name}'$"):
+        verify_hmac(["hush"], BODY, BASE64, **{what: name})
+
+
+def test_secret_that_is_no_text_is_just_another_secret():
+    """Half of a character pair, as a damaged setting or a test may contain."""
+    assert not verify_hmac(["\udc80"], BODY, BASE64)
+    assert verify_hmac(["\udc80", "hush"], BODY, bytearray(BASE64, "ascii"))

@@ -112,6 +112,50 @@ def test_what_is_no_document(data, words, damaged):
     assert error.problems[0][1] in error.message
 
 
+AFTER = "Nothing was changed. Try again later; if it stays, tell the other side's support."
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "reason", "where"),
+    [
+        (b"", {}, "it is empty", ""),
+        (b"<a/>\0", {}, "it contains a NUL character", ""),
+        (b"<!DOCTYPE a><a/>", {}, "it has a document type definition (DTD), which is not accepted",
+         ""),
+        (b"<?xml?><a/>", {}, "its XML declaration cannot be read", ""),
+        (b"<a>" * 65 + b"</a>" * 65, {}, "it is nested deeper than 64 levels", ""),
+        (b"<a>" * 300, {}, "it is nested deeper than 64 levels", "line 1, column 772"),
+        (b"<a>\n<b>", {}, "it ends in the middle, a part is missing", "line 2, column 4"),
+        (b"<a>\xff</a>", {}, "it is not UTF-8 text", "byte 3"),
+        (b"<a>1234</a>", {"max_bytes": 10}, "it is larger than 10 bytes", ""),
+        (b"<a>1234</a>" * 1000, {"max_bytes": 10_000}, "it is larger than 10,000 bytes", ""),
+        (b"<a b='1' b='1'/>", {}, "it is not XML, attribute b redefined", "line 1, column 15"),
+        (b'<?xml version="1.0" encoding="EBCDIC"?><a/>', {},
+         "its encoding EBCDIC is not supported", ""),
+        (b"<a " + b"x" * 300 + b"=1/>", {},
+         "it is not XML, attValue: \" or ' expected", "line 1, column 305"),
+        (b"<a>" + b"x" * 11_000_000 + b"</a>", {}, "a text in it is too long",
+         "line 1, column 11000004"),
+    ],
+)  # fmt: skip
+def test_texts_say_what_is_wrong_and_where(data, options, reason, where):
+    with pytest.raises(InvalidPayloadError) as caught:
+        parse_strict(data, **options)
+    place = f" ({where})" if where else ""
+    assert caught.value.message == f"The data received cannot be read: {reason}{place}. {AFTER}"
+    assert caught.value.problems == [(where or "(whole text)", reason)]
+
+
+def test_long_reasons_are_cut():
+    error = refused(b"<a>&" + b"x" * 1000 + b";</a>")
+    reason = error.problems[0][1]
+    assert reason == f"it is not XML, entity '{'x' * 192}"
+
+
+def test_usual_limits():
+    assert (xml_strict.MAX_DEPTH, xml_strict.MAX_BYTES) == (64, 20 * 1024 * 1024)
+
+
 LAUGHS = (
     b'<!DOCTYPE a [<!ENTITY l0 "lol">'
     + b"".join(
