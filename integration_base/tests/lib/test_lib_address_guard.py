@@ -486,6 +486,7 @@ NOT_COMPLETE = (
         ),
         ("shop.example", {}, NOT_COMPLETE),
         ("https://[::1", {}, NOT_COMPLETE),
+        ("https://:443", {}, NOT_COMPLETE),
         ("https://sh op.example", {}, NOT_COMPLETE),
         (
             f"https://{'1' * 79}-.example",
