@@ -381,6 +381,16 @@ def _literals(values: Iterable[str]) -> re.Pattern | None:
     )
 
 
+def value_mask(values: Iterable[str]) -> Callable[[str], str]:
+    """A function that removes ``values`` from a text and leaves everything else as it is.
+
+    :param values: secrets, also found encoded for a URL, as JSON or base64; those of less than 6
+        characters are ignored, because any word could be one.
+    """
+    literals = _literals(value for value in values if value and len(value) >= 6)
+    return (lambda text: literals.sub(MASK, text)) if literals else str
+
+
 def _json_value_end(text: str, name: re.Match) -> int:
     """End of the JSON value behind ``name``; all the rest if nested, for its end is unknown."""
     start = name.end()

@@ -100,6 +100,8 @@ class Batch:
     stopped: bool = False
     #: the work cursor, see :meth:`IntegrationEngine._transaction`
     work: Any = None
+    #: removes the secrets of the backend from a text, see ``integration.credential._mask``
+    mask: Any = None
 
     @property
     def flow_id(self):

@@ -189,7 +189,7 @@ class IntegrationSettlement(models.AbstractModel):
             refused = [error for error in errors if isinstance(error, PAUSING)]
             if refused:
                 backend = env["integration.backend"].browse(batch.backend_id)
-                backend._tell_paused(refused[0].message)
+                backend._tell_paused(self._describe(batch, None, refused[0])[1])
             env["integration.incident"]._refresh([batch.flow_id])
             batch.ctl.commit()  # pylint: disable=invalid-commit
         except DATABASE_AWAY:
@@ -209,7 +209,7 @@ class IntegrationSettlement(models.AbstractModel):
                 self._slow_down(batch, operation, error)
             elif isinstance(error, PAUSING):
                 self._postpone(batch, [operation], 0, error)
-                flow.backend_id._set_paused(error.message)
+                flow.backend_id._set_paused(self._describe(batch, operation, error)[1])
             elif isinstance(error, SkipRecord):
                 self._end(batch, operation, "skipped", error, *item)
                 ended.append(operation["id"])
@@ -244,7 +244,7 @@ class IntegrationSettlement(models.AbstractModel):
             return False
         # an answer that was no data looks like any other among the exchanges
         useless = any(error.outcome == "unknown" for error in technical)
-        self._note_calls(batch, useless, technical[0].message)
+        self._note_calls(batch, useless, self._describe(batch, None, technical[0])[1])
         batch.ctl.execute(
             "SELECT state <> 'closed' FROM integration_breaker WHERE backend_id = %s",
             [batch.backend_id],
@@ -275,13 +275,16 @@ class IntegrationSettlement(models.AbstractModel):
         """Whether something may go on failing or waiting that does so since then (None: new)."""
         return not since or fields.Datetime.now() - since < timedelta(hours=flow.max_age_hours)
 
-    def _describe(self, operation, error, item=None):
-        """Return ``(error class, text for the clerk, technical detail)``."""
+    def _describe(self, batch, operation, error, item=None):
+        """Return ``(error class, text for the clerk, technical detail)``, without secrets."""
         kind, message, detail = self._explain(operation, error, item)
+        if batch.mask is None:
+            batch.mask = self.env["integration.credential"]._mask(batch.backend_id)
+        storable = self.env["integration.engine"]._storable
         return (
             kind,
-            self.env["integration.engine"]._storable(message),
-            self.env["integration.engine"]._storable(detail),
+            storable(message and batch.mask(message)),
+            storable(detail and batch.mask(detail)),
         )
 
     def _explain(self, operation, error, item):
@@ -363,7 +366,7 @@ class IntegrationSettlement(models.AbstractModel):
 
         :param error: what they wait for, shown to people meanwhile.
         """
-        kind, message = self._describe(None, error)[:2] if error else (None, None)
+        kind, message = self._describe(batch, None, error)[:2] if error else (None, None)
         batch.ctl.execute(
             SQL(
                 """
@@ -393,7 +396,7 @@ class IntegrationSettlement(models.AbstractModel):
             operation["attempts"], base=flow.retry_seconds, cap=flow.retry_max_seconds
         )
         delay = max(delay, getattr(error, "retry_after", None) or 0)
-        kind, message, detail = self._describe(operation, error)
+        kind, message, detail = self._describe(batch, operation, error)
         self._log_attempt(batch, operation, kind, message)
         batch.ctl.execute(
             SQL(
@@ -417,7 +420,7 @@ class IntegrationSettlement(models.AbstractModel):
         )
 
     def _end(self, batch, operation, state, error, item=None):
-        kind, message, detail = self._describe(operation, error, item)
+        kind, message, detail = self._describe(batch, operation, error, item)
         Operation = api.Environment(batch.ctl, SUPERUSER_ID, {})["integration.sync.log"]
         payload = None
         if item and state == "dead":
