@@ -115,12 +115,16 @@ class WebhookHeaders:
     :param triggered_at: when the event happened (naive UTC), if signed or sent.
     :param signed_at: when this delivery was signed (naive UTC), only if the signature covers it; an
         old one is refused as a replay.
+    :param environment: ``sandbox`` for an event of a test account or sent to try things out,
+        ``production`` for a live one, only where the service says so; a backend of the other
+        environment refuses it.
     """
 
     topic: str
     event_id: str
     triggered_at: datetime | None = None
     signed_at: datetime | None = None
+    environment: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 import base64
 import hashlib
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -33,6 +34,7 @@ class Target(NamedTuple):
     :param connector: model name of the connector.
     :param flows: ``{resource: FlowKey}`` of the flows into Odoo.
     :param credentials: ``{code: [(ciphertext, previous ciphertext, until)]}``, still encrypted.
+    :param environment: ``sandbox`` or ``production``.
     """
 
     backend_id: int
@@ -40,6 +42,7 @@ class Target(NamedTuple):
     connector: str
     flows: dict
     credentials: dict
+    environment: str
 
 
 class Reading(NamedTuple):
@@ -186,7 +189,7 @@ class IntegrationWebhookEvent(models.Model):
             raise UnknownAddress
         flows = backend.flow_ids.filtered(lambda flow: flow.direction == "in")
         credentials = {}
-        for row in backend.credential_ids.filtered(lambda row: row.kind == "typed"):
+        for row in backend._credential_rows().filtered(lambda row: row.kind == "typed"):
             credentials[row.code] = row._stored()
         return Target(
             backend.id,
@@ -194,6 +197,7 @@ class IntegrationWebhookEvent(models.Model):
             backend._connector()._name,
             {flow.resource: self._flow_key(flow) for flow in flows},
             credentials,
+            backend.environment,
         )
 
     @api.model
@@ -228,6 +232,7 @@ class IntegrationWebhookEvent(models.Model):
         self._verify(connector, backend, headers, body)
         envelope = self._read_envelope(connector, backend, headers, body)
         self._check_fresh(connector, envelope)
+        self._check_environment(target, envelope)
         reading = self._read(connector, backend, target.flows, envelope.topic, body)
         digest = hashlib.sha256(body).hexdigest()
         event, is_new, is_same = self._store(target, envelope, reading, body, digest)
@@ -286,7 +291,7 @@ class IntegrationWebhookEvent(models.Model):
         event_id = self._storable(envelope.event_id)
         if not event_id or len(event_id) > MAX_ID:
             event_id = hashlib.sha256(event_id.encode() or body).hexdigest()
-        return WebhookHeaders(topic, event_id, envelope.triggered_at, envelope.signed_at)
+        return replace(envelope, topic=topic, event_id=event_id)
 
     @api.model
     def _check_fresh(self, connector, envelope):
@@ -304,6 +309,20 @@ class IntegrationWebhookEvent(models.Model):
                     "time by somebody, or the clock of this server is wrong."
                 )
             )
+
+    @api.model
+    def _check_environment(self, target, envelope):
+        """Refuse an event of a test account at a live backend, and the reverse.
+
+        :raises WebhookRefused: when the service says where it is from, and it is not from there.
+        """
+        if envelope.environment in (None, target.environment):
+            return
+        raise WebhookRefused(
+            self.env._("It is a test event, and this backend is in production.")
+            if envelope.environment == "sandbox"
+            else self.env._("It is a live event, and this backend is a sandbox.")
+        )
 
     @api.model
     def _store(self, target, envelope, reading, body, digest, id_reused=False):

@@ -78,7 +78,8 @@ class FakeConnector(models.AbstractModel):
         raise WebhookRefused("The signature is wrong.")
 
     def _read_webhook_headers(self, backend, headers, body):
-        return WebhookHeaders(headers["X-Topic"], headers["X-Event-Id"])
+        environment = headers.get("X-Environment")
+        return WebhookHeaders(headers["X-Topic"], headers["X-Event-Id"], environment=environment)
 
     def _parse_webhook(self, backend, topic, body):
         try:

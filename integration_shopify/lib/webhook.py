@@ -60,7 +60,11 @@ def read_headers(headers) -> WebhookHeaders:
     topic = header(headers, "Topic").strip().lower()
     event = header(headers, "Event-Id") or header(headers, "Webhook-Id")
     return WebhookHeaders(
-        topic, f"{topic}:{event}" if event else "", _utc(header(headers, "Triggered-At"))
+        topic,
+        f"{topic}:{event}" if event else "",
+        _utc(header(headers, "Triggered-At")),
+        # not every shop without this header is a live one: development stores send real events
+        environment="sandbox" if header(headers, "Test").strip().lower() == "true" else None,
     )
 
 

@@ -1,4 +1,5 @@
 import hashlib
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 
 from odoo import api, models
@@ -13,7 +14,6 @@ from odoo.addons.integration_base.lib.errors import (
 from odoo.addons.integration_base.lib.records import (
     Notification,
     Subscription,
-    WebhookHeaders,
 )
 from odoo.addons.integration_base.models.integration_connector import CredentialSpec
 
@@ -293,7 +293,7 @@ class IntegrationConnectorShopify(models.AbstractModel):
             return read
         # without an id, equal bodies of one topic are the same event
         event_id = f"{read.topic}:{hashlib.sha256(body).hexdigest()}"
-        return WebhookHeaders(read.topic, event_id, read.triggered_at)
+        return replace(read, event_id=event_id)
 
     def _parse_webhook(self, backend, topic, body):
         if webhook.TOPICS.get(topic) != "order":

@@ -81,6 +81,12 @@ class TestWebhookReading(BaseCase):
         del sent["X-Shopify-Event-Id"]
         self.assertEqual(webhook.read_headers(sent).event_id, "orders/create:delivery-1")
 
+    def test_event_sent_to_try_things_out(self):
+        self.assertIsNone(webhook.read_headers(headers()).environment)
+        told = webhook.read_headers(headers(**{"X-Shopify-Test": "true"}))
+        self.assertEqual(told.environment, "sandbox")
+        self.assertIsNone(webhook.read_headers(headers(**{"X-Shopify-Test": "false"})).environment)
+
     def test_time(self):
         read = webhook.read_headers(headers(**{"X-Shopify-Triggered-At": "2026-11-20T10:00:02Z"}))
         self.assertEqual(read.triggered_at, datetime(2026, 11, 20, 10, 0, 2))
