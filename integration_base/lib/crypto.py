@@ -2,11 +2,17 @@
 
 import contextlib
 import hashlib
+import logging
+import os
 import re
+import stat
+from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from .errors import ConfigurationError
+
+_logger = logging.getLogger(__name__)
 
 _TOKEN = re.compile(r"v1:([0-9a-f]{8}):(\S+)", re.ASCII)
 # 32 bytes. Python's decoder would also take what it does not understand.
@@ -42,6 +48,62 @@ def load_keys(text: str | None) -> list[str]:
     return keys
 
 
+def check_private(path: str | os.PathLike) -> None:
+    """Refuse a file with a key that others on this machine can read or replace.
+
+    The rule is that of OpenSSH for private keys: what belongs to the user of the server must be
+    his alone. A file of somebody else (root's, mounted into a container) is not for us to
+    change, so it is only warned of. The group of the server's own process may read it: so do the
+    packages of Odoo install their configuration file.
+
+    :raises ConfigurationError: with the command that corrects it.
+    :raises OSError: when there is no such file.
+    """
+    if os.name != "posix":
+        return
+    status = os.stat(path)
+    risky = stat.S_IRWXO | stat.S_IWGRP
+    if status.st_gid != os.getegid():
+        risky |= stat.S_IRGRP
+    if not stat.S_IMODE(status.st_mode) & risky:
+        return
+    if status.st_uid == os.geteuid() and not _is_read_only(path):
+        raise ConfigurationError(
+            f"{path} holds the key of the credentials of integrations, and other users of the "
+            f"server can open it (its mode is {stat.S_IMODE(status.st_mode):04o}), so the key is "
+            f"not used. Correct that with: chmod 600 {path}"
+        )
+    _logger.warning(
+        "%s holds the key of the credentials of integrations, and other users of this machine can "
+        "open it (its mode is %04o). Let nobody but the user of Odoo read it.",
+        path,
+        stat.S_IMODE(status.st_mode),
+    )
+
+
+def _is_read_only(path) -> bool:
+    """Whether the file is on a mount where its mode cannot be changed."""
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+
+def read_key_file(path: str) -> str:
+    """Return the keys in a file that holds nothing else, e.g. a secret of Docker.
+
+    :raises ConfigurationError: when it cannot be read, is empty, or others can read it.
+    """
+    try:
+        text = Path(path).read_text(encoding="ascii")
+        check_private(path)
+    except (OSError, ValueError):
+        text = ""
+    if not text.strip():
+        raise ConfigurationError(
+            f"The file {path}, which shall hold the key of the credentials of integrations, "
+            f"cannot be read or is empty. Correct it, or the variable that names it, and restart."
+        )
+    return text
+
+
 class SecretBox:
     """Encrypts and decrypts texts; the first key encrypts, all of them decrypt.
 
@@ -56,7 +118,12 @@ class SecretBox:
         self.key_id = _key_id(valid[0])
 
     def __repr__(self) -> str:
-        return f"<SecretBox {', '.join(self._fernets)}>"
+        return f"<SecretBox {', '.join(self.key_ids)}>"
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """The ids of the keys, the newest first. They tell nothing about the keys."""
+        return tuple(self._fernets)
 
     def encrypt(self, secret: str) -> str:
         """The text to store for ``secret``."""

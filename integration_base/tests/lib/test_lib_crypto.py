@@ -1,10 +1,19 @@
 """Secrets at rest: readable with the keys, useless without, and errors that give nothing away."""
 
+import os
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odoo.addons.integration_base.lib.crypto import SecretBox, generate_key, load_keys
+from odoo.addons.integration_base.lib.crypto import (
+    SecretBox,
+    check_private,
+    generate_key,
+    load_keys,
+    read_key_file,
+)
 from odoo.addons.integration_base.lib.errors import ConfigurationError
 
 OLD, NEW = generate_key(), generate_key()
@@ -91,3 +100,64 @@ def test_bad_key_is_named_by_position_only(bad):
 
 def test_repr_shows_no_key():
     assert NEW not in repr(SecretBox([NEW]))
+
+
+def test_ids_of_keys_newest_first():
+    box = SecretBox([NEW, OLD])
+    assert box.key_ids == (SecretBox([NEW]).key_id, SecretBox([OLD]).key_id)
+    assert not any(key in "".join(box.key_ids) for key in (NEW, OLD))
+
+
+# === WHERE THE KEY IS === #
+
+
+@pytest.fixture
+def key_file(tmp_path):
+    file = tmp_path / "key"
+    file.write_text(f"{NEW}\n{OLD}\n")
+    file.chmod(0o600)
+    return file
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o640, 0o440])
+def test_key_file_of_the_server_alone(key_file, mode):
+    key_file.chmod(mode)
+    assert load_keys(read_key_file(str(key_file))) == [NEW, OLD]
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o602, 0o601, 0o660, 0o777])
+def test_key_file_that_others_can_open_is_refused(key_file, mode):
+    key_file.chmod(mode)
+    with pytest.raises(ConfigurationError, match=f"mode is {mode:04o}.*chmod 600 ") as caught:
+        read_key_file(str(key_file))
+    assert NEW not in str(caught.value)
+
+
+def test_key_file_that_another_group_can_read_is_refused(key_file, monkeypatch):
+    key_file.chmod(0o640)
+    monkeypatch.setattr(os, "getegid", lambda: key_file.stat().st_gid + 1)
+    with pytest.raises(ConfigurationError, match="0640"):
+        check_private(key_file)
+
+
+@pytest.mark.parametrize("how", ["owner", "mount"])
+def test_key_file_that_cannot_be_corrected_is_warned_of(key_file, monkeypatch, caplog, how):
+    """Secrets of containers belong to root, and can be read by everybody in the container."""
+    key_file.chmod(0o444)
+    if how == "owner":
+        monkeypatch.setattr(os, "geteuid", lambda: key_file.stat().st_uid + 1)
+    else:
+        mount = SimpleNamespace(f_flag=os.ST_RDONLY)
+        monkeypatch.setattr(os, "statvfs", lambda _path: mount)
+    assert load_keys(read_key_file(str(key_file))) == [NEW, OLD]
+    assert "Let nobody but the user of Odoo read it" in caplog.text
+
+
+@pytest.mark.parametrize("content", [None, b"", b" \n", b"\xff\xfe"])
+def test_key_file_without_a_key(tmp_path, content):
+    file = tmp_path / "key"
+    if content is not None:
+        file.write_bytes(content)
+        file.chmod(0o600)
+    with pytest.raises(ConfigurationError, match="cannot be read or is empty"):
+        read_key_file(str(file))
