@@ -20,6 +20,8 @@
         "wizards/integration_edit_payload_views.xml",
         "wizards/integration_discrepancy_ignore_views.xml",
         "wizards/integration_webhook_replay_views.xml",
+        "wizards/integration_key_rotation_views.xml",
+        "wizards/integration_switch_environment_views.xml",
         "views/integration_exchange_views.xml",
         "views/integration_sync_edit_views.xml",
         "views/integration_intent_views.xml",

@@ -75,6 +75,9 @@ class IntegrationBackend(models.Model):
     base_url = fields.Char(
         string="Address", tracking=True, help="Where the service answers, e.g. https://..."
     )
+    other_base_url = fields.Char(
+        readonly=True, copy=False, help="The address in the other environment, when it was left."
+    )
     state = fields.Selection(
         [("draft", "Not connected"), ("active", "Connected"), ("paused", "Paused")],
         required=True,
@@ -267,10 +270,22 @@ class IntegrationBackend(models.Model):
                     "its log belong to the old one. Create another backend."
                 )
             )
+        switched = self.filtered(
+            lambda backend: backend.environment != vals.get("environment", backend.environment)
+        )
+        if any(backend.state != "draft" for backend in switched):
+            raise UserError(
+                self.env._(
+                    "A backend at work does not change between sandbox and production by the way: "
+                    "its records would be mixed. Press Switch Environment on its form."
+                )
+            )
         if vals.get("state") == "active":
             vals = {**vals, "database_identity": self._this_database()}
         were_drafts = {backend.state == "draft" for backend in self}
         result = super().write(vals)
+        for backend in switched:
+            backend._take_credentials()
         # changes are collected for backends that were connected at least once
         if "active" in vals or ("state" in vals and were_drafts != {vals["state"] == "draft"}):
             self.env["integration.outbox"]._forget_index()
@@ -331,10 +346,15 @@ class IntegrationBackend(models.Model):
         # sudo: flows follow from the connector, nobody adds others
         self.env["integration.flow"].sudo().create(flows)
         # sudo: whoever may create a backend gets the empty rows to type its secrets into
-        credentials = self.sudo().credential_ids
+        credentials = self._credential_rows()
         self.env["integration.credential"].sudo().create(
             [
-                {"backend_id": self.id, "code": spec.code, "sequence": position}
+                {
+                    "backend_id": self.id,
+                    "environment": self.environment,
+                    "code": spec.code,
+                    "sequence": position,
+                }
                 for position, spec in enumerate(connector._connector_credentials)
                 if spec.code not in credentials.mapped("code")
             ]
@@ -360,6 +380,19 @@ class IntegrationBackend(models.Model):
 
     # === BUSINESS METHODS - CREDENTIALS === #
 
+    def _credential_rows(self, code=None):
+        """Return the credentials of the environment the backend is in, for every user.
+
+        :param str code: only the one of this code.
+        """
+        self.ensure_one()
+        # sudo: hooks run for users who may not read secrets; a value goes to the service only
+        backend = self.sudo()
+        # whatever the context says of archived records: those of the other environment are none
+        return backend.credential_ids.filtered(
+            lambda row: row.environment == backend.environment and code in (None, row.code)
+        )
+
     def _credentials(self, code):
         """Return every active value of a credential, newest first (for secrets in rotation).
 
@@ -371,12 +404,10 @@ class IntegrationBackend(models.Model):
         if known is not None:
             values = Credential._open(known.get(code, ()))
         else:
-            # sudo: hooks run for users who may not read secrets; the value goes to the service
-            # only
-            rows = self.sudo().credential_ids.filtered(lambda row: row.code == code)
+            rows = self._credential_rows(code)
             values = rows._decrypt()
         if not values:
-            rows = self.sudo().credential_ids.filtered(lambda row: row.code == code)
+            rows = self._credential_rows(code)
             raise ConfigurationError(
                 self.env._(
                     "%(backend)s has no %(credential)s. Type it into the Credentials page of the "
@@ -407,8 +438,7 @@ class IntegrationBackend(models.Model):
         issued = self.env.cr.cache.get(("integration_token", self.id, code))
         if issued:
             return issued
-        # sudo: see _credentials
-        return self.sudo().credential_ids.filtered(lambda row: row.code == code)._valid_token()
+        return self._credential_rows(code)._valid_token()
 
     def _store_token(self, code, value, expires_at=None):
         """Keep a token the service has issued, in a transaction of its own.
@@ -433,6 +463,31 @@ class IntegrationBackend(models.Model):
         Its snapshot does not show what was committed since it began.
         """
         self.env.cr.cache["integration_token", self.id, code] = value
+
+    def _audit(self, text, user=None):
+        """Note in the chatter who changed what about the credentials; never a value.
+
+        :param str text: what was changed.
+        :param user: who did it, the present user by default.
+        """
+        self.ensure_one()
+        # sudo: the note has to be written whoever is the cause of it
+        self.sudo().message_post(
+            body=text, author_id=(user or self.env.user).partner_id.id, subtype_xmlid="mail.mt_note"
+        )
+
+    def _take_credentials(self):
+        """Give the backend the credentials of the environment it is in now.
+
+        Before its first connection they are those typed already: the choice was a correction.
+        """
+        self.ensure_one()
+        # sudo: whoever may write the backend may write its environment
+        rows = self.sudo().with_context(active_test=False).credential_ids
+        if not self.database_identity:
+            rows.environment = self.environment
+        self.invalidate_recordset(["credential_ids"])
+        self._create_missing_parts()
 
     # === BUSINESS METHODS - TALKING === #
 
@@ -546,6 +601,61 @@ class IntegrationBackend(models.Model):
 
     # === BUSINESS METHODS - STATE === #
 
+    def _switch_environment(self, base_url, same_account):
+        """Take a backend whose work has stopped to the other environment, not connected yet.
+
+        It gets the credentials that were stored for that environment, and a new address for
+        notifications: those of the other one arrive nowhere.
+
+        :param str base_url: address of the service there.
+        :param bool same_account: the records there are the same ones: links, waiting operations
+            and how far was read stay. Else they go; the records in Odoo stay.
+        """
+        self.ensure_one()
+        before = self.base_url
+        names = dict(self._fields["environment"]._description_selection(self.env))
+        target = "production" if self.environment == "sandbox" else "sandbox"
+        self.write({"state": "draft", "pause_reason": False})
+        self.write(
+            {
+                "environment": target,
+                "base_url": base_url,
+                "other_base_url": before,
+                "webhook_token": secrets.token_urlsafe(32),
+            }
+        )
+        # the service there knows nothing of what the one here was asked to send
+        # sudo: the rows follow from the checks
+        self.sudo().subscription_ids.unlink()
+        links = 0 if same_account else self._forget_records()
+        self.env["integration.incident"]._resolve("paused", self, "")
+        self._audit(
+            self.env._(
+                "Switched to %(environment)s, from %(before)s to %(after)s. Links removed: "
+                "%(links)s.",
+                environment=names[target],
+                before=before or "-",
+                after=base_url or "-",
+                links=links,
+            )
+        )
+
+    def _forget_records(self):
+        """Remove the links to records of another account, and set what waits for them aside.
+
+        :returns: number of links removed.
+        """
+        # sudo: whoever may switch the backend may remove what belongs to the other account
+        links = self.env["integration.binding"].sudo().search([("backend_id", "=", self.id)])
+        count = len(links)
+        links.unlink()
+        operations = self.env["integration.sync.log"].search(
+            [("backend_id", "=", self.id), ("state", "in", ("pending", "dead"))]
+        )
+        operations._set_aside(self.env._("It belongs to the other environment."))
+        self.flow_ids.write({"cursor_at": False, "cursor_page": False})
+        return count
+
     def _set_paused(self, reason):
         """Stop calling the service; operations keep waiting. :meth:`_tell_paused` tells why."""
         self.filtered(lambda backend: backend.state != "paused").write(
@@ -613,6 +723,15 @@ class IntegrationBackend(models.Model):
         self.check_access("write")
         self.write({"state": "paused", "pause_reason": self.env._("Paused by hand.")})
 
+    def action_switch_environment(self):
+        """Stop calling the service, and ask what shall become of the backend elsewhere."""
+        self.ensure_one()
+        self.check_access("write")
+        if self.state == "active":
+            reason = self.env._("Paused to switch between sandbox and production.")
+            self.write({"state": "paused", "pause_reason": reason})
+        return self.env["integration.switch.environment"]._action_ask(self)
+
     def action_resume(self):
         """Go on after a pause; the connection is tested first."""
         return self.action_test_connection()
@@ -647,6 +766,7 @@ class IntegrationBackend(models.Model):
         self.check_access("write")
         for backend in self:
             backend.webhook_token = secrets.token_urlsafe(32)
+            backend._audit(self.env._("The address for notifications was replaced."))
             if backend.state == "active":
                 backend.action_test_connection()
 

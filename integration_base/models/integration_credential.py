@@ -1,25 +1,43 @@
+import contextlib
 import os
 from configparser import RawConfigParser
 from datetime import timedelta
 from functools import cache
 
-from odoo import api, fields, models
-from odoo.tools import config
+from odoo import SUPERUSER_ID, api, fields, models
+from odoo.exceptions import AccessError, UserError
+from odoo.tools import SQL, config, format_datetime
 
-from ..lib.crypto import SecretBox, load_keys
+from ..lib.crypto import SecretBox, check_private, load_keys, read_key_file
 from ..lib.errors import ConfigurationError
+from ..lib.redact import value_mask
 
-#: Environment variable with the Fernet keys (newest first, comma separated); else the line
-#: ``encryption_key`` in the section ``[integration]`` of Odoo's configuration file. The keys stay
-#: outside of the database, so that a dump alone opens nothing.
+#: Environment variable with the Fernet keys (newest first, comma separated); else the file that
+#: KEY_FILE_VARIABLE names; else the line ``encryption_key`` in the section ``[integration]`` of
+#: Odoo's configuration file. The keys stay outside of the database, so that a dump alone opens
+#: nothing.
 KEY_VARIABLE = "INTEGRATION_ENCRYPTION_KEY"
+#: Environment variable with the path of a file that holds the keys and nothing else.
+KEY_FILE_VARIABLE = "INTEGRATION_ENCRYPTION_KEY_FILE"
+#: What a manager may change of a credential.
+USER_FIELDS = frozenset({"value", "expires_at", "previous_until", "sequence"})
+#: Days before the expiry of a credential at which its owner is told; 0 when it has expired.
+STAGES = (30, 7, 1, 0)
+#: Credentials encrypted again in one transaction.
+ROTATION_BATCH = 200
 
 
 @cache
 def _configured_keys(path):
     parser = RawConfigParser()
     parser.read([path] if path else [])
-    return parser.get("integration", "encryption_key", fallback="")
+    keys = parser.get("integration", "encryption_key", fallback="")
+    if keys:
+        check_private(path)
+    return keys
+
+
+_key_file = cache(read_key_file)
 
 
 @cache
@@ -28,16 +46,25 @@ def _secret_box(keys):
 
 
 class IntegrationCredential(models.Model):
-    """One secret of a backend. It can be written and used, never read back."""
+    """One secret of a backend, in one environment. It can be written and used, never read back.
+
+    Sandbox and production have sets of their own; the active rows are those of the backend's
+    environment, and no others are ever used.
+    """
 
     _name = "integration.credential"
     _description = "Integration Credential"
     _order = "backend_id, sequence, id"
+    _rec_names_search = ["code"]
 
     backend_id = fields.Many2one(
         "integration.backend", required=True, ondelete="cascade", index=True
     )
     company_id = fields.Many2one(related="backend_id.company_id", store=True, index=True)
+    environment = fields.Selection(
+        [("sandbox", "Sandbox"), ("production", "Production")], required=True, readonly=True
+    )
+    active = fields.Boolean(compute="_compute_active", store=True)
     code = fields.Char(required=True, readonly=True)
     sequence = fields.Integer(default=10)
     kind = fields.Selection(
@@ -53,37 +80,51 @@ class IntegrationCredential(models.Model):
         string="New Value",
         compute="_compute_value",
         inverse="_inverse_value",
+        exportable=False,
         help="Type a new value to replace the stored one; the stored one is never shown.",
     )
     ciphertext = fields.Text(groups=fields.NO_ACCESS, copy=False, prefetch=False)
     previous_ciphertext = fields.Text(groups=fields.NO_ACCESS, copy=False, prefetch=False)
     previous_until = fields.Datetime(
-        readonly=True,
+        string="Old Value Accepted Until",
         copy=False,
-        help="The replaced value is accepted on incoming notifications until then.",
+        help="The replaced value is accepted on incoming notifications until then. A time that is "
+        "over ends it at once.",
     )
+    has_previous = fields.Boolean(compute="_compute_has_previous")
     is_set = fields.Boolean(string="Set", readonly=True, copy=False)
     status = fields.Selection(
-        [("set", "Stored"), ("missing", "Missing"), ("optional", "Optional")],
+        [
+            ("set", "Stored"),
+            ("missing", "Missing"),
+            ("optional", "Optional"),
+            ("expiring", "Expires soon"),
+            ("expired", "Expired"),
+        ],
         compute="_compute_status",
     )
     set_at = fields.Datetime(string="Set on", readonly=True, copy=False)
     set_by_id = fields.Many2one("res.users", string="Set by", readonly=True, copy=False)
-    expires_at = fields.Datetime(readonly=True, copy=False)
+    expires_at = fields.Datetime(
+        string="Expires on",
+        copy=False,
+        help="If the service says when the value stops working, the owner of the backend is told "
+        "30 days, 7 days and 1 day before. It is used as long as the service takes it.",
+    )
 
     _code_unique = models.Constraint(
-        "UNIQUE(backend_id, code)", "A backend has each credential once."
+        "UNIQUE(backend_id, environment, code)", "A backend has each credential once."
     )
 
     #: How long a replaced secret still verifies notifications that were signed with it.
     ROTATION_GRACE = timedelta(days=2)
 
-    def write(self, vals):
-        result = super().write(vals)
-        # tokens are no secrets of notifications, and change every hour
-        if any(credential.kind == "typed" for credential in self):
-            self.env["integration.webhook.event"]._forget_targets()
-        return result
+    # === COMPUTE METHODS === #
+
+    @api.depends("environment", "backend_id.environment")
+    def _compute_active(self):
+        for credential in self:
+            credential.active = credential.environment == credential.backend_id.environment
 
     @api.depends("backend_id", "code")
     def _compute_spec(self):
@@ -95,36 +136,101 @@ class IntegrationCredential(models.Model):
             credential.help = spec.help if spec else False
             credential.required = bool(spec and spec.required)
 
-    @api.depends("is_set", "required")
+    @api.depends("name")
+    def _compute_display_name(self):
+        for credential in self:
+            credential.display_name = credential.name
+
+    @api.depends("is_set", "required", "expires_at", "kind")
     def _compute_status(self):
         for credential in self:
-            if credential.is_set:
+            stage = credential._expiry_stage()
+            if not credential.is_set:
+                credential.status = "missing" if credential.required else "optional"
+            elif stage is None:
                 credential.status = "set"
             else:
-                credential.status = "missing" if credential.required else "optional"
+                credential.status = "expiring" if stage else "expired"
+
+    @api.depends("previous_until", "kind")
+    def _compute_has_previous(self):
+        for credential in self:
+            credential.has_previous = credential.kind == "typed" and bool(credential.previous_until)
 
     def _compute_value(self):
         self.value = False
 
     def _inverse_value(self):
         for credential in self.filtered("value"):
-            credential._set(credential.value.strip())
+            try:
+                credential._set(credential.value.strip(), credential.expires_at)
+            except ConfigurationError as error:
+                raise UserError(error.message) from error
             # a token was issued for the old secrets
             # sudo: nobody may delete credentials, but these are worth nothing any more
-            credential.backend_id.sudo().credential_ids.filtered(
-                lambda row: row.kind == "token"
+            self.sudo().with_context(active_test=False).search(
+                [
+                    ("backend_id", "=", credential.backend_id.id),
+                    ("environment", "=", credential.environment),
+                    ("kind", "=", "token"),
+                ]
             ).unlink()
         self.invalidate_recordset(["value"])
+
+    # === CRUD METHODS === #
+
+    def _init_column(self, column_name):
+        if column_name != "environment":
+            return super()._init_column(column_name)
+        # stored before there were sets: what was used was for the environment of the backend
+        return self.env.cr.execute(
+            "UPDATE integration_credential c SET environment = b.environment"
+            "  FROM integration_backend b WHERE b.id = c.backend_id AND c.environment IS NULL"
+        )
+
+    def write(self, vals):
+        if not self.env.su:
+            self._check_user_values(vals)
+        if vals.get("value") and "expires_at" not in vals:
+            # what was known of the replaced value
+            vals = {**vals, "expires_at": False}
+        before = {row: (row.expires_at, row.previous_until) for row in self}
+        result = super().write(vals)
+        if {"value", "expires_at", "previous_until"} & vals.keys() and "ciphertext" not in vals:
+            for credential, (expires_at, previous_until) in before.items():
+                credential._end_previous()
+                credential._note_change(vals, expires_at, previous_until)
+                credential._tell_expiry()
+        # tokens are no secrets of notifications, and change every hour
+        if any(credential.kind == "typed" for credential in self):
+            self.env["integration.webhook.event"]._forget_targets()
+        return result
+
+    def _check_user_values(self, vals):
+        """Refuse what nobody but the engine may change, and the engine's own rows.
+
+        :raises AccessError: when a user tries.
+        """
+        if vals.keys() - USER_FIELDS or any(row.kind == "token" for row in self):
+            raise AccessError(
+                self.env._(
+                    "Only the value of a credential that was typed in, its expiry and how long "
+                    "the old value is accepted can be changed."
+                )
+            )
+
+    # === CHANGING === #
 
     def _set(self, value, expires_at=None):
         """Encrypt and keep ``value``; the replaced one stays valid for a while."""
         self.ensure_one()
         now = fields.Datetime.now()
         # sudo: the ciphertext is closed to every user, also to the manager who types the secret
+        old = self.sudo().ciphertext if self.kind == "typed" else False
         self.sudo().write(
             {
-                "previous_ciphertext": self.sudo().ciphertext if self.kind == "typed" else False,
-                "previous_until": now + self.ROTATION_GRACE if self.sudo().ciphertext else False,
+                "previous_ciphertext": old,
+                "previous_until": now + self.ROTATION_GRACE if old else False,
                 "ciphertext": self._box().encrypt(value),
                 "is_set": True,
                 "set_at": now,
@@ -133,17 +239,141 @@ class IntegrationCredential(models.Model):
             }
         )
 
+    def _end_previous(self):
+        """Forget replaced values whose time is over, and dates of values that do not exist."""
+        now = fields.Datetime.now()
+        # sudo: the ciphertext is closed to every user
+        for row in self.sudo():
+            if not (row.previous_until or row.previous_ciphertext):
+                continue
+            is_valid = row.previous_ciphertext and row.previous_until and row.previous_until > now
+            if not is_valid:
+                super(IntegrationCredential, row).write(
+                    {"previous_ciphertext": False, "previous_until": False}
+                )
+
+    def _note_change(self, vals, expires_at, previous_until):
+        """Write into the chatter of the backend what a person has changed.
+
+        :param expires_at: the date before.
+        :param previous_until: the date before.
+        """
+        self.ensure_one()
+        notes = []
+        if vals.get("value"):
+            notes.append(self.env._("%s: a new value was stored.", self.name))
+        elif self.previous_until != previous_until and not self.previous_until:
+            notes.append(self.env._("%s: the old value was forgotten.", self.name))
+        if self.previous_until and self.previous_until != previous_until:
+            notes.append(
+                self.env._(
+                    "The old value is accepted until %s.",
+                    format_datetime(self.env, self.previous_until),
+                )
+                if notes
+                else self.env._(
+                    "%(credential)s: the old value is accepted until %(date)s.",
+                    credential=self.name,
+                    date=format_datetime(self.env, self.previous_until),
+                )
+            )
+        if self.expires_at != expires_at:
+            notes.append(
+                self.env._(
+                    "%(credential)s expires on %(date)s.",
+                    credential=self.name,
+                    date=format_datetime(self.env, self.expires_at),
+                )
+                if self.expires_at
+                else self.env._("%s has no date of expiry any more.", self.name)
+            )
+        if notes:
+            self.backend_id._audit(" ".join(notes))
+
+    def action_forget_previous(self):
+        """End the time in which the replaced value is accepted beside the new one."""
+        self.write({"previous_until": False})
+
+    # === EXPIRY === #
+
+    def _expiry_stage(self):
+        """Return the smallest number of STAGES (days) that are left; None without need to tell."""
+        self.ensure_one()
+        if not self.expires_at or self.kind != "typed":
+            return None
+        left = self.expires_at - fields.Datetime.now()
+        if left <= timedelta(0):
+            return 0
+        return min((days for days in STAGES if left <= timedelta(days=days)), default=None)
+
+    def _tell_expiry(self):
+        """Open one incident for the present stage of each credential, and close the others."""
+        Incident = self.env["integration.incident"]
+        for credential in self.filtered(lambda row: row.kind == "typed"):
+            backend = credential.backend_id
+            stage = None
+            if credential.is_set and credential.active and backend.state != "draft":
+                stage = credential._expiry_stage()
+            for other in STAGES:
+                if other != stage:
+                    Incident._resolve("expiring", backend, f"{credential.code}:{other}")
+            if stage is None:
+                continue
+            owner = self.with_user(backend._owner())
+            values = {
+                "credential": credential.name,
+                "date": format_datetime(owner.env, credential.expires_at),
+            }
+            Incident._raise(
+                "expiring",
+                backend,
+                f"{credential.code}:{stage}",
+                self.env._("%(credential)s expires on %(date)s.", **values)
+                if stage
+                else self.env._(
+                    "%(credential)s has expired on %(date)s. When the service refuses it, the "
+                    "connection pauses.",
+                    **values,
+                ),
+                count=1,
+            )
+
+    @api.model
+    def _cron_daily(self):
+        """Forget replaced values whose time is over, and tell of credentials that expire."""
+        self.with_context(active_test=False).search(
+            [("previous_until", "<=", fields.Datetime.now())]
+        )._end_previous()
+        self.search(
+            [
+                ("kind", "=", "typed"),
+                ("expires_at", "!=", False),
+                ("backend_id.active", "=", True),
+            ]
+        )._tell_expiry()
+
+    # === TOKENS === #
+
     @api.model
     def _put_token(self, backend_id, code, value, expires_at):
         """Create, replace or (empty value) delete the token row ``code`` of a backend."""
-        row = self.search([("backend_id", "=", backend_id), ("code", "=", code)])
+        backend = self.env["integration.backend"].browse(backend_id)
+        row = backend._credential_rows(code)
         if not value:
             return row.unlink()
         if not row:
             row = self.create(
-                {"backend_id": backend_id, "code": code, "kind": "token", "sequence": 100}
+                {
+                    "backend_id": backend_id,
+                    "environment": backend.environment,
+                    "code": code,
+                    "kind": "token",
+                    "sequence": 100,
+                }
             )
         return row._set(value, expires_at)
+
+    # === USING === #
 
     def _decrypt(self):
         """Return the usable values, newest first (list of text)."""
@@ -171,6 +401,22 @@ class IntegrationCredential(models.Model):
                 values.append(self._box().decrypt(previous))
         return values
 
+    @api.model
+    def _mask(self, backend_id):
+        """Return a function that removes the secrets of a backend from a text.
+
+        For what code of others put into an error: it had the secret at hand.
+        """
+        values = []
+        # sudo: whoever's work failed, its report must not hold a secret
+        rows = self.sudo().with_context(active_test=False)
+        rows = rows.search([("backend_id", "=", backend_id)])
+        for ciphertext, previous, _until in rows._stored():
+            # without its key a secret cannot have come into the text either
+            with contextlib.suppress(ConfigurationError):
+                values += [self._box().decrypt(text) for text in (ciphertext, previous) if text]
+        return value_mask(values)
+
     def _valid_token(self):
         """Return the token if it is still good for a minute, else None."""
         soon = fields.Datetime.now() + timedelta(minutes=1)
@@ -185,15 +431,110 @@ class IntegrationCredential(models.Model):
 
         :raises ConfigurationError: without a valid key; secrets are never stored in the clear.
         """
-        keys = os.environ.get(KEY_VARIABLE) or _configured_keys(config["config"])
+        keys = os.environ.get(KEY_VARIABLE)
+        if not keys and (path := os.environ.get(KEY_FILE_VARIABLE)):
+            keys = _key_file(path)
+        if not keys:
+            keys = _configured_keys(config["config"])
         if not keys:
             raise ConfigurationError(
                 self.env._(
                     "The server has no encryption key, so secrets cannot be stored. Add a section "
                     "[integration] with the line encryption_key = <key> to the Odoo configuration "
-                    'file (or set %(variable)s) and restart. A key is made by: python3 -c "from '
-                    'cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"',
+                    "file (or set %(variable)s or %(file_variable)s) and restart. A key is made "
+                    'by: python3 -c "from cryptography.fernet import Fernet; '
+                    'print(Fernet.generate_key().decode())"',
                     variable=KEY_VARIABLE,
+                    file_variable=KEY_FILE_VARIABLE,
                 )
             )
         return _secret_box(keys)
+
+    # === ROTATION OF THE KEY === #
+
+    @api.model
+    def _key_usage(self):
+        """Return how many stored texts are under each key: ``{key id: count}``.
+
+        Those that are no longer readable at all, by whatever key, are counted under ``""``.
+        """
+        with self.env["integration.engine"]._control_cursor() as cr:
+            cr.execute(
+                "SELECT COALESCE(substring(t.stored FROM '^v1:([0-9a-f]{8}):'), ''), count(*)"
+                "  FROM integration_credential c,"
+                "       LATERAL (VALUES (c.ciphertext), (c.previous_ciphertext)) t(stored)"
+                " WHERE t.stored <> '' GROUP BY 1"
+            )
+            return dict(cr.fetchall())
+
+    @api.model
+    def _rotate_keys(self):
+        """Encrypt every credential of all companies with the newest key.
+
+        Each batch is committed by itself: what interrupts it costs nothing but the rest, which
+        the next call does. The server works on meanwhile.
+
+        :returns: ``{"rotated": credentials encrypted again, "unreadable": ids of those whose key
+            is missing, or which are damaged}``. Old keys can go when nothing is unreadable.
+        :raises ConfigurationError: without a valid key.
+        """
+        box = self._box()
+        self.flush_model()
+        rotated, unreadable, position = 0, [], 0
+        while position is not None:
+            with self.env["integration.engine"]._control_cursor() as cr:
+                done, failed, position = self._rotate_batch(cr, box, position)
+            rotated += done
+            unreadable += failed
+        self.invalidate_model(["ciphertext", "previous_ciphertext"])
+        self.env["integration.webhook.event"]._forget_targets()
+        return {"rotated": rotated, "unreadable": unreadable}
+
+    @api.model
+    def _rotate_batch(self, cr, box, position):
+        """Encrypt the next credentials after the id ``position`` that are under an old key.
+
+        :returns: ``(number rotated, ids of unreadable ones, id of the last one)``; the last is
+            None when there are no more.
+        """
+        newest = f"v1:{box.key_id}:%"
+        cr.execute(
+            "SELECT id, backend_id, ciphertext, previous_ciphertext FROM integration_credential"
+            " WHERE id > %s AND (ciphertext NOT LIKE %s OR previous_ciphertext NOT LIKE %s)"
+            " ORDER BY id LIMIT %s FOR UPDATE",
+            [position, newest, newest, ROTATION_BATCH],
+        )
+        rows = cr.fetchall()
+        fresh, failed, counts = [], [], {}
+        for row_id, backend_id, *stored in rows:
+            rotated = list(stored)
+            for position, text in enumerate(stored):
+                try:
+                    rotated[position] = text and box.rotate(text)
+                except ConfigurationError:
+                    failed.append(row_id)
+            if rotated != stored:
+                fresh.append((row_id, *rotated))
+                counts[backend_id] = counts.get(backend_id, 0) + 1
+        if fresh:
+            values = SQL(", ").join(SQL("(%s, %s::text, %s::text)", *row) for row in fresh)
+            cr.execute(
+                SQL(
+                    "UPDATE integration_credential c"
+                    "   SET ciphertext = v.ciphertext, previous_ciphertext = v.previous_ciphertext"
+                    "  FROM (VALUES %s) AS v(id, ciphertext, previous_ciphertext)"
+                    " WHERE c.id = v.id",
+                    values,
+                )
+            )
+        env = api.Environment(cr, SUPERUSER_ID, {})
+        for backend_id, count in counts.items():
+            env["integration.backend"].browse(backend_id)._audit(
+                self.env._(
+                    "%(count)s credentials were encrypted again, with the key %(key)s.",
+                    count=count,
+                    key=box.key_id,
+                ),
+                self.env.user,
+            )
+        return len(fresh), sorted(set(failed)), rows[-1][0] if len(rows) == ROTATION_BATCH else None

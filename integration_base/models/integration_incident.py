@@ -63,6 +63,7 @@ class IntegrationIncident(models.Model):
             ("vanished", "Records vanished"),
             ("webhooks", "Notifications missing"),
             ("limiter", "Slowed down"),
+            ("expiring", "Credential expires"),
         ],
         required=True,
         readonly=True,
@@ -153,6 +154,10 @@ class IntegrationIncident(models.Model):
             "webhooks": self.env._(
                 "Open the page Notifications of the backend and press Check Now, which renews its "
                 "subscriptions. Until then changes arrive as late as the schedules say."
+            ),
+            "expiring": self.env._(
+                "Get a new value from the service. Open the backend, page Credentials, and type it "
+                "in together with its date of expiry."
             ),
             "limiter": self.env._("Nothing: the work goes on as fast as the service allows."),
         }

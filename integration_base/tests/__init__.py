@@ -3,6 +3,7 @@ from . import (
     test_backend,
     test_backfill,
     test_breaker,
+    test_credential,
     test_engine,
     test_exporter,
     test_incidents,

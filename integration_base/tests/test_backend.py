@@ -7,7 +7,7 @@ from odoo.tests import tagged
 from odoo.tests.common import new_test_user
 from odoo.tools import config
 
-from ..lib.errors import AddressError, ConfigurationError
+from ..lib.errors import AddressError
 from ..models import integration_credential
 from .common import IntegrationCase
 
@@ -59,9 +59,10 @@ class TestBackend(IntegrationCase):
         with (
             self._patch_key(""),
             patch.object(integration_credential, "_configured_keys", return_value=""),
-            self.assertRaisesRegex(ConfigurationError, "no encryption key"),
+            self.assertRaisesRegex(UserError, "no encryption key"),
         ):
             self.backend.credential_ids.value = "x"
+        self.assertEqual(self.backend._credential("secret"), SECRET)
 
     def test_token_is_kept_until_it_expires(self):
         with self.enter_registry_test_mode():
@@ -86,6 +87,7 @@ class TestBackend(IntegrationCase):
         with self.assertRaises(ValidationError):
             self.backend.base_url = "ftp://service.example.com"
         self.backend.write({"environment": "sandbox", "base_url": "http://127.0.0.1:1"})
+        self.backend.state = "draft"
         with self.assertRaises(ValidationError):
             self.backend.environment = "production"
 

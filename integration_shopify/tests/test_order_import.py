@@ -472,7 +472,8 @@ class TestOrderProblems(ShopifyCase):
 
     def test_test_orders(self):
         payload = order(1, [line(1, "10.0")], "10.0", test=True)
-        self.backend.environment = "production"
+        self.backend.state = "draft"
+        self.backend.write({"environment": "production", "state": "active"})
         operation = self.drain(payload)
         self.assertEqual(operation.state, "skipped")
         self.backend.shopify_import_test_orders = True
