@@ -196,7 +196,9 @@ class IntegrationCredential(models.Model):
             vals = {**vals, "expires_at": False}
         before = {row: (row.expires_at, row.previous_until) for row in self}
         result = super().write(vals)
-        if {"value", "expires_at", "previous_until"} & vals.keys() and "ciphertext" not in vals:
+        typed = {"value", "expires_at", "previous_until"} & vals.keys()
+        # else it is the engine that stores or forgets them
+        if typed and not {"ciphertext", "previous_ciphertext"} & vals.keys():
             for credential, (expires_at, previous_until) in before.items():
                 credential._end_previous()
                 credential._note_change(vals, expires_at, previous_until)
@@ -248,9 +250,7 @@ class IntegrationCredential(models.Model):
                 continue
             is_valid = row.previous_ciphertext and row.previous_until and row.previous_until > now
             if not is_valid:
-                super(IntegrationCredential, row).write(
-                    {"previous_ciphertext": False, "previous_until": False}
-                )
+                row.write({"previous_ciphertext": False, "previous_until": False})
 
     def _note_change(self, vals, expires_at, previous_until):
         """Write into the chatter of the backend what a person has changed.
