@@ -6,6 +6,9 @@ import hmac
 import logging
 import traceback
 from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 from cryptography.fernet import Fernet
 from freezegun import freeze_time
@@ -13,7 +16,7 @@ from freezegun import freeze_time
 from odoo import Command, fields
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import new_test_user, tagged
-from odoo.tools import SQL, html2plaintext, mute_logger
+from odoo.tools import SQL, config, html2plaintext, mute_logger
 
 from ..lib.crypto import SecretBox
 from ..lib.errors import AuthError, ConfigurationError, RetryableError
@@ -147,6 +150,63 @@ class TestKeyRotation(IntegrationCase):
     def notes(self):
         self.backend.invalidate_recordset(["message_ids"])
         return self.backend.message_ids.mapped("body")
+
+
+@tagged("post_install", "-at_install")
+class TestKeySource(IntegrationCase):
+    """Where the key is looked for, and that nothing is stored where it is missing or open."""
+
+    def setUp(self):
+        super().setUp()
+        self.folder = Path(self.enterContext(TemporaryDirectory()))
+        self.enterContext(self._patch_key(""))
+        self.enterContext(patch.dict("os.environ", {integration_credential.KEY_FILE_VARIABLE: ""}))
+        # each test reads files of its own
+        self.credential = self.backend.copy({"name": "New"}).credential_ids
+
+    def write_file(self, name, text, mode):
+        file = self.folder / name
+        file.touch(0o600)
+        file.write_text(text)
+        file.chmod(mode)
+        return str(file)
+
+    def use_config(self, text, mode=0o600):
+        path = self.write_file("odoo.conf", text, mode)
+        self.enterContext(patch.dict(config.options, {"config": path}))
+
+    def test_configuration_file(self):
+        self.use_config(f"[options]\nworkers = 2\n[integration]\nencryption_key = {NEW},{OLD}\n")
+        self.credential.value = "x"
+        self.assertEqual(self.credential._decrypt(), ["x"])
+        self.assertEqual(self.credential._box().key_ids[0], SecretBox([NEW]).key_id)
+
+    def test_configuration_file_that_others_can_read(self):
+        self.use_config(f"[integration]\nencryption_key = {NEW}\n", 0o644)
+        with self.assertRaisesRegex(UserError, "chmod 600"):
+            self.credential.value = "x"
+        self.assertFalse(self.credential.is_set)
+
+    def test_configuration_file_without_a_key_may_be_open(self):
+        self.use_config("[options]\nworkers = 2\n", 0o644)
+        with self.assertRaisesRegex(UserError, "no encryption key"):
+            self.credential.value = "x"
+
+    def test_key_file(self):
+        self.use_config(f"[integration]\nencryption_key = {OLD}\n")
+        path = self.write_file("key", f"{NEW}\n", 0o600)
+        with patch.dict("os.environ", {integration_credential.KEY_FILE_VARIABLE: path}):
+            self.credential.value = "x"
+            self.assertEqual(self.credential._box().key_ids, SecretBox([NEW]).key_ids)
+
+    def test_key_file_that_is_missing_is_not_passed_over(self):
+        self.use_config(f"[integration]\nencryption_key = {OLD}\n")
+        path = str(self.folder / "nothing")
+        with (
+            patch.dict("os.environ", {integration_credential.KEY_FILE_VARIABLE: path}),
+            self.assertRaisesRegex(UserError, "cannot be read or is empty"),
+        ):
+            self.credential.value = "x"
 
 
 class CredentialCase(IntegrationCase):

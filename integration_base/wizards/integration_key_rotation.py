@@ -70,13 +70,18 @@ class IntegrationKeyRotation(models.TransientModel):
         message = self.env._(
             "%s credentials were encrypted again with the newest key.", result["rotated"]
         )
-        # sudo: the key is one for all companies
-        unreadable = self.env["integration.credential"].sudo().browse(result["unreadable"])
+        unreadable = result["unreadable"]
         if unreadable:
-            names = ", ".join(f"{row.backend_id.name}: {row.name}" for row in unreadable[:NAMED])
-            if len(unreadable) > NAMED:
+            # the key is one for all companies, the names are not for everybody
+            named = (
+                self.env["integration.credential"]
+                .with_context(active_test=False)
+                .search([("id", "in", unreadable)], limit=NAMED)
+            )
+            names = ", ".join(f"{row.backend_id.name}: {row.name}" for row in named)
+            if len(unreadable) > len(named):
                 names = self.env._(
-                    "%(names)s and %(count)s more", names=names, count=len(unreadable) - NAMED
+                    "%(names)s and %(count)s more", names=names, count=len(unreadable) - len(named)
                 )
             message = self.env._(
                 "%(done)s Not readable, because their key is not configured or they are damaged: "

@@ -21,8 +21,8 @@ class IntegrationSwitchEnvironment(models.TransientModel):
     waiting_count = fields.Integer(string="Waiting or Failed", compute="_compute_changes")
     account = fields.Selection(
         [
-            ("other", "Others: remove the links, and read from the beginning"),
-            ("same", "The same ones: keep the links, and go on reading"),
+            ("other", "Others: remove the links, set aside what waits, read from the beginning"),
+            ("same", "The same ones: keep the links and what waits, go on reading"),
         ],
         string="Its Records There Are",
     )
