@@ -112,7 +112,7 @@ class IntegrationBackend(models.Model):
     credential_ids = fields.One2many(
         "integration.credential",
         "backend_id",
-        groups="integration_base.group_integration_manager",
+        groups="integration_base.group_integration_manager,integration_base.group_integration_auditor",
     )
     flow_ids = fields.One2many("integration.flow", "backend_id")
     mapping_ids = fields.One2many("integration.mapping", "backend_id")

@@ -46,6 +46,10 @@ class FlowKey(NamedTuple):
     resource: str
 
 
+#: Who sees the data of operations, not only what became of them.
+READERS = "integration_base.group_integration_operator,integration_base.group_integration_auditor"
+
+
 class IntegrationSyncLog(models.Model):
     """One operation: a piece of work on one record in one flow, with everything that became of it.
 
@@ -139,17 +143,21 @@ class IntegrationSyncLog(models.Model):
     error_class = fields.Selection(ERROR_CLASSES, string="Kind of Failure", readonly=True)
     message = fields.Text(readonly=True)
     detail = fields.Text(
-        readonly=True, prefetch=False, groups="integration_base.group_integration_operator"
+        readonly=True,
+        prefetch=False,
+        groups=READERS,
     )
     fingerprint = fields.Char(readonly=True, index="btree_not_null")
     payload = fields.Text(
-        readonly=True, prefetch=False, groups="integration_base.group_integration_operator"
+        readonly=True,
+        prefetch=False,
+        groups=READERS,
     )
     edited_payload = fields.Text(
         readonly=True,
         prefetch=False,
         copy=False,
-        groups="integration_base.group_integration_operator",
+        groups=READERS,
         help="Used instead of what the service sends, until it is in Odoo or a newer version of "
         "the record arrives.",
     )
@@ -158,12 +166,12 @@ class IntegrationSyncLog(models.Model):
         "integration.sync.edit",
         "operation_id",
         readonly=True,
-        groups="integration_base.group_integration_operator",
+        groups=READERS,
     )
     edit_diff = fields.Html(
         compute="_compute_edit_diff",
         sanitize=False,
-        groups="integration_base.group_integration_operator",
+        groups=READERS,
     )
     incident_id = fields.Many2one("integration.incident", compute="_compute_incident_id")
     merged_into_id = fields.Many2one(
@@ -179,7 +187,7 @@ class IntegrationSyncLog(models.Model):
     exchange_ids = fields.Many2many(
         "integration.exchange",
         compute="_compute_exchange_ids",
-        groups="integration_base.group_integration_operator",
+        groups=READERS,
     )
     reviewed_by_id = fields.Many2one("res.users", readonly=True)
     review_note = fields.Text(readonly=True)

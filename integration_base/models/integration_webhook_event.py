@@ -14,7 +14,7 @@ from ..lib.errors import IntegrationError, InvalidPayloadError, WebhookRefused
 from ..lib.records import Change, WebhookHeaders
 from ..lib.signature import verify_hmac
 from .integration_engine import LOCK_SEAT, LOCK_SLOT, MAX_SLOTS
-from .integration_sync_log import FlowKey
+from .integration_sync_log import READERS, FlowKey
 
 _logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class IntegrationWebhookEvent(models.Model):
     received_at = fields.Datetime(required=True, readonly=True)
     body = fields.Text(
         readonly=True,
-        groups="integration_base.group_integration_operator",
+        groups=READERS,
         help="Byte for byte as received; base64 where it is not text.",
     )
     body_is_base64 = fields.Boolean(readonly=True)
