@@ -64,6 +64,14 @@ BREACHES = {
         MODEL,
         "ir.rule",
     ),
+    "dialog without record rule": (
+        {
+            MODEL: ("models.Model", "models.TransientModel"),
+            "good/security/rules.xml": ("model_shop_order", "model_other"),
+        },
+        MODEL,
+        "create_uid",
+    ),
     "compose file missing": ({COMPOSE: None}, COMPOSE, "missing"),
     "compose file broken": ({COMPOSE: "services: ["}, COMPOSE, "YAML"),
     "no healthcheck": ({COMPOSE: ("healthcheck:", "x-check:")}, COMPOSE, "healthcheck"),

@@ -1,7 +1,7 @@
 """Access: every model has access rights, and every model with a company has a record rule.
 
 Odoo only warns about the first, and says nothing about the second: users would see other companies'
-records.
+records. Nor does it keep what people type into a dialog (a transient model) from each other.
 """
 
 from __future__ import annotations
@@ -36,6 +36,12 @@ def check(files: Files) -> Iterator[Finding]:
                 yield Finding(
                     files.name(model.file),
                     f"{model.name} has a company and no record rule: add an ir.rule in security/.",
+                )
+            if model.kind == "TransientModel" and identifier not in ruled:
+                yield Finding(
+                    files.name(model.file),
+                    f"{model.name} shows everybody what others typed into it: add an ir.rule with "
+                    "[('create_uid', '=', user.id)] in security/.",
                 )
 
 
