@@ -786,6 +786,7 @@ class IntegrationBackend(models.Model):
         }
 
     def _action_open(self, xmlid, name):
+        self.check_access("read")
         action = self.env["ir.actions.act_window"]._for_xml_id(f"integration_base.{xmlid}")
         action["domain"] = [("backend_id", "=", self.id)]
         action["context"] = {"default_backend_id": self.id}

@@ -34,6 +34,8 @@ class IntegrationBoundMixin(models.AbstractModel):
 
     def action_open_integration_bindings(self):
         """Open the links of this record to external systems."""
+        self.check_access("read")
+        self.env["integration.binding"].check_access("read")
         self.ensure_one()
         action = self.env["ir.actions.act_window"]._for_xml_id(
             "integration_base.integration_binding_action"

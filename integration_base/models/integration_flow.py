@@ -677,6 +677,7 @@ class IntegrationFlow(models.Model):
 
     def action_open_comparisons(self):
         """Open the comparisons of this flow, with the history of their drift."""
+        self.check_access("read")
         self.ensure_one()
         action = self.env["ir.actions.act_window"]._for_xml_id(
             "integration_base.integration_reconciliation_action"

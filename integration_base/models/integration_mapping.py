@@ -263,6 +263,7 @@ class IntegrationMapping(models.Model):
 
     def action_choose(self):
         """Open this one value in a dialog, to say what it is in Odoo."""
+        self.check_access("read")
         self.ensure_one()
         return {
             "type": "ir.actions.act_window",
@@ -278,6 +279,7 @@ class IntegrationMapping(models.Model):
 
     def action_open_waiting(self):
         """Open the operations that wait for this value."""
+        self.check_access("read")
         self.ensure_one()
         return self.env["integration.sync.log"]._action_show(
             [("mapping_ids", "=", self.id), ("state", "=", "dead")]

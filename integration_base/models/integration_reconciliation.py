@@ -423,6 +423,7 @@ class IntegrationReconciliation(models.Model):
 
     def action_open_discrepancies(self):
         """Open what the run found."""
+        self.check_access("read")
         self.ensure_one()
         action = self.env["ir.actions.act_window"]._for_xml_id(
             "integration_base.integration_discrepancy_action"

@@ -645,6 +645,7 @@ class IntegrationWebhookEvent(models.Model):
 
     def action_replay(self):
         """Ask for confirmation, then process the selected notifications once more."""
+        self.check_access("read")
         action = self.env["ir.actions.act_window"]._for_xml_id(
             "integration_base.integration_webhook_replay_action"
         )
@@ -653,4 +654,5 @@ class IntegrationWebhookEvent(models.Model):
 
     def action_open_operations(self):
         """Open the operations of this notification."""
+        self.check_access("read")
         return self.env["integration.sync.log"]._action_show([("webhook_event_id", "in", self.ids)])

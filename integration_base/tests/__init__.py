@@ -1,5 +1,6 @@
 from . import (
     test_access,
+    test_access_matrix,
     test_backend,
     test_backfill,
     test_breaker,
@@ -14,6 +15,7 @@ from . import (
     test_rate_bucket,
     test_reconciliation,
     test_review,
+    test_routes,
     test_schedule,
     test_tours,
     test_watchdog,
