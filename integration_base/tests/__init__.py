@@ -5,6 +5,7 @@ from . import (
     test_backfill,
     test_breaker,
     test_credential,
+    test_call_log,
     test_engine,
     test_exporter,
     test_incidents,
