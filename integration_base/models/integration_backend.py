@@ -1,11 +1,12 @@
+import contextlib
 import logging
 import os
 import secrets
 from configparser import RawConfigParser
 from functools import cache
 
-from odoo import api, fields, models
-from odoo.exceptions import UserError, ValidationError
+from odoo import Command, api, fields, models
+from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.tools import config, ormcache
 from odoo.tools.urls import urljoin
 
@@ -57,6 +58,16 @@ class IntegrationBackend(models.Model):
         default=lambda self: self.env.user,
         tracking=True,
         help="Is told when the connection needs a person.",
+    )
+    work_user_id = fields.Many2one(
+        "res.users",
+        string="Works as",
+        copy=False,
+        tracking=True,
+        domain="[('share', '=', False), ('company_ids', 'in', company_id)]",
+        help="Imports write with the rights of this user. By default that is a technical user of "
+        "the company, who has just those that the flows need and cannot log in. Empty: with all "
+        "rights.",
     )
     environment = fields.Selection(
         [("sandbox", "Sandbox"), ("production", "Production")],
@@ -251,6 +262,7 @@ class IntegrationBackend(models.Model):
         backends = super().create(vals_list)
         for backend in backends:
             backend._create_missing_parts()
+            backend._appoint_worker()
         self.env["integration.webhook.event"]._forget_targets()
         return backends
 
@@ -312,6 +324,19 @@ class IntegrationBackend(models.Model):
             if self.env[model].sudo().search_count([("backend_id", "in", self.ids)], limit=1):
                 raise UserError(message)
 
+    @api.constrains("work_user_id", "company_id")
+    def _check_work_user(self):
+        for backend in self.filtered("work_user_id"):
+            if backend.company_id not in backend.work_user_id.company_ids:
+                raise ValidationError(
+                    self.env._(
+                        "%(user)s may not work in %(company)s. Choose another user under Works "
+                        "as, or give this one the company.",
+                        user=backend.work_user_id.name,
+                        company=backend.company_id.name,
+                    )
+                )
+
     @api.constrains("base_url", "environment", "private_hosts")
     def _check_base_url(self):
         for backend in self:
@@ -359,6 +384,107 @@ class IntegrationBackend(models.Model):
                 if spec.code not in credentials.mapped("code")
             ]
         )
+
+    # === BUSINESS METHODS - RIGHTS === #
+
+    def _needed_groups(self):
+        """Return the groups whose rights the resources of this backend need, see ``groups``."""
+        self.ensure_one()
+        names = {
+            name
+            for code in self._connector()._resource_codes()
+            for name in self._resource(code)._resource_groups
+        }
+        if not names:
+            return self.env["res.groups"]
+        names.add("integration_base.group_integration_operator")
+        # sudo: groups are for administrators to read
+        return self.env["res.groups"].sudo().union(*map(self.env.ref, sorted(names)))
+
+    def _appoint_worker(self):
+        """Let the backend work as the technical user of its company, unless it has another one.
+
+        That user gets the groups the flows need, and never loses one: other backends may need it.
+        """
+        self.ensure_one()
+        needed = self._needed_groups()
+        if not needed:
+            return
+        # sudo: whoever may connect a service need not be allowed to create users; this one has
+        # nothing but what the connector asks for, and no password
+        Users = self.env["res.users"].sudo().with_context(no_reset_password=True)
+        login = f"integration-{self.company_id.id}"
+        technical = Users.with_context(active_test=False).search([("login", "=", login)])
+        if not technical:
+            technical = Users.create(
+                {
+                    "name": self.env._("Integrations (%s)", self.company_id.name),
+                    "login": login,
+                    "company_id": self.company_id.id,
+                    "company_ids": [Command.set(self.company_id.ids)],
+                    "group_ids": [Command.set(self.env.ref("base.group_user").ids)],
+                    "tz": "UTC",
+                }
+            )
+        if not self.work_user_id:
+            self.work_user_id = technical
+        if self.work_user_id == technical and needed - technical.all_group_ids:
+            technical.group_ids = [Command.link(group.id) for group in needed]
+
+    @contextlib.contextmanager
+    def _working(self, items):
+        """Run hooks that write business records with the rights of the user it works as.
+
+        Yields this backend in the environment of that user; so are the records of ``items``.
+
+        :raises ConfigurationError: when the user lacks a right, or cannot work.
+        """
+        env = self._worker_env()
+        self._hand_over(items, env)
+        try:
+            yield self.with_env(env)
+        except AccessError as error:
+            if env.su:
+                raise
+            raise ConfigurationError(
+                self.env._(
+                    "%(user)s, whom %(backend)s works as, lacks a right: %(error)s Give this user "
+                    "the missing group, or choose another one under Works as on the backend, then "
+                    "press Retry.",
+                    user=env.user.name,
+                    backend=self.display_name,
+                    error=error,
+                )
+            ) from error
+        self._hand_over(items, self.env)
+
+    @api.model
+    def _hand_over(self, items, env):
+        for item in items:
+            if item.record:
+                item.record = item.record.with_env(env)
+
+    def _worker_env(self):
+        """Return the environment in which business records are written.
+
+        :raises ConfigurationError: when the user it works as cannot.
+        """
+        self.ensure_one()
+        user = self.work_user_id
+        if not user:
+            return self.env
+        if not user.active or self.company_id not in user.company_ids:
+            raise ConfigurationError(
+                self.env._(
+                    "%(backend)s works as %(user)s, who was archived or may no longer work in "
+                    "%(company)s. Choose another user under Works as on the backend, then press "
+                    "Retry.",
+                    backend=self.display_name,
+                    user=user.name,
+                    company=self.company_id.name,
+                )
+            )
+        return self.with_user(user).env
 
     # === BUSINESS METHODS - BEHAVIOUR === #
 
@@ -689,6 +815,7 @@ class IntegrationBackend(models.Model):
         except IntegrationError as error:
             raise UserError(error.message) from error
         self.write({"state": "active", "pause_reason": False})
+        self._appoint_worker()
         self.env["integration.incident"]._resolve("paused", self, "", message)
         self.env["integration.breaker"]._close(self)
         try:

@@ -241,7 +241,8 @@ class IntegrationBinding(models.Model):
                 item.fail(VanishedError(flow.held_reason))
         followed = [item for item in fresh if item.alive]
         if followed:
-            flow._resource()._apply_deletion(flow.backend_id, followed)
+            with flow.backend_id._working(followed) as backend:
+                backend._resource(flow.resource)._apply_deletion(backend, followed)
         self.union(*(bindings[i.external_id] for i in followed if i.alive))._entomb()
 
     @api.model
@@ -253,7 +254,8 @@ class IntegrationBinding(models.Model):
         """
         back = [item for item in items if bindings[item.external_id].deleted_at]
         if back:
-            flow._resource()._undo_deletion(flow.backend_id, back)
+            with flow.backend_id._working(back) as backend:
+                backend._resource(flow.resource)._undo_deletion(backend, back)
             self.union(*(bindings[item.external_id] for item in back)).deleted_at = False
 
     # === ACTIONS === #

@@ -223,17 +223,17 @@ class IntegrationImporter(models.AbstractModel):
         try:
             with engine._transaction(batch) as cr:
                 flow, backend = engine._work_env(cr, batch.facts)
-                resource = flow._resource()
                 engine._lock_records(cr, backend, flow.resource, [i.external_id for i in items])
                 bindings = self._attach(flow, backend, items)
                 for hook, concerned in (
-                    (resource._map, lambda item: True),
-                    (resource._find_existing, lambda item: not item.bound),
-                    (resource._apply, lambda item: True),
+                    ("_map", lambda item: True),
+                    ("_find_existing", lambda item: not item.bound),
+                    ("_apply", lambda item: True),
                 ):
                     todo = [i for i in items if i.alive and i.changed and concerned(i)]
                     if todo:
-                        hook(backend, todo)
+                        with backend._working(todo) as own:
+                            getattr(own._resource(flow.resource), hook)(own, todo)
                 written = [i for i in items if i.alive]
                 self._bind(flow, backend, bindings, written)
                 flow.env.flush_all()

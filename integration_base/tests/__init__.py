@@ -21,4 +21,5 @@ from . import (
     test_tours,
     test_watchdog,
     test_webhook,
+    test_work_user,
 )

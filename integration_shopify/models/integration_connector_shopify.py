@@ -363,7 +363,8 @@ class IntegrationConnectorShopify(models.AbstractModel):
                     company.name,
                 )
             )
-        tax = Tax.create(
+        # sudo: part of the set-up, which whoever imports orders need not be allowed to change
+        created = Tax.sudo().create(
             {
                 "name": "0% (no tax in Shopify)",
                 "amount": 0,
@@ -374,6 +375,7 @@ class IntegrationConnectorShopify(models.AbstractModel):
                 "invoice_label": "",
             }
         )
+        tax = Tax.browse(created.id)
         # by name it would be lost when somebody renames it
         self.env["ir.model.data"]._update_xmlids(
             [{"xml_id": xmlid, "record": tax, "noupdate": True}]
