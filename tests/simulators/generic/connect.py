@@ -14,6 +14,7 @@ def connect_backend(
     service_url: str,
     name: str = "Generic",
     flows: dict[str, dict[str, Any]] | None = None,
+    credentials: dict[str, str] | None = None,
     **values: Any,
 ) -> int:
     """Create a backend of the connector generic and connect it, as a user would; returns its id.
@@ -22,13 +23,14 @@ def connect_backend(
     :param url: address of Odoo, where the simulator sends its notifications.
     :param flows: values of flows by their resource, e.g. ``{"noop": {"batch_size": 1}}``; set
         before the backend is connected.
+    :param credentials: what the service was started with, if not ``CREDENTIALS``.
     :param values: further ones of the backend.
     """
     call("ir.config_parameter", "set_param", "web.base.url", url)
     call("ir.config_parameter", "set_param", "web.base.url.freeze", "True")
     values = {"name": name, "connector": "generic", "base_url": service_url, **values}
     backend = call("integration.backend", "create", [values])[0]
-    for code, value in CREDENTIALS.items():
+    for code, value in (credentials or CREDENTIALS).items():
         domain = [("backend_id", "=", backend), ("code", "=", code)]
         rows = call("integration.credential", "search", domain)
         call("integration.credential", "write", rows, {"value": value})

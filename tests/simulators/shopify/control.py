@@ -123,6 +123,7 @@ class Control:
             ("POST", "faults"): self.set_faults,
             ("DELETE", "faults"): self.clear_faults,
             ("POST", "throttle"): self.throttle,
+            ("GET", "tokens"): self.tokens,
             ("POST", "tokens/revoke"): self.revoke_tokens,
             ("GET", "subscriptions"): self.subscriptions,
             ("GET", "webhooks"): self.webhooks,
@@ -346,6 +347,11 @@ class Control:
             self.simulator.executor.bucket.refill()
             self.simulator.executor.bucket.available = float(body.get("available", 0))
             return self.simulator.executor.bucket.status()
+
+    def tokens(self, request: Request, body: dict[str, Any]) -> Any:
+        """The tokens given out that are good, to look whether they leaked anywhere."""
+        with self.simulator.shop.lock:
+            return [*self.simulator.shop.tokens, *self.simulator.shop.refresh_tokens]
 
     def revoke_tokens(self, request: Request, body: dict[str, Any]) -> Any:
         """All tokens given out become invalid at once, as after an uninstall or a rotation."""
