@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 from odoo import Command, models
 from odoo.tests.common import new_test_user
+from odoo.tools import SQL
 
 from .common import IntegrationCase
 
@@ -201,7 +202,10 @@ class AccessCase(IntegrationCase):
         digests = {}
         for table in [*tables, "queue_job", "mail_message", "mail_activity"]:
             self.env.cr.execute(
-                f'SELECT md5(string_agg(t::text, chr(10) ORDER BY t.id)) FROM "{table}" t'
+                SQL(
+                    "SELECT md5(string_agg(t::text, chr(10) ORDER BY t.id)) FROM %s t",
+                    SQL.identifier(table),
+                )
             )
             digests[table] = self.env.cr.fetchone()[0]
         return digests

@@ -219,7 +219,7 @@ class TestPublicMethods(AccessCase):
         with self.env.cr.savepoint():
             try:
                 return call_kw(
-                    model.with_user(user).sudo(False).with_context({}),
+                    model.with_user(user).sudo(False),
                     method,
                     self._arguments(model, method, record),
                     {},
