@@ -89,6 +89,7 @@ _USERINFO = re.compile(r"(?<=://)[^/\s?#\"'<>]*@")
 _QUOTED_NAME = re.compile(r'(?<!\\)\\*"((?:[^"\\]|\\+[^"\\]){1,200})\\*"\s*:\s*')
 _NAME = re.compile(r"(?<![\w.%-])([\w.%-]+(?:\[[\w.%-]*\])*)[\"']?[ \t]*(?:=>|[=:])[ \t]*")
 _XML = re.compile(r"<([\w.:-]+)((?:\s[^<>]*)?)>(\s*<!\[CDATA\[[^\]]{0,4000}|[^<]+)")
+_TAG = re.compile(r"<(/?)([\w.:-]+)[^<>]*>")
 _LINE_END = re.compile(r"[\r\n]")
 _VALUE_END = re.compile(r"[\s&;,\"'<>)}\]]")
 _JSON_SCALAR_END = re.compile(r"[,}\]\s]")
@@ -293,7 +294,7 @@ class Redactor:
         text = self._mask_named(text, _QUOTED_NAME, _json_value_end)
         text = self._mask_named(text, _NAME, _plain_value_end)
         if "<" in text:
-            text = _XML.sub(self._xml, text)
+            text = self._mask_elements(_XML.sub(self._xml, text))
         text = _CARD.sub(_mask_card, text)
         if self._personal:
             if "@" in text or "%40" in text:
@@ -317,6 +318,30 @@ class Redactor:
         if self._secret(path):
             return True
         return path[-1:] in _PARAMETERS and text[max(found.start() - 1, 0)] in "?&"
+
+    def _mask_elements(self, text: str) -> str:
+        """Mask text in XML elements that are secret by where they are, as in nested JSON."""
+        stack: list[tuple[str, bool]] = []
+        pieces, done = [], 0
+        for tag in _TAG.finditer(text):
+            if stack and stack[-1][1] and text[done : tag.start()].strip():
+                pieces.append(MASK)
+            else:
+                pieces.append(text[done : tag.start()])
+            pieces.append(tag[0])
+            done = tag.end()
+            closing, name = tag[1], _plain(tag[2].rpartition(":")[2])
+            if closing:
+                names = [opened for opened, _secret in stack[-_MAX_DEPTH:]]
+                if name in names:
+                    del stack[len(stack) - 1 - names[::-1].index(name) :]
+            elif not tag[0].endswith("/>"):
+                path = (*(opened for opened, _secret in stack[-5:]), name)
+                secret = (bool(stack) and stack[-1][1]) or self._secret(path)
+                stack.append((name, secret))
+        if stack and stack[-1][1] and text[done:].strip():
+            return "".join([*pieces, MASK])
+        return "".join([*pieces, text[done:]])
 
     def _xml(self, found: re.Match) -> str:
         name, attributes, _content = found.groups()
