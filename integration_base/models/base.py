@@ -1,8 +1,14 @@
 from odoo import api, models
 
+from ..lib.spreadsheet import safe_cell
+
 
 class Base(models.AbstractModel):
-    """Tells the outbox what changes: the lowest hooks there are, so that nothing passes by."""
+    """Tells the outbox what changes: the lowest hooks there are, so that nothing passes by.
+
+    Exports of our own records hold texts of strangers (order notes, messages); no cell of them is
+    a formula. Odoo itself guards CSV files against some of these, and Excel files against none.
+    """
 
     _inherit = "base"
 
@@ -34,3 +40,9 @@ class Base(models.AbstractModel):
     def unlink(self):
         self.env["integration.outbox"]._note_unlinked(self)
         return super().unlink()
+
+    def export_data(self, fields_to_export):
+        exported = super().export_data(fields_to_export)
+        if self._name.startswith("integration."):
+            exported["datas"] = [[safe_cell(cell) for cell in row] for row in exported["datas"]]
+        return exported
