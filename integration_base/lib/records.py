@@ -95,15 +95,34 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class PrivacyNotice:
+    """What a service asks for on behalf of a person whose data it gave away.
+
+    :param kind: ``erase`` and ``export`` are about one person, ``erase_all`` about everything of
+        the backend: the account there is gone.
+    :param records: pairs ``(resource, external id)`` of the person's records.
+    :param contacts: e-mail addresses and phone numbers of the person.
+    :param reference: what the service calls its request.
+    """
+
+    kind: str
+    records: tuple[tuple[str, str], ...] = ()
+    contacts: tuple[str, ...] = ()
+    reference: str = ""
+
+
+@dataclass(frozen=True)
 class Notification:
     """What a webhook says, as far as we believe it: a pointer, not data.
 
     :param resource: the resource concerned, or None for a topic nobody handles.
     :param change: the record concerned.
+    :param privacy: a request for personal data to be exported or erased, instead of a record.
     """
 
     resource: str | None
     change: Change | None = None
+    privacy: PrivacyNotice | None = None
 
 
 @dataclass(frozen=True)

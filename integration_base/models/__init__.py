@@ -21,6 +21,8 @@ from . import (
     integration_listing,
     integration_mapping,
     integration_outbox,
+    integration_privacy,
+    integration_privacy_request,
     integration_push_monitor,
     integration_rate_bucket,
     integration_reconciliation,
@@ -34,4 +36,5 @@ from . import (
     integration_webhook_event,
     integration_webhook_subscription,
     queue_job,
+    res_partner,
 )

@@ -13,7 +13,6 @@ from odoo.tools.urls import urljoin
 from ..lib.address_guard import read_private_hosts
 from ..lib.errors import AuthError, ConfigurationError, IntegrationError
 from ..lib.http import HttpClient
-from ..lib.redact import Redactor
 from .integration_engine import MAX_SLOTS
 from .integration_exchange import check_time, record_exchange
 from .integration_rate_bucket import Limiter
@@ -641,7 +640,7 @@ class IntegrationBackend(models.Model):
             on_exchange=lambda exchange: record_exchange(self, exchange),
             before_request=before_request,
             after_response=limiter.after_response,
-            redactor=Redactor(),
+            redactor=connector._redactor(),
             **options,
         )
 

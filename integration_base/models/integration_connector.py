@@ -5,6 +5,7 @@ from odoo import api, models
 
 from ..lib.breaker import DEFAULT_POLICY
 from ..lib.errors import ConfigurationError, WebhookRefused
+from ..lib.redact import Redactor
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,14 @@ class IntegrationConnector(models.AbstractModel):
     _connector_credentials: tuple[CredentialSpec, ...] = ()
     #: topic of a webhook -> resource code, for :meth:`_webhook_topics`.
     _connector_topics: dict[str, str] = {}
+    #: Names of fields with secrets or personal data, beside those of ``lib/redact.py``: free text
+    #: such as order notes. ``a.b`` is ``b`` directly below ``a``. They are kept out of what is
+    #: stored of calls, and taken out of the rest when a person is erased.
+    _connector_secret_keys: tuple[str, ...] = ()
+    _connector_personal_keys: tuple[str, ...] = ()
+    #: Names of headers with secrets, and regular expressions of secrets in free text.
+    _connector_secret_headers: tuple[str, ...] = ()
+    _connector_secret_patterns: tuple[str, ...] = ()
     #: How far from now a notification may be signed, where the service signs the time.
     _connector_webhook_tolerance = timedelta(minutes=5)
     #: When a service that does not answer is left alone, see :class:`~..lib.breaker.BreakerPolicy`.
@@ -77,6 +86,14 @@ class IntegrationConnector(models.AbstractModel):
         return self.env.registry["integration.resource"]
 
     # === HOOKS - OUTGOING === #
+
+    def _redactor(self):
+        """Return the :class:`~..lib.redact.Redactor` for all that is stored of this service."""
+        return Redactor(
+            keys=(*self._connector_secret_keys, *self._connector_personal_keys),
+            headers=self._connector_secret_headers,
+            patterns=self._connector_secret_patterns,
+        )
 
     def _base_url(self, backend):
         """Return the root of the service's API for ``backend``, without a trailing slash.

@@ -47,7 +47,9 @@ class Intent:
         self._record = record
         self._key = key
         self._values = values
-        self._request = Redactor().data(request) if request is not None else None
+        self._request = (
+            backend._connector()._redactor().data(request) if request is not None else None
+        )
         self._request_digest = digest(request) if request is not None else None
         self._title = backend.env._(
             "%(action)s of %(record)s", action=values["action"], record=values["label"]

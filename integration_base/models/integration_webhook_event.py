@@ -11,7 +11,7 @@ from odoo import SUPERUSER_ID, api, fields, models
 from odoo.tools import SQL, ormcache
 
 from ..lib.errors import IntegrationError, InvalidPayloadError, WebhookRefused
-from ..lib.records import Change, WebhookHeaders
+from ..lib.records import Change, PrivacyNotice, WebhookHeaders
 from ..lib.signature import verify_hmac
 from .integration_engine import LOCK_SEAT, LOCK_SLOT, MAX_SLOTS
 from .integration_sync_log import READERS, FlowKey
@@ -46,13 +46,14 @@ class Target(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What a notification means: ``change`` in ``flow``, or why there is none."""
+    """What a notification means: ``change`` in ``flow``, ``privacy``, or why there is none."""
 
     state: str
     message: str | None = None
     flow: FlowKey | None = None
     change: Change | None = None
     error: IntegrationError | None = None
+    privacy: PrivacyNotice | None = None
 
 
 class IntegrationWebhookEvent(models.Model):
@@ -246,7 +247,9 @@ class IntegrationWebhookEvent(models.Model):
             )
         if not is_new:
             return self.browse()
-        if reading.state == "accepted":
+        if reading.privacy:
+            event._ask_privacy(backend, reading.privacy)
+        elif reading.state == "accepted":
             event._wake_after_commit(reading.flow.id)
         elif reading.flow:
             event._append_unreadable(reading)
@@ -415,6 +418,9 @@ class IntegrationWebhookEvent(models.Model):
         except IntegrationError as error:
             flow = flows.get(connector._connector_topics.get(topic))
             return Reading("unreadable", self._storable(error.message), flow, error=error)
+        if notification.privacy:
+            message = self.env._("A request about personal data: see Privacy > Requests.")
+            return Reading("accepted", message, privacy=notification.privacy)
         flow = flows.get(notification.resource)
         if not flow:
             return Reading("unknown", self.env._("No flow of this backend handles the topic."))
@@ -465,6 +471,25 @@ class IntegrationWebhookEvent(models.Model):
                 )
             )
 
+    def _ask_privacy(self, backend, notice):
+        """Store what the service asks for on behalf of a person; the cron works on it."""
+        # sudo: the service asks, its signature was checked
+        backend = backend.sudo()
+        privacy = self.env["integration.privacy"]
+        terms = privacy._terms(
+            backend.company_id,
+            contacts=notice.contacts,
+            records={(backend.id, resource, key) for resource, key in notice.records},
+            backend=backend if notice.kind == "erase_all" else None,
+        )
+        self.env["integration.privacy.request"].sudo()._store(
+            backend.company_id,
+            notice.kind,
+            terms,
+            backend_id=backend.id,
+            reference=notice.reference or False,
+        )
+
     def _append_unreadable(self, reading):
         """Add a failed operation: somebody has to look at the notification."""
         operation = self.env["integration.sync.log"]._append_rejected(
@@ -501,7 +526,9 @@ class IntegrationWebhookEvent(models.Model):
             for event in events:
                 reading = self._read(connector, backend, flows, event.topic, event._raw_body())
                 event._set_state(reading.state, reading.message)
-                if reading.change:
+                if reading.privacy:
+                    event._ask_privacy(backend, reading.privacy)
+                elif reading.change:
                     flow_ids.add(reading.flow.id)
                     rows.append((reading.flow, reading.change, event.id))
                 elif reading.flow:

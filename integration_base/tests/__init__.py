@@ -13,6 +13,7 @@ from . import (
     test_intent_faults,
     test_mapping,
     test_outbox,
+    test_privacy,
     test_rate_bucket,
     test_reconciliation,
     test_review,

@@ -1,0 +1,346 @@
+import json
+import logging
+import time
+
+from odoo import SUPERUSER_ID, api, fields, models
+from odoo.exceptions import UserError
+from odoo.tools import SQL
+
+from .integration_engine import DATABASE_AWAY
+
+_logger = logging.getLogger(__name__)
+
+#: Longest that somebody waits who has pressed Erase or Export; the cron does the rest.
+FOREGROUND_SECONDS = 20
+#: Longest that one run of the cron works on requests.
+CRON_SECONDS = 60
+
+
+class IntegrationPrivacyRequest(models.Model):
+    """One request of a person (or of a service on their behalf), and what was done about it.
+
+    It stays as evidence: who asked for what and when, which external records it was about, how
+    many rows were concerned. What the person is found by is forgotten as soon as it is done.
+    """
+
+    _name = "integration.privacy.request"
+    _description = "Privacy Request"
+    _inherit = ["mail.thread", "mail.activity.mixin"]
+    _order = "id desc"
+
+    company_id = fields.Many2one("res.company", required=True, readonly=True, index=True)
+    kind = fields.Selection(
+        [
+            ("export", "Export"),
+            ("erase", "Erasure"),
+            ("erase_all", "Erasure of a whole backend"),
+        ],
+        required=True,
+        readonly=True,
+    )
+    state = fields.Selection(
+        [("waiting", "Waiting"), ("running", "Running"), ("done", "Done")],
+        required=True,
+        readonly=True,
+        default="waiting",
+    )
+    backend_id = fields.Many2one(
+        "integration.backend",
+        readonly=True,
+        ondelete="set null",
+        help="Whose service asked for it; empty when a user did.",
+    )
+    reference = fields.Char(readonly=True, help="What the service calls its request.")
+    user_id = fields.Many2one(
+        "res.users", string="Requested by", readonly=True, default=lambda self: self.env.user
+    )
+    partner_id = fields.Many2one("res.partner", string="Contact", readonly=True)
+    external_ids = fields.Text(
+        string="External Records", readonly=True, help="Backend, resource and external id of each."
+    )
+    counts = fields.Json(readonly=True)
+    counts_text = fields.Text(string="Rows", compute="_compute_counts_text")
+    set_aside_count = fields.Integer(string="Operations Set Aside", readonly=True, aggregator=None)
+    done_at = fields.Datetime(readonly=True)
+    terms = fields.Json(readonly=True, groups=fields.NO_ACCESS)
+    position = fields.Json(readonly=True, groups=fields.NO_ACCESS)
+    attachment_id = fields.Many2one(
+        "ir.attachment", string="File", readonly=True, ondelete="set null", copy=False
+    )
+
+    _open_index = models.Index("(id) WHERE state <> 'done'")
+
+    # === COMPUTE METHODS === #
+
+    @api.depends("kind", "create_date")
+    def _compute_display_name(self):
+        kinds = dict(self._fields["kind"]._description_selection(self.env))
+        for request in self:
+            request.display_name = f"{kinds.get(request.kind, '')} {request.id or ''}".strip()
+
+    @api.depends("counts")
+    def _compute_counts_text(self):
+        # sudo: names of models are no secret
+        models_ = self.env["ir.model"].sudo()
+        for request in self:
+            request.counts_text = "\n".join(
+                f"{models_._get(model).name}: {count}"
+                for model, count in sorted((request.counts or {}).items())
+                if count
+            )
+
+    # === ASKING === #
+
+    @api.model
+    def _ask(self, company, kind, terms, **values):
+        """Store a request in a transaction of its own, so that its work can begin.
+
+        :param dict terms: see ``integration.privacy._terms``.
+        :param values: more fields.
+        :returns: the request.
+        """
+        with self.env.registry.cursor() as cr:
+            env = api.Environment(cr, self.env.uid, {}, su=True)
+            request_id = env[self._name]._store(company, kind, terms, **values).id
+        return self.browse(request_id)
+
+    @api.model
+    def _store(self, company, kind, terms, **values):
+        """Store a request in the present transaction; the cron works on it afterwards."""
+        names = {}
+        for backend_id, resource, external_id in terms["records"]:
+            backend = self.env["integration.backend"].browse(backend_id)
+            names.setdefault(f"{backend.name} / {resource}", []).append(external_id)
+        request = self.create(
+            [
+                {
+                    "company_id": company.id,
+                    "kind": kind,
+                    "terms": terms,
+                    "external_ids": "\n".join(
+                        f"{name}: {', '.join(ids)}" for name, ids in sorted(names.items())
+                    ),
+                    "partner_id": terms["partners"][0] if len(terms["partners"]) == 1 else False,
+                    **values,
+                }
+            ]
+        )
+        self.env.ref("integration_base.ir_cron_privacy")._trigger()
+        return request
+
+    # === WORKING === #
+
+    @api.model
+    def _cron_work(self):
+        """Go on with the requests that are not done, the oldest first."""
+        Cron = self.env["ir.cron"]
+        end = time.monotonic() + CRON_SECONDS
+        requests = self.search([("state", "!=", "done")], order="id")
+        for position, request in enumerate(requests):
+            try:
+                request._work(end - time.monotonic())
+            except DATABASE_AWAY:
+                raise
+            except Exception:
+                # one that fails holds up no other; it is tried again with the next run
+                _logger.exception("Privacy request %s", request.id)
+            if not Cron._commit_progress(1, remaining=len(requests) - position - 1):
+                return
+
+    def _work(self, seconds=FOREGROUND_SECONDS):
+        """Work on the request, window by window, each in a transaction of its own.
+
+        :returns: whether it is done.
+        """
+        self.ensure_one()
+        engine = self.env["integration.engine"]
+        end = time.monotonic() + seconds
+        go_on = True
+        while go_on and time.monotonic() < end:
+            go_on = engine._with_tries(self._work_once)
+        self.invalidate_recordset()
+        return self.state == "done"
+
+    def _work_once(self):
+        with self.env["integration.engine"]._control_cursor() as cr:
+            return self._own(cr)._step()
+
+    def _own(self, cr):
+        """Return the request in a transaction of its own, with all rights."""
+        cr.execute("SELECT user_id FROM integration_privacy_request WHERE id = %s", [self.id])
+        (user_id,) = cr.fetchone() or (None,)
+        return self.with_env(api.Environment(cr, user_id or SUPERUSER_ID, {}, su=True))
+
+    def _step(self):
+        """Do one part of the work; returns whether there is more to do just now."""
+        # another process may be at it: each part is done once, whoever does it
+        self.env.cr.execute(
+            SQL("SELECT state FROM integration_privacy_request WHERE id = %s FOR UPDATE", self.id)
+        )
+        (state,) = self.env.cr.fetchone() or ("done",)
+        if state == "done":
+            return False
+        if self.kind == "export":
+            self._export()
+            return False
+        if state == "waiting":
+            return self._begin()
+        return self._go_on()
+
+    def _export(self):
+        rows = self.env["integration.privacy"]._export(self.company_id, self.terms)
+        counts = {}
+        for row in rows:
+            counts[row["kind"]] = counts.get(row["kind"], 0) + 1
+        data = {
+            "company": self.company_id.name,
+            "exported_at": fields.Datetime.to_string(fields.Datetime.now()),
+            "external_records": (self.external_ids or "").splitlines(),
+            "kept": rows,
+        }
+        attachment = self.env["ir.attachment"].create(
+            [
+                {
+                    "name": f"privacy-{self.id}.json",
+                    "raw": json.dumps(data, ensure_ascii=False, indent=2).encode(),
+                    "mimetype": "application/json",
+                    "res_model": self._name,
+                    "res_id": self.id,
+                    "company_id": self.company_id.id,
+                }
+            ]
+        )
+        self._end(counts, attachment_id=attachment.id)
+
+    def _begin(self):
+        """Find the person's records and set their open operations aside."""
+        if self.kind == "erase_all":
+            self._switch_off()
+        privacy = self.env["integration.privacy"]
+        links = privacy._links(self.company_id, self.terms)
+        count, is_idle = privacy._set_aside(
+            links, self.env._("Personal data was erased (%s).", self.display_name)
+        )
+        self.set_aside_count += count
+        if not is_idle:
+            # what is at work just now may still write about the person; the cron comes again
+            self.env.ref("integration_base.ir_cron_privacy")._trigger(
+                fields.Datetime.add(fields.Datetime.now(), minutes=1)
+            )
+            return False
+        self.write({"state": "running", "position": {"store": 0, "after": 0, "links": links}})
+        return True
+
+    def _switch_off(self):
+        """Archive the backend and forget what it signs in with; it takes no notifications then."""
+        self.backend_id.write({"state": "draft", "active": False})
+        self.backend_id.subscription_ids.unlink()
+        tokens = self.backend_id.credential_ids.filtered(lambda row: row.kind == "token")
+        tokens.unlink()
+        self.backend_id.credential_ids.write(
+            {"ciphertext": False, "previous_ciphertext": False, "is_set": False}
+        )
+
+    def _go_on(self):
+        """Erase one window; at the end of the last table finish the request."""
+        privacy = self.env["integration.privacy"]
+        stores = privacy._stores()
+        position, counts = dict(self.position), dict(self.counts or {})
+        if position["store"] < len(stores):
+            store = stores[position["store"]]
+            keys = privacy._personal_keys(self.company_id)
+            last, changed = privacy._erase(
+                store, position["links"], self.terms, keys, position["after"]
+            )
+            counts[store.model] = counts.get(store.model, 0) + changed
+            if last is None:
+                position.update(store=position["store"] + 1, after=0)
+            else:
+                position["after"] = last
+            self.write({"position": position, "counts": counts})
+            return True
+        if self.kind == "erase":
+            counts["ir.attachment"] = privacy._erase_attachments(self.company_id, self.terms)
+        self._end(counts)
+        return False
+
+    def _end(self, counts, **values):
+        self.write(
+            {
+                "state": "done",
+                "done_at": fields.Datetime.now(),
+                "counts": counts,
+                "terms": False,
+                "position": False,
+                **values,
+            }
+        )
+        if self.backend_id:
+            self._tell_owner()
+
+    def _tell_owner(self):
+        """Give the owner of the backend the to-do that goes with the request of its service."""
+        owner = self.backend_id._owner()
+        env = self.with_context(lang=owner.lang).env
+        service = self.backend_id.display_name
+        summaries = {
+            "export": env._("%s: a customer wants to know what you keep", service),
+            "erase": env._("%s: a customer wants to be forgotten", service),
+            "erase_all": env._("%s: the app was removed, its data was erased", service),
+        }
+        notes = {
+            "export": env._(
+                "What the integrations keep on the customer is ready to be downloaded here. Add "
+                "what Odoo itself has, and give it to the customer within 30 days."
+            ),
+            "erase": env._(
+                "What the integrations kept on the customer has been erased. Decide what becomes "
+                "of the contact and its documents in Odoo: invoices have to be kept for years, "
+                "other data may have to go."
+            ),
+            "erase_all": env._(
+                "Everything that was kept of it has been erased, and the backend is archived. "
+                "Orders and contacts in Odoo are as they were."
+            ),
+        }
+        self.with_context(lang=owner.lang, mail_notify_force_send=False).activity_schedule(
+            "mail.mail_activity_data_todo",
+            user_id=owner.id,
+            summary=summaries[self.kind],
+            note=notes[self.kind],
+        )
+
+    # === ACTIONS === #
+
+    def action_open_contact(self):
+        """Open the contact, to decide what becomes of it."""
+        self.ensure_one()
+        return {
+            "type": "ir.actions.act_window",
+            "res_model": "res.partner",
+            "res_id": self.partner_id.id,
+            "view_mode": "form",
+        }
+
+    def action_download(self):
+        """Download what was exported.
+
+        :raises UserError: when the file was deleted.
+        """
+        self.ensure_one()
+        self.check_access("read")
+        if not self.attachment_id:
+            raise UserError(self.env._("The file is gone. Make a new export."))
+        return {
+            "type": "ir.actions.act_url",
+            "url": f"/web/content/{self.attachment_id.id}?download=true",
+            "target": "self",
+        }
+
+    def action_delete_file(self):
+        """Delete the exported file; the request stays."""
+        self.check_access("read")
+        if not self.env.user.has_group("integration_base.group_integration_manager"):
+            raise UserError(self.env._("This needs the role Integration Manager."))
+        # sudo: nobody may write requests, but what was handed over need not stay
+        self.sudo().attachment_id.unlink()

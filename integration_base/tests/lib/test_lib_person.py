@@ -1,0 +1,181 @@
+"""What a person is found by, and what is left of a text without them."""
+
+import html
+import json
+import re
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from odoo.addons.integration_base.lib.person import Person, erased
+from odoo.addons.integration_base.lib.redact import MAX_TEXT
+
+EMAIL, PHONE, NAME, STREET = (
+    "zoé.canary@example.com",
+    "+49 171 2345678",
+    "Zoé O'Canary",
+    "Canaryweg 7",
+)
+PERSON = Person.of(
+    [EMAIL, PHONE], ["gid://shopify/Customer/450789469", "7"], [NAME, STREET, "Li", None]
+)
+CANARIES = (EMAIL, PHONE, NAME, STREET)
+
+FRAMES = {
+    "alone": "{}",
+    "in a sentence": "Several contacts have {}: merge them.",
+    "quoted": "'{}' is wrong",
+    "behind a line end": "call\n{}\nplease",
+}
+
+
+def written(value):
+    """Return the spellings of a value in the texts we keep."""
+    return {
+        "plain": value,
+        "upper case": value.upper(),
+        "JSON": json.dumps({"t": f"call\n{value}"}),
+        "JSON in JSON": json.dumps({"t": json.dumps({"t": value})}),
+        "JSON as it is": json.dumps({"t": value}, ensure_ascii=False),
+        "HTML": f"<p>{html.escape(value)}</p>",
+        "URL": f"https://shop.example/search?q={quote(value)}",
+    }
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+@pytest.mark.parametrize("value", CANARIES)
+def test_found_and_erased(frame, value):
+    for spelling, text in written(FRAMES[frame].format(value)).items():
+        assert PERSON.is_in(text), spelling
+        # what the database finds before
+        assert re.search(PERSON.search_pattern(), text, re.IGNORECASE), spelling
+        left = erased(text, PERSON.redactor())
+        assert not PERSON.is_in(left), (spelling, left)
+
+
+@pytest.mark.parametrize("text", ["+491712345678", "0049 (171) 234-5678", "49.171.2345678"])
+def test_phone_numbers_are_found_however_they_are_grouped(text):
+    assert PERSON.is_in(f"phone {text}.")
+    assert "2345678" not in erased(f"phone {text}.", PERSON.redactor())
+    assert Person.of([text.replace("49.", "+49.")]).is_in(f"phone {PHONE}.")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", None, "anna@example.com", "gid://shopify/Customer/4507894691", "1450789469", "Li", "7"],
+)
+def test_others_are_not_found(text):
+    assert not PERSON.is_in(text)
+
+
+def test_nobody_is_found_nowhere():
+    nobody = Person.of(["", None], [], ["ab"])
+    assert nobody == Person()
+    assert nobody.search_pattern() == ""
+    assert not nobody.is_in("ab")
+    assert erased("SO12: 5.00 EUR", nobody.redactor()) == "SO12: 5.00 EUR"
+
+
+def test_ids_are_found_and_stay():
+    text = json.dumps({"customer": {"id": 450789469}, "email": "x@example.com"})
+    assert PERSON.is_in(text, certain=True)
+    assert json.loads(erased(text, PERSON.redactor())) == {
+        "customer": {"id": 450789469},
+        "email": "***",
+    }
+
+
+def test_ids_with_escaped_slashes():
+    assert PERSON.is_in(r'{"id": "gid:\/\/shopify\/Customer\/450789469"}')
+    assert re.search(PERSON.search_pattern(), r"gid:\/\/shopify\/Customer\/450789469")
+
+
+def test_a_name_alone_may_be_another_one():
+    assert PERSON.is_in(f"{NAME} was here")
+    assert not PERSON.is_in(f"{NAME} was here", certain=True)
+    assert not PERSON.owns(f"{NAME} was here")
+    assert PERSON.owns(f"{NAME}, {STREET}")
+    assert PERSON.owns(EMAIL)
+
+
+def test_somebody_whose_address_contains_ours():
+    assert not PERSON.is_in(f"an{EMAIL}")
+    assert not PERSON.is_in(f"{EMAIL}ics")
+
+
+def test_a_document_keeps_ids_and_amounts():
+    order = {
+        "id": 450789469,
+        "name": "#1001",
+        "total": "12.50",
+        "lines": [{"sku": "A-1", "quantity": 2, "price": 6.25}],
+        "customer": {"first_name": "Zoé", "note": f"ring at {STREET}"},
+        "shipping_address": {"address1": STREET, "country_code": "DE"},
+        "gift_message": f"for {NAME.upper()}",
+    }
+    left = json.loads(erased(json.dumps(order, indent=2), PERSON.redactor(["gift_message"])))
+    assert left == {
+        "id": 450789469,
+        "name": "#1001",
+        "total": "12.50",
+        "lines": [{"sku": "A-1", "quantity": 2, "price": 6.25}],
+        "customer": {"first_name": "***", "note": "ring at ***"},
+        "shipping_address": {"address1": "***", "country_code": "DE"},
+        "gift_message": "***",
+    }
+
+
+def test_a_document_without_the_person_stays_byte_for_byte():
+    text = '{"b": 1,  "a": "\\u00e4"}'
+    assert erased(text, PERSON.redactor()) == text
+
+
+def test_what_is_too_long_to_be_looked_at_goes():
+    assert erased("x" * (MAX_TEXT + 1), PERSON.redactor()) == "***"
+    long = json.dumps([{"email": EMAIL}] * (MAX_TEXT // 20))
+    assert json.loads(erased(long, PERSON.redactor()))[-1] == {"email": "***"}
+
+
+def test_broken_json_and_forms():
+    for text in (
+        f'{{"email": "{EMAIL}", "note": "',
+        f"email={quote(EMAIL)}&first_name=Zo",
+        f"<a><email>{EMAIL}</email><x>{STREET}</x></a>",
+    ):
+        left = erased(text, PERSON.redactor())
+        assert not PERSON.is_in(left), left
+        assert "Zo" not in left
+
+
+def test_excerpts_leave_the_others_out():
+    orders = [
+        {"id": "gid://shopify/Order/1", "customer": {"id": "gid://shopify/Customer/450789469"}},
+        {"id": "gid://shopify/Order/2", "email": "other@example.com"},
+        {"id": "gid://shopify/Order/3", "email": EMAIL, "lines": [{"price": "1.00"}]},
+    ]
+    assert PERSON.excerpts(json.dumps({"data": {"nodes": orders}})) == [
+        {"id": "gid://shopify/Customer/450789469"},
+        orders[2],
+    ]
+    assert PERSON.excerpts(f"a\n{EMAIL} b\nc") == [f"{EMAIL} b"]
+    assert PERSON.excerpts(None) == PERSON.excerpts('"text"') == []
+
+
+@given(
+    st.recursive(
+        st.none() | st.text(max_size=9) | st.integers() | st.sampled_from(CANARIES),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.text(max_size=5) | st.sampled_from(CANARIES), inner, max_size=3)
+        ),
+        max_leaves=12,
+    ),
+    st.booleans(),
+)
+def test_no_canary_survives_anywhere(data, ascii_only):
+    text = json.dumps(data, ensure_ascii=ascii_only)
+    left = erased(text, PERSON.redactor())
+    assert not any(json.dumps(canary, ensure_ascii=False)[1:-1] in left for canary in CANARIES)
+    json.loads(left)
