@@ -4,7 +4,7 @@ from datetime import datetime
 
 from odoo.addons.integration_base.lib.errors import InvalidPayloadError, WebhookRefused
 from odoo.addons.integration_base.lib.json_strict import loads_strict
-from odoo.addons.integration_base.lib.records import Change, WebhookHeaders
+from odoo.addons.integration_base.lib.records import Change, PrivacyNotice, WebhookHeaders
 from odoo.addons.integration_base.lib.signature import verify_hmac
 
 from .contract import read_utc
@@ -16,6 +16,13 @@ TOPICS = {
     "orders/edited": "order",
     "orders/paid": "order",
     "orders/cancelled": "order",
+}
+#: What Shopify asks every app for on behalf of a person. No subscription: the app's own settings
+#: say where they are sent.
+PRIVACY_TOPICS = {
+    "customers/data_request": "export",
+    "customers/redact": "erase",
+    "shop/redact": "erase_all",
 }
 #: All we need of a payload; the order itself is read again, so no personal data is sent around.
 INCLUDE_FIELDS = ["id", "admin_graphql_api_id", "updated_at", "name"]
@@ -73,12 +80,7 @@ def read_order(topic: str, body: bytes) -> Change:
 
     :raises InvalidPayloadError: when the body is no JSON object or names no order.
     """
-    try:
-        payload = loads_strict(body, what=f"A notification of Shopify ({topic})")
-    except InvalidPayloadError as error:
-        raise _unreadable(topic, *error.problems[0]) from error
-    if not isinstance(payload, dict):
-        raise _unreadable(topic, "(whole text)", "it is not a JSON object")
+    payload = _read_object(topic, body)
     if topic == "orders/edited":
         # not an order but a description of the edit, which names its order
         edit = payload.get("order_edit")
@@ -97,6 +99,48 @@ def read_order(topic: str, body: bytes) -> Change:
         updated_at=_utc(updated_at) if isinstance(updated_at, str) else None,
         label=name if isinstance(name, str) else "",
     )
+
+
+def read_privacy(topic: str, body: bytes) -> PrivacyNotice:
+    """Return what Shopify asks for on behalf of a person.
+
+    :raises InvalidPayloadError: when the body is no JSON object or names no customer.
+    """
+    payload = _read_object(topic, body)
+    kind = PRIVACY_TOPICS[topic]
+    if kind == "erase_all":
+        return PrivacyNotice(kind)
+    customer = payload.get("customer")
+    if not isinstance(customer, dict) or not (customer.get("id") or customer.get("email")):
+        raise _unreadable(topic, "customer", "it names no customer")
+    orders = payload.get("orders_to_redact" if kind == "erase" else "orders_requested")
+    records = [("customer", "Customer", customer.get("id"))]
+    records += [("order", "Order", number) for number in orders or ()]
+    request = payload.get("data_request")
+    return PrivacyNotice(
+        kind,
+        tuple(
+            (resource, f"gid://shopify/{name}/{number}")
+            for resource, name, number in records
+            if isinstance(number, int | str) and str(number).isdecimal()
+        ),
+        tuple(
+            text
+            for text in (customer.get("email"), customer.get("phone"))
+            if isinstance(text, str) and text
+        ),
+        str(request.get("id") or "") if isinstance(request, dict) else "",
+    )
+
+
+def _read_object(topic: str, body: bytes) -> dict:
+    try:
+        payload = loads_strict(body, what=f"A notification of Shopify ({topic})")
+    except InvalidPayloadError as error:
+        raise _unreadable(topic, *error.problems[0]) from error
+    if not isinstance(payload, dict):
+        raise _unreadable(topic, "(whole text)", "it is not a JSON object")
+    return payload
 
 
 def _unreadable(topic, path, message):

@@ -51,6 +51,23 @@ class IntegrationConnectorShopify(models.AbstractModel):
         ),
     )
     _connector_topics = webhook.TOPICS
+    _connector_personal_keys = (
+        # what a buyer types in
+        "note",
+        "customAttributes.value",
+        "note_attributes.value",
+        "properties.value",
+        *(
+            f"{address}.{part}"
+            for address in (
+                "billingAddress",
+                "shippingAddress",
+                "defaultAddress",
+                "addresses",
+            )
+            for part in ("company", "city")
+        ),
+    )
 
     # === HOOKS - OUTGOING === #
 
@@ -296,6 +313,8 @@ class IntegrationConnectorShopify(models.AbstractModel):
         return replace(read, event_id=event_id)
 
     def _parse_webhook(self, backend, topic, body):
+        if topic in webhook.PRIVACY_TOPICS:
+            return Notification(None, privacy=webhook.read_privacy(topic, body))
         if webhook.TOPICS.get(topic) != "order":
             return Notification(None)
         return Notification("order", webhook.read_order(topic, body))

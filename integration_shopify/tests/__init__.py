@@ -5,5 +5,6 @@ from . import (
     test_documents,
     test_order_import,
     test_order_update,
+    test_privacy,
     test_webhook,
 )
