@@ -155,15 +155,21 @@ class IntegrationPrivacyRequest(models.Model):
         self.ensure_one()
         engine = self.env["integration.engine"]
         end = time.monotonic() + seconds
-        go_on = True
+        go_on, is_done = True, False
         while go_on and time.monotonic() < end:
-            go_on = engine._with_tries(self._work_once)
+            go_on, is_done = engine._with_tries(self._work_once)
         self.invalidate_recordset()
-        return self.state == "done"
+        return is_done
 
     def _work_once(self):
+        """Do one part; returns whether there is more to do just now, and whether all is done.
+
+        Its outcome is read where it was written: the caller's transaction may be older.
+        """
         with self.env["integration.engine"]._control_cursor() as cr:
-            return self._own(cr)._step()
+            request = self._own(cr)
+            go_on = request._step()
+            return go_on, request.state == "done"
 
     def _own(self, cr):
         """Return the request in a transaction of its own, with all rights."""

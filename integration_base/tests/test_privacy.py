@@ -490,7 +490,7 @@ class TestErase(PrivacyCase):
             terms = self.privacy._terms(self.company, self.anna)
             request = self.Request._ask(self.company, "erase", terms)
             steps = 1
-            while request._work_once():
+            while request._work_once()[0]:
                 steps += 1
                 request.invalidate_recordset()
                 if request.position and request.state == "running":

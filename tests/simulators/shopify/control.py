@@ -398,7 +398,7 @@ class Control:
         return {"sent": self.simulator.webhooks.resend(int(body.get("times", 1)))}
 
     def send_webhook(self, request: Request, body: dict[str, Any]) -> Any:
-        """{"topic", "body" (text) or "payload" (JSON) or "order", "badSignature"}"""
+        """{"topic", "body" (text) or "payload" (JSON) or "order", "badSignature", "uri"}"""
         shop = self.simulator.shop
         with shop.lock:
             topic = body["topic"].upper().replace("/", "_")
@@ -409,7 +409,7 @@ class Control:
             else:
                 raw = json.dumps(body.get("payload", {})).encode()
             sent = self.simulator.webhooks.send_raw(
-                topic, raw, bad_signature=bool(body.get("badSignature"))
+                topic, raw, bad_signature=bool(body.get("badSignature")), uri=body.get("uri")
             )
         return {"sent": sent}
 

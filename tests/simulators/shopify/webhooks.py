@@ -251,11 +251,19 @@ class Webhooks:
                     self._enqueue(copy, self._wait())
             return len(seen) * times
 
-    def send_raw(self, topic: str, body: bytes, *, bad_signature: bool = False) -> int:
-        """Send a body of the caller's choice to the subscriptions of a topic."""
+    def send_raw(
+        self, topic: str, body: bytes, *, bad_signature: bool = False, uri: str | None = None
+    ) -> int:
+        """Send a body of the caller's choice to the subscriptions of a topic.
+
+        :param uri: send it there instead: compliance topics have an address in the app's settings.
+        """
         sent = 0
         moment = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "000Z")
-        for subscription in self.shop.all("WebhookSubscription"):
+        subscriptions = self.shop.all("WebhookSubscription")
+        if uri:
+            subscriptions = [Subscription(0, topic=topic, uri=uri)]
+        for subscription in subscriptions:
             if subscription.topic == topic:
                 delivery = Delivery(subscription, topic, body, str(uuid.uuid4()), moment)
                 delivery.bad_signature = bad_signature
