@@ -102,3 +102,20 @@ class TestTours(FakeConnectorMixin, HttpCase):
         self.assertEqual(edit.user_id.login, "integration-operator")
         self.assertEqual(edit.reason, "The colour is a number")
         self.assertIn('"color": 4', edit.edited)
+
+    def test_forget_a_person(self):
+        self.env.cr.execute(
+            "INSERT INTO integration_webhook_event"
+            " (backend_id, company_id, event_id, topic, received_at, state, body, count)"
+            " VALUES (%s, %s, 'e-1', 'contact/updated', now(), 'accepted', %s, 1)",
+            [self.backend.id, self.backend.company_id.id, '{"email": "ada@example.com"}'],
+        )
+        self.start_tour(
+            "/odoo/privacy-requests", "integration_forget_a_person", login="integration-manager"
+        )
+        event = self.env["integration.webhook.event"].search(
+            [("backend_id", "=", self.backend.id), ("event_id", "=", "e-1")]
+        )
+        self.assertEqual(event.body, '{"email": "***"}')
+        request = self.env["integration.privacy.request"].search([], limit=1)
+        self.assertEqual(request.user_id.login, "integration-manager")

@@ -255,3 +255,52 @@ tours.add("integration_edit_payload", {
         },
     ],
 });
+
+tours.add("integration_forget_a_person", {
+    url: "/odoo/privacy-requests",
+    steps: () => [
+        {
+            content: "Open the menu",
+            trigger: "button[data-menu-xmlid='integration_base.integration_menu_privacy']",
+            run: "click",
+        },
+        {
+            content: "Find a person",
+            trigger:
+                "[data-menu-xmlid='integration_base.integration_menu_privacy_lookup']",
+            run: "click",
+        },
+        {
+            content: "Type an e-mail address",
+            trigger: ".modal .o_field_widget[name='email'] input",
+            run: "edit ada@example.com",
+        },
+        {
+            content: "See what is kept",
+            trigger: ".modal button[name='action_look']",
+            run: "click",
+        },
+        {
+            content: "One notification is",
+            trigger: ".modal .o_field_widget[name='found']:contains('Webhook Event: 1')",
+        },
+        {
+            content: "Erase it",
+            trigger: ".modal button[name='action_erase']",
+            run: "click",
+        },
+        {
+            content: "Yes",
+            trigger: ".modal .modal-footer button.btn-primary:contains('Ok')",
+            run: "click",
+        },
+        {
+            content: "It is done, and the request says what was",
+            trigger: ".o_form_view .o_statusbar_status .o_arrow_button_current:contains('Done')",
+        },
+        {
+            content: "How many rows were concerned",
+            trigger: ".o_field_widget[name='counts_text']:contains('Webhook Event: 1')",
+        },
+    ],
+});
