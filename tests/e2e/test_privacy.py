@@ -1,4 +1,4 @@
-"""A person is forgotten by a running server: in transactions of its own, by the scheduled action."""
+"""A person is forgotten by a running server, in transactions of its own, also in the background."""
 
 import json
 
