@@ -318,8 +318,8 @@ class IntegrationBackend(models.Model):
         )
 
     def _check_unused(self, message):
-        # sudo: what the user may not see counts as well
         for model in ("integration.binding", "integration.sync.log"):
+            # sudo: what the user may not see counts as well
             if self.env[model].sudo().search_count([("backend_id", "in", self.ids)], limit=1):
                 raise UserError(message)
 
@@ -371,6 +371,7 @@ class IntegrationBackend(models.Model):
         self.env["integration.flow"].sudo().create(flows)
         # sudo: whoever may create a backend gets the empty rows to type its secrets into
         credentials = self._credential_rows()
+        # sudo: the same
         self.env["integration.credential"].sudo().create(
             [
                 {
@@ -577,8 +578,11 @@ class IntegrationBackend(models.Model):
         self.ensure_one()
         with self.env.registry.cursor() as cr:
             env = api.Environment(cr, self.env.uid, {})
+            # sudo: hooks renew tokens for users who may not write secrets
             env["integration.credential"].sudo()._put_token(self.id, code, value, expires_at)
+        # sudo: only what is remembered of them is dropped
         self.sudo().credential_ids.invalidate_recordset()
+        # sudo: the same
         self.sudo().invalidate_recordset(["credential_ids"])
         self._remember_token(code, value)
 

@@ -113,6 +113,7 @@ class IntegrationBreaker(models.Model):
             )
             if cr.rowcount:
                 return
+        # superuser: the engine's own bookkeeping, whoever made the call
         backend = api.Environment(cr, SUPERUSER_ID, {})["integration.backend"].browse(backend_id)
         before, now = self._locked(cr, backend_id, create=True)
         policy = backend._connector()._connector_breaker
@@ -141,6 +142,7 @@ class IntegrationBreaker(models.Model):
         before, now = self._locked(cr, backend_id)
         if before is None:
             return False
+        # superuser: the engine's own bookkeeping, whoever made the call
         backend = api.Environment(cr, SUPERUSER_ID, {})["integration.backend"].browse(backend_id)
         policy = backend._connector()._connector_breaker
         probing = before.begin_probe(now, policy, forced=forced)
@@ -167,6 +169,7 @@ class IntegrationBreaker(models.Model):
         breaker, _now = self._locked(self.env.cr, backend.id)
         if breaker and breaker.state != CLOSED:
             self._store(self.env.cr, backend.id, Breaker())
+            # sudo: whoever tests the connection makes it known, which closes the incident
             self._announce(backend.sudo(), False)
 
     @api.model

@@ -187,6 +187,7 @@ class IntegrationEngine(models.AbstractModel):
             def wake():
                 try:
                     with registry.cursor() as cr:
+                        # superuser: jobs are the engine's, whoever caused the work
                         api.Environment(cr, SUPERUSER_ID, {})["integration.engine"]._wake(waiting)
                 except Exception:
                     # what caused the work is committed and must not look failed; the heartbeat
@@ -315,10 +316,8 @@ class IntegrationEngine(models.AbstractModel):
         return row and Facts(*row)
 
     def _work_env(self, cr, facts):
-        """Return the flow and its backend in an environment of their company on ``cr``.
-
-        Superuser: who may start an import need not be allowed to write what it writes.
-        """
+        """Return the flow and its backend in an environment of their company on ``cr``."""
+        # superuser: who may start an import need not be allowed to write what it writes
         env = api.Environment(
             cr,
             SUPERUSER_ID,
@@ -461,6 +460,7 @@ class IntegrationEngine(models.AbstractModel):
             ctl.commit()  # pylint: disable=invalid-commit
         if due or wait is not None:
             with self.env.registry.cursor() as cr:
+                # superuser: jobs are the engine's, whoever caused the work
                 engine = api.Environment(cr, SUPERUSER_ID, {})[self._name]
                 engine._wake(due)
                 if wait is not None and flow_id not in due:
@@ -805,6 +805,7 @@ class IntegrationEngine(models.AbstractModel):
         :returns: ``(state, message, name)`` it ended with.
         """
         with self._control_cursor() as ctl:
+            # superuser: the engine writes the log, its callers have checked who may ask for it
             env = api.Environment(ctl, SUPERUSER_ID, {})
             operation = env["integration.sync.log"].browse(operation_id)
             fresh = operation._make_due()
@@ -824,6 +825,7 @@ class IntegrationEngine(models.AbstractModel):
             if self._is_due(ctl, flow_id):
                 # what came meanwhile has found the record or the slot taken
                 with self.env.registry.cursor() as cr:
+                    # superuser: jobs are the engine's, whoever caused the work
                     api.Environment(cr, SUPERUSER_ID, {})[self._name]._wake([flow_id])
             env.invalidate_all()
             fresh = fresh.exists()

@@ -626,6 +626,7 @@ class IntegrationFlow(models.Model):
             )
             operations = flow._vanished_operations()
             gone = {*lines.mapped("external_id"), *operations.mapped("external_id")} - {False}
+            # sudo: see action_accept_vanished
             self.env["integration.binding"].sudo()._search_external(
                 flow.backend_id, flow.resource, list(gone)
             )._entomb()

@@ -292,6 +292,7 @@ class IntegrationOutbox(models.AbstractModel):
             def wake():
                 try:
                     with registry.cursor() as cr:
+                        # superuser: jobs are the engine's, whoever changed the record
                         api.Environment(cr, SUPERUSER_ID, {})[self._name]._wake_later(waiting)
                 except Exception:
                     # the user's work is committed and must not look failed; the watchdog finds

@@ -402,8 +402,10 @@ class IntegrationReconciliation(models.Model):
     def action_resume(self):
         """Go on where the run was paused or failed."""
         self._check_manage_access()
+        # sudo: see action_pause
         for run in self.sudo().filtered(lambda run: run.state in ("paused", "failed")):
             run.flow_id._check_ready()
+            # sudo: see action_pause
             others = self.sudo().search(
                 [("flow_id", "=", run.flow_id.id), ("state", "in", OPEN_STATES)]
             )
@@ -417,6 +419,7 @@ class IntegrationReconciliation(models.Model):
     def action_stop(self):
         """End the run; what it has found stays."""
         self._check_manage_access()
+        # sudo: see action_pause
         runs = self.sudo().filtered(lambda run: run.state in (*OPEN_STATES, "failed"))
         runs.write({"state": "stopped", "finished_at": fields.Datetime.now()})
         runs.discrepancy_ids.filtered(lambda line: line.state == "suspected").unlink()

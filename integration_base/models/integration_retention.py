@@ -163,6 +163,7 @@ class IntegrationRetention(models.AbstractModel):
                 with self.env["integration.engine"]._control_cursor() as cr:
                     deleted, position = self._delete_batch(cr, backend, kind, limit, position)
                     if deleted and kind.code == "failures":
+                        # superuser: incidents are kept by the engine only
                         env = api.Environment(cr, SUPERUSER_ID, {})
                         env["integration.incident"]._refresh(backend.flow_ids.ids)
                 more = deleted == BATCH
@@ -265,6 +266,7 @@ class IntegrationRetention(models.AbstractModel):
                     **figures,
                     "oldest": oldest and fields.Datetime.to_string(oldest),
                 }
+            # superuser: the figures are nobody's to write
             own = api.Environment(cr, SUPERUSER_ID, {})["integration.backend"].browse(backend.id)
             own.kept = kept
         backend.invalidate_recordset(["kept", "kept_summary"])

@@ -108,6 +108,7 @@ class IntegrationSettlement(models.AbstractModel):
         if finished != len(items):
             raise LeaseLost
         if superseded or released:
+            # superuser: what became of work is written by the engine only
             env = api.Environment(cr, SUPERUSER_ID, {})
             if superseded:
                 env["integration.incident"]._refresh([batch.flow_id])
@@ -136,6 +137,7 @@ class IntegrationSettlement(models.AbstractModel):
 
     def _close_older(self, cr, batch, operation_ids):
         if self._supersede(cr, batch.flow_id, operation_ids):
+            # superuser: incidents are kept by the engine only
             env = api.Environment(cr, SUPERUSER_ID, {})
             env["integration.incident"]._refresh([batch.flow_id])
 
@@ -185,6 +187,7 @@ class IntegrationSettlement(models.AbstractModel):
         The next failure tells again what cannot be told now.
         """
         try:
+            # superuser: incidents are kept by the engine only
             env = api.Environment(batch.ctl, SUPERUSER_ID, {"mail_notify_force_send": False})
             refused = [error for error in errors if isinstance(error, PAUSING)]
             if refused:
@@ -200,6 +203,7 @@ class IntegrationSettlement(models.AbstractModel):
 
     def _settle(self, batch, failures):
         """Write what became of failed operations; returns whether people have to know."""
+        # superuser: what became of work is written by the engine only
         env = api.Environment(batch.ctl, SUPERUSER_ID, {})
         flow = env["integration.flow"].browse(batch.flow_id)
         silent = self._is_silent(batch, [error for _operation, error, *_item in failures])
@@ -421,6 +425,7 @@ class IntegrationSettlement(models.AbstractModel):
 
     def _end(self, batch, operation, state, error, item=None):
         kind, message, detail = self._describe(batch, operation, error, item)
+        # superuser: what became of work is written by the engine only
         Operation = api.Environment(batch.ctl, SUPERUSER_ID, {})["integration.sync.log"]
         payload = None
         if item and state == "dead":
@@ -490,6 +495,7 @@ class IntegrationSettlement(models.AbstractModel):
         """Collect optional values without a mapping, with their count."""
         seen = [value for item in items for value in item.seen]
         if seen:
+            # superuser: the engine collects what people map later
             env = api.Environment(batch.ctl, SUPERUSER_ID, {})
             flow = env["integration.flow"].browse(batch.flow_id)
             env["integration.mapping"]._collect(flow.backend_id, seen)

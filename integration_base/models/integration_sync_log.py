@@ -493,9 +493,10 @@ class IntegrationSyncLog(models.Model):
             raise UserError(
                 self.env._("Nothing to retry: only failed, skipped or waiting operations can be.")
             )
-        # sudo: see _check_review_access
         if len(again) == 1 and again.flow_id.backend_id.state == "active":
+            # sudo: see _check_review_access
             return again.sudo()._run_in_foreground()
+        # sudo: the same
         again.sudo()._requeue()
         return {"type": "ir.actions.client", "tag": "soft_reload"}
 
@@ -585,6 +586,7 @@ class IntegrationSyncLog(models.Model):
         :returns: see :meth:`_run_in_foreground`.
         """
         with self.env.registry.cursor() as cr:
+            # sudo: its callers have checked who may start work; nobody writes the log by hand
             env = api.Environment(cr, self.env.uid, {}, su=True)
             log, own_flow = env[self._name], env["integration.flow"].browse(flow.id)
             if change:

@@ -174,6 +174,7 @@ class IntegrationWatchdog(models.AbstractModel):
         for model, method in STEPS:
             try:
                 with self.env["integration.engine"]._control_cursor() as cr:
+                    # superuser: the heartbeat belongs to nobody
                     getattr(api.Environment(cr, SUPERUSER_ID, {})[model], method)()
             except Exception:
                 # a failed heartbeat would stop the engine until the cron; the next one tries again
@@ -248,6 +249,7 @@ class IntegrationWatchdog(models.AbstractModel):
         )
         dead = {flow_id for flow_id, state in cr.fetchall() if state == "dead"}
         if dead:
+            # superuser: incidents are kept by the engine only
             api.Environment(cr, SUPERUSER_ID, {})["integration.incident"]._refresh(sorted(dead))
 
     @api.model

@@ -552,7 +552,7 @@ class IntegrationWebhookEvent(models.Model):
         authentic = self.sudo().filtered(lambda event: event.state != "refused")
         for start in range(0, len(authentic), CHUNK):
             events = authentic[start : start + CHUNK]
-            # what could not be read is replaced, as by its own button Retry
+            # sudo: what could not be read is replaced, as by its own button Retry
             Operation.sudo().search(
                 [("webhook_event_id", "in", events.ids), ("external_id", "=", False)]
             ).filtered(lambda op: op.state in ("dead", "ignored")).write({"state": "merged"})
@@ -595,6 +595,7 @@ class IntegrationWebhookEvent(models.Model):
             try:
                 if self._needs_waking(cr, flow_id):
                     with registry.cursor() as fresh:
+                        # superuser: jobs are the engine's, whoever caused the work
                         env = api.Environment(fresh, SUPERUSER_ID, {})
                         env["integration.engine"]._wake([flow_id])
             except Exception:

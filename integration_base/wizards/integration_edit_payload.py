@@ -58,6 +58,7 @@ class IntegrationEditPayload(models.TransientModel):
         text, reason, uid = self.payload, self.reason.strip(), self.env.uid
         # the run has to see it, and the request's transaction is committed too late for that
         with self.env.registry.cursor() as cr:
+            # sudo: the same
             env = api.Environment(cr, uid, {}, su=True)
             env[operation._name].browse(operation.id)._edit_payload(text, reason)
         self.env.invalidate_all()

@@ -48,4 +48,5 @@ class IntegrationImportNow(models.TransientModel):
         except IntegrationError as error:
             raise UserError(error.message) from error
         change = Change(external_id, label=self.reference.strip())
+        # sudo: the same
         return self.env["integration.sync.log"].sudo()._append_and_run(flow, change)
