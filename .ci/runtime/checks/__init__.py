@@ -11,10 +11,30 @@ from collections.abc import Sequence
 from .. import paths
 from ..console import call, say, step
 from ..project import Project
-from . import access, compose, dependencies, layers, manifests, model_files, portable, xml_ids
+from . import (
+    access,
+    compose,
+    dangers,
+    dependencies,
+    layers,
+    manifests,
+    model_files,
+    portable,
+    xml_ids,
+)
 from .files import Files, Finding
 
-RULES = (manifests, dependencies, model_files, layers, xml_ids, access, compose, portable)
+RULES = (
+    manifests,
+    dependencies,
+    model_files,
+    layers,
+    xml_ids,
+    access,
+    dangers,
+    compose,
+    portable,
+)
 
 
 def run_rules(files: Files) -> list[Finding]:
