@@ -45,6 +45,19 @@ class Target(NamedTuple):
     environment: str
 
 
+class Refusal(NamedTuple):
+    """A notification that was not taken, to be counted.
+
+    :param reason: refusals of one reason are counted together.
+    :param message: the reason, the sender and what to do, for the person who looks at it.
+    """
+
+    backend_id: int
+    company_id: int
+    reason: str
+    message: str
+
+
 class Reading(NamedTuple):
     """What a notification means: ``change`` in ``flow``, ``privacy``, or why there is none."""
 
@@ -100,7 +113,8 @@ class IntegrationWebhookEvent(models.Model):
         string="Deliveries",
         readonly=True,
         default=1,
-        help="How often the service sent it. Refused ones are counted per hour.",
+        help="How often the service sent it. Refused ones are counted per hour, without those that "
+        "were turned away unread because their sender had been refused too often.",
     )
     operation_ids = fields.One2many("integration.sync.log", "webhook_event_id", readonly=True)
     replay_count = fields.Integer(string="Processed Again", readonly=True, aggregator=None)
@@ -124,24 +138,25 @@ class IntegrationWebhookEvent(models.Model):
 
     @api.model
     def _answer(self, token, headers, body, remote_address):
-        """Take a notification in; what the route answers.
+        """Take a notification in.
 
-        Costs one statement, and one more after the commit that looks whether somebody is at work.
+        Costs one statement, and one more after the commit that looks whether somebody is at work;
+        one that is refused costs none.
 
         :param str token: the last part of the address.
         :param headers: mapping of request headers, case-insensitive.
         :param bytes body: the raw body; None when it was too large to be read.
         :param str remote_address: where it came from, for the person who looks at refused ones.
-        :returns: the HTTP status.
+        :returns: the HTTP status, and the :class:`Refusal` to count afterwards or None.
         """
         try:
             target = self._target(token)
         except UnknownAddress:
             if body is None:
-                return 413
+                return 413, None
             # what depends on the size of the body takes as long as for an address that exists
             verify_hmac([token], body, "")
-            return 401
+            return 401, None
         backend = (
             self.env["integration.backend"]
             # a hook that needs one field of the backend shall not read them all
@@ -150,37 +165,47 @@ class IntegrationWebhookEvent(models.Model):
         )
         Event = backend.env[self._name]
         if body is None:
-            Event._refuse(target, self.env._("It is larger than we read."), remote_address)
-            return 413
+            reason = self.env._("It is larger than we read.")
+            return 413, Event._refusal(target, reason, remote_address)
         try:
             Event._receive(backend, headers, body, target)
         except WebhookRefused as error:
-            Event._refuse(
-                target,
-                error.message,
-                remote_address,
-                self.env._(
-                    "If the service itself sent it, the secret stored in the backend is not the "
-                    "one it signs with."
-                ),
+            advice = self.env._(
+                "If the service itself sent it, the secret stored in the backend is not the one "
+                "it signs with."
             )
-            return 401
+            return 401, Event._refusal(target, error.message, remote_address, advice)
         except IntegrationError as error:
             # our own setting is wrong (a missing secret, say): the service shall send it again
             _logger.warning("Webhook of backend %s: %s", backend.id, error.message)
-            Event._refuse(target, error.message, remote_address)
-            return 503
-        return 200
+            return 503, Event._refusal(target, error.message, remote_address)
+        return 200, None
 
     @api.model
-    @ormcache("token")
     def _target(self, token):
-        """Return the :class:`Target` of an address; one that does not exist is not kept.
+        """Return the :class:`Target` of an address.
 
-        Writing a backend, a flow or a credential clears the cache (:meth:`_forget_targets`).
+        Known and unknown ones are told apart in memory, in the same time: guesses cost no query.
+
+        Writing a backend, a flow or a credential clears the caches (:meth:`_forget_targets`).
 
         :raises UnknownAddress: when there is none, or the backend is not connected.
         """
+        if token not in self._tokens():
+            raise UnknownAddress
+        return self._read_target(token)
+
+    @api.model
+    @ormcache()
+    def _tokens(self):
+        """Return the tokens of all connected backends (frozenset)."""
+        # sudo: nobody is logged in, and the tokens do not leave this model
+        backends = self.env["integration.backend"].sudo().search([("state", "!=", "draft")])
+        return frozenset(backends.mapped("webhook_token"))
+
+    @api.model
+    @ormcache("token")
+    def _read_target(self, token):
         backend = (
             self.env["integration.backend"]
             .sudo()  # sudo: nobody is logged in, the token is the permission
@@ -304,7 +329,10 @@ class IntegrationWebhookEvent(models.Model):
         """
         if not envelope.signed_at:
             return
-        age = datetime.now(UTC).replace(tzinfo=None) - envelope.signed_at
+        signed_at = envelope.signed_at
+        if not signed_at.tzinfo:
+            signed_at = signed_at.replace(tzinfo=UTC)
+        age = datetime.now(UTC) - signed_at
         if abs(age) > connector._connector_webhook_tolerance:
             raise WebhookRefused(
                 self.env._(
@@ -382,26 +410,36 @@ class IntegrationWebhookEvent(models.Model):
         return self.browse(event_id), is_new, is_same is not False
 
     @api.model
-    def _refuse(self, target, reason, remote_address, advice=""):
-        """Count a notification that is not taken: one row per hour and reason, no body."""
+    def _refusal(self, target, reason, remote_address, advice=""):
+        """Return the :class:`Refusal` of a notification."""
         reason = self._storable(reason)
+        message = self.env._(
+            "%(reason)s Last sent from %(address)s. %(advice)s",
+            reason=reason,
+            address=self._storable(remote_address),
+            advice=advice,
+        )
+        return Refusal(target.backend_id, target.company_id, reason, message.strip())
+
+    @api.model
+    def _count_refused(self, refusal, times=1):
+        """Count refused notifications: one row per hour and reason, no body."""
         self.env.cr.execute(
             SQL(
                 "INSERT INTO integration_webhook_event AS e (backend_id, company_id, event_id,"
-                " received_at, state, message, count) VALUES (%s, %s,"
+                " received_at, state, message, count) SELECT b.id, %s,"
                 " 'refused ' || to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24') ||"
-                " ' ' || md5(%s), clock_timestamp() AT TIME ZONE 'UTC', 'refused', %s, 1)"
-                " ON CONFLICT (backend_id, event_id) DO UPDATE SET count = e.count + 1,"
+                " ' ' || md5(%s), clock_timestamp() AT TIME ZONE 'UTC', 'refused', %s, %s"
+                # it may have been deleted since
+                " FROM integration_backend b WHERE b.id = %s"
+                " ON CONFLICT (backend_id, event_id) DO UPDATE SET count = e.count + %s,"
                 " received_at = EXCLUDED.received_at, message = EXCLUDED.message",
-                target.backend_id,
-                target.company_id,
-                reason,
-                self.env._(
-                    "%(reason)s Last sent from %(address)s. %(advice)s",
-                    reason=reason,
-                    address=remote_address,
-                    advice=advice,
-                ).strip(),
+                refusal.company_id,
+                refusal.reason,
+                refusal.message,
+                times,
+                refusal.backend_id,
+                times,
             )
         )
 

@@ -3,7 +3,7 @@ import gzip
 import hashlib
 import hmac
 import json
-from datetime import timedelta
+from datetime import UTC, timedelta, timezone
 from unittest.mock import patch
 
 import requests
@@ -14,7 +14,9 @@ from odoo.tests import HttpCase, tagged
 from odoo.tests.common import new_test_user
 from odoo.tools import mute_logger
 
+from ..controllers import webhook
 from ..lib.records import WebhookHeaders
+from ..lib.throttle import Throttle
 from ..models.integration_engine import LOCK_SLOT
 from .common import FakeConnectorMixin, IntegrationCase
 
@@ -27,6 +29,13 @@ def sign(body, secret="s3cr3t-canary"):
 
 @tagged("post_install", "-at_install")
 class TestWebhook(FakeConnectorMixin, HttpCase):
+    def setUp(self):
+        super().setUp()
+        # of the tests before, from the same sender
+        webhook.REFUSALS.clear()
+        webhook.COUNTED.clear()
+        webhook.UNCOUNTED.clear()
+
     def post(
         self, body, secret="s3cr3t-canary", topic="contact/updated", event="e1", token=None, **more
     ):
@@ -89,22 +98,102 @@ class TestWebhook(FakeConnectorMixin, HttpCase):
         self.assertFalse(self.operations())
 
     def test_nobody_can_tell_which_addresses_exist(self):
-        unknown = self.post({"id": "c1"}, token="nobody")
+        unknown = self.post({"id": "c1"}, token="A" * 43)
         wrong = self.post({"id": "c1"}, secret="wrong")
         self.backend.state = "draft"
         disabled = self.post({"id": "c1"})
-        self.assertEqual(
-            [(answer.status_code, answer.content) for answer in (unknown, wrong, disabled)],
-            [(401, b"")] * 3,
-        )
-
-        def names(answer):
-            return {name for name in answer.headers if name not in ("Date", "Set-Cookie")}
-
-        self.assertEqual(names(unknown), names(wrong))
+        self.backend.write({"state": "active", "active": False})
+        archived = self.post({"id": "c1"})
+        self.assertEqual({answer.status_code for answer in (unknown, wrong)}, {401})
+        seen = {self.seen(answer) for answer in (unknown, wrong, disabled, archived)}
+        self.assertEqual(len(seen), 1, seen)
         self.assertEqual(self.events().mapped("state"), ["refused"])
-        self.backend.state = "active"
+        self.backend.active = True
         self.assertEqual(self.post({"id": "c1"}).status_code, 200)
+
+    def seen(self, answer):
+        """All that a sender sees of an answer."""
+        headers = {name: value for name, value in answer.headers.items() if name != "Date"}
+        return answer.status_code, answer.content, json.dumps(headers)
+
+    def test_odd_tokens_are_unknown_addresses(self):
+        wrong = self.seen(self.post({"id": "c1"}, token="A" * 43))
+        for token in (
+            "%00",
+            f"{self.backend.webhook_token}%00",
+            "%ff",
+            "\xe4",
+            "a" * 9000,
+            "False",
+        ):
+            self.assertEqual(self.seen(self.post({"id": "c1"}, token=token)), wrong, token)
+
+    def test_other_methods_tell_nothing(self):
+        for method in ("GET", "HEAD", "PUT", "DELETE", "OPTIONS"):
+            known, unknown = (
+                self.url_open(f"/integration/webhook/{token}", method=method)
+                for token in (self.backend.webhook_token, "nobody")
+            )
+            self.assertEqual((known.status_code, known.content), (405, b""), method)
+            self.assertEqual(known.headers["Allow"], "POST")
+            self.assertEqual(self.seen(known), self.seen(unknown))
+        self.assertFalse(self.events())
+
+    def test_sender_who_is_refused_too_often_is_not_read(self):
+        now = 0.0
+        self.patch(webhook, "REFUSALS", Throttle(3, 0.5, clock=lambda: now))
+        with patch.object(
+            self.registry["integration.webhook.event"],
+            "_answer",
+            autospec=True,
+            side_effect=self.registry["integration.webhook.event"]._answer,
+        ) as answer:
+            statuses = [self.post({"id": "c1"}, secret="wrong").status_code for _call in range(5)]
+            self.assertEqual(statuses, [401, 401, 401, 429, 429])
+            self.assertEqual(answer.call_count, 3)
+        self.assertEqual(self.events().count, 3)
+        known = self.post(b"x")
+        for _call in range(3):
+            self.post({"id": "c1"}, token="nobody")
+        unknown = self.post({"id": "c1"}, token="nobody")
+        self.assertEqual((known.status_code, known.content), (429, b""))
+        self.assertEqual(known.headers["Retry-After"], "60")
+        self.assertEqual(self.seen(known), self.seen(unknown))
+        # a secret that was set right lets the service through again
+        now = 2.0
+        statuses = [self.post({"id": f"c{call}"}).status_code for call in range(5)]
+        self.assertEqual(statuses, [200] * 5)
+
+    def test_authentic_ones_are_never_too_many(self):
+        self.patch(webhook, "REFUSALS", Throttle(3, 0.5, clock=lambda: 0.0))
+        for number in range(10):
+            self.assertEqual(self.post({"id": "c1"}, event=f"e{number}").status_code, 200)
+
+    def test_one_sender_does_not_shut_out_another(self):
+        self.patch(webhook, "REFUSALS", Throttle(1, 0.5, clock=lambda: 0.0))
+        self.patch(webhook, "network_of", lambda address: "192.0.2.1")
+        self.assertEqual(self.post({"id": "c1"}, secret="wrong").status_code, 401)
+        self.assertEqual(self.post({"id": "c1"}).status_code, 429)
+        self.patch(webhook, "network_of", lambda address: "192.0.2.2")
+        self.assertEqual(self.post({"id": "c1"}).status_code, 200)
+
+    def test_flood_from_many_senders_writes_little_and_counts_all(self):
+        now = 0.0
+        self.patch(webhook, "COUNTED", Throttle(2, 1, clock=lambda: now))
+        with patch.object(
+            self.registry["integration.webhook.event"],
+            "_count_refused",
+            autospec=True,
+            side_effect=self.registry["integration.webhook.event"]._count_refused,
+        ) as count:
+            for _call in range(9):
+                self.post({"id": "c1"}, secret="wrong")
+            self.assertEqual(count.call_count, 2)
+            self.assertEqual(self.events().count, 2)
+            now = 1.0
+            self.post({"id": "c1"}, secret="wrong")
+            self.assertEqual(count.call_count, 3)
+        self.assertEqual(self.events().count, 10)
 
     def test_replaced_address_and_secret_work_at_once(self):
         self.assertEqual(self.post({"id": "c1"}, event="e1").status_code, 200)
@@ -228,19 +317,61 @@ class TestWebhook(FakeConnectorMixin, HttpCase):
         self.assertEqual(second.count, 2)
         self.assertEqual(self.operations().mapped("external_id"), ["c2", "c1"])
 
+    def test_every_other_body_under_the_same_id_is_kept(self):
+        for number in (1, 2, 3, 2, 3, 3):
+            self.assertEqual(self.post({"id": f"c{number}"}).status_code, 200)
+        third, second, first = self.events()
+        self.assertEqual((first.id_reused, second.id_reused, third.id_reused), (False, True, True))
+        self.assertEqual((second.count, third.count), (2, 3))
+        self.assertEqual(json.loads(third.body), {"id": "c3"})
+
     def test_notification_signed_long_ago_is_refused(self):
+        signed_at = None
+
+        def read(connector, backend, headers, body):
+            return WebhookHeaders(headers["X-Topic"], headers["X-Event-Id"], signed_at=signed_at)
+
+        self.patch(self.registry["integration.connector.fake"], "_read_webhook_headers", read)
+        zones = (None, UTC, timezone(timedelta(hours=9)))
+        cases = [
+            (sign * timedelta(minutes=5, seconds=seconds), zone)
+            for sign in (-1, 1)
+            for seconds in (-10, 10)
+            for zone in zones
+        ]
+        for number, (age, zone) in enumerate(cases):
+            signed_at = fields.Datetime.now() + age
+            if zone:
+                signed_at = signed_at.replace(tzinfo=UTC).astimezone(zone)
+            taken = abs(age) < timedelta(minutes=5)
+            answer = self.post({"id": "c1"}, event=f"e{number}")
+            self.assertEqual(answer.status_code, 200 if taken else 401, (age, zone))
+        self.assertEqual(len(self.operations()), len(cases) // 2)
+        refused = self.events().filtered(lambda event: event.state == "refused")
+        self.assertEqual(sum(refused.mapped("count")), len(cases) // 2)
+        self.assertIn("at another time than now", refused[0].message)
+
+    def test_tolerance_is_the_connectors(self):
+        def read(connector, backend, headers, body):
+            long_ago = fields.Datetime.now() - timedelta(hours=1)
+            return WebhookHeaders(headers["X-Topic"], headers["X-Event-Id"], signed_at=long_ago)
+
+        connector = self.registry["integration.connector.fake"]
+        self.patch(connector, "_read_webhook_headers", read)
+        self.assertEqual(self.post({"id": "c1"}).status_code, 401)
+        self.patch(connector, "_connector_webhook_tolerance", timedelta(hours=2))
+        self.assertEqual(self.post({"id": "c1"}).status_code, 200)
+
+    def test_replay_of_what_was_signed_in_time_does_nothing_again(self):
         signed_at = fields.Datetime.now()
 
         def read(connector, backend, headers, body):
             return WebhookHeaders(headers["X-Topic"], headers["X-Event-Id"], signed_at=signed_at)
 
         self.patch(self.registry["integration.connector.fake"], "_read_webhook_headers", read)
-        self.assertEqual(self.post({"id": "c1"}).status_code, 200)
-        for minutes in (-6, 6):
-            signed_at = fields.Datetime.now() + timedelta(minutes=minutes)
-            self.assertEqual(self.post({"id": "c1"}, event="e2").status_code, 401)
-        self.assertEqual(len(self.operations()), 1)
-        self.assertEqual(self.events()[0].count, 2)
+        for _delivery in range(3):
+            self.assertEqual(self.post({"id": "c1"}).status_code, 200)
+        self.assertEqual((self.events().count, len(self.operations())), (3, 1))
 
     def test_huge_body_is_not_read_but_counted(self):
         huge = b"x" * (6 * 1024 * 1024)
@@ -274,7 +405,10 @@ class TestReceiving(IntegrationCase):
         body = json.dumps({"id": external_id}).encode()
         headers = {"X-Topic": "contact/updated", "X-Event-Id": event}
         headers["X-Signature"] = sign(body, secret)
-        return self.Event._answer(self.token, headers, body, "192.0.2.1")
+        status, refusal = self.Event._answer(self.token, headers, body, "192.0.2.1")
+        if refusal:
+            self.Event._count_refused(refusal)
+        return status
 
     def test_one_statement_whatever_happens(self):
         with self.assertQueryCount(1):
@@ -285,6 +419,22 @@ class TestReceiving(IntegrationCase):
             self.assertEqual(self.receive("bad", secret="wrong"), 401)
         event = self.Event.search([("event_id", "=", "new")])
         self.assertEqual((event.count, len(event.operation_ids)), (2, 1))
+
+    def test_answering_a_stranger_costs_no_statement(self):
+        headers = {"X-Signature": "wrong", "X-Topic": "contact/updated", "X-Event-Id": "e1"}
+        with self.assertQueryCount(0):
+            status, refusal = self.Event._answer(self.token, headers, b"{}", "192.0.2.1")
+            self.assertEqual((status, refusal.backend_id), (401, self.backend.id))
+            for token in ("nobody", "\0", "x" * 9000):
+                answer = self.Event._answer(token, headers, b"{}", "192.0.2.1")
+                self.assertEqual(answer, (401, None))
+
+    def test_counting_a_backend_that_is_gone(self):
+        headers = {"X-Signature": "wrong", "X-Topic": "contact/updated", "X-Event-Id": "e1"}
+        _status, refusal = self.Event._answer(self.token, headers, b"{}", "192.0.2.1")
+        count = self.Event.search_count([])
+        self.Event._count_refused(refusal._replace(backend_id=2_000_000_000))
+        self.assertEqual(self.Event.search_count([]), count)
 
     def test_secrets_stay_encrypted_in_the_cache(self):
         self.assertNotIn("canary", str(self.Event._target(self.backend.webhook_token)))

@@ -3,6 +3,9 @@
 import hashlib
 import hmac
 import json
+import os
+import random
+import statistics
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +16,12 @@ from tests.simulators.generic.client import GenericService
 from tests.simulators.generic.connect import CREDENTIALS, connect_backend
 
 from .conftest import wait_until
+from .wire import send
+
+#: Requests of each kind whose time is compared, and how much their medians may differ: few of them
+#: depend more on what else the machine does.
+TIMED = int(os.environ.get("INTEGRATION_TIMING_INPUTS", "200"))
+DIFFERENCE = 0.05 if TIMED >= 1000 else 0.25
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +91,69 @@ def test_burst_makes_few_jobs(odoo, backend, address):
         )
 
     wait_until(lambda: not open_operations(), 60)
+
+
+@pytest.fixture(scope="module")
+def addresses(odoo, address):
+    """Addresses that must not be told apart without a signature."""
+    values = {"name": "Draft", "connector": "generic", "base_url": "https://192.0.2.1"}
+    draft = odoo.call("integration.backend", "create", [values])[0]
+    query = "SELECT webhook_token FROM integration_backend WHERE id = %s"
+    start = address.rpartition("/")[0]
+    return {
+        "bad signature": address,
+        "not connected": f"{start}/{odoo.sql(query, [draft])[0][0]}",
+        "unknown": f"{start}/{'A' * 43}",
+    }
+
+
+def forged(address, body):
+    head = [
+        f"POST {address[address.index('/integration') :]} HTTP/1.1",
+        "Host: localhost",
+        "X-Topic: contacts/updated",
+        "X-Event-Id: forged",
+        f"X-Signature: {'0' * 64}",
+        f"Content-Length: {len(body)}",
+        "",
+        "",
+    ]
+    return "\r\n".join(head).encode() + body
+
+
+@pytest.mark.parametrize("size", [20, 1024 * 1024])
+def test_no_answer_tells_whether_an_address_exists(odoo, addresses, size):
+    body, times, answers = b"x" * size, {kind: [] for kind in addresses}, set()
+    count = TIMED if size < 1000 else TIMED // 4
+    for number in range(count + 20):
+        for kind in random.sample(sorted(addresses), len(addresses)):
+            answer = send(odoo.url, forged(addresses[kind], body))
+            answers.add(answer[:3])
+            if number >= 20:  # caches are warm
+                times[kind].append(answer.seconds)
+    assert len(answers) == 1
+    assert answers.pop()[0] == 401
+    medians = {kind: statistics.median(values) * 1000 for kind, values in times.items()}
+    print(f"{size} bytes, median of {count} in ms: {medians}")
+    assert max(medians.values()) / min(medians.values()) - 1 < DIFFERENCE
+
+
+def test_flood_of_one_sender_is_turned_away_unread(odoo, backend, addresses):
+    def refused():
+        return odoo.sql(
+            "SELECT COALESCE(sum(count), 0) FROM integration_webhook_event"
+            " WHERE backend_id = %s AND state = 'refused'",
+            [backend],
+        )[0][0]
+
+    before = refused()
+    raw = forged(addresses["bad signature"], b"{}")
+    statuses = [send(odoo.url, raw, "127.0.0.9").status for _call in range(200)]
+    assert statuses[-1] == 429
+    # two workers, 30 each, and what is given back meanwhile
+    assert 30 <= statuses.count(401) <= 80
+    assert set(statuses) == {401, 429}
+    wait_until(lambda: refused() > before, 10)
+    # others are not concerned
+    assert send(odoo.url, raw, "127.0.0.10").status == 401
+    assert notify(addresses["bad signature"], "after the flood") == 200

@@ -1,8 +1,7 @@
-import json
-
 from odoo import models
 
 from odoo.addons.integration_base.lib.errors import InvalidPayloadError, WebhookRefused
+from odoo.addons.integration_base.lib.json_strict import loads_strict
 from odoo.addons.integration_base.lib.records import Change, Notification, WebhookHeaders
 from odoo.addons.integration_base.lib.signature import verify_hmac
 from odoo.addons.integration_base.lib.token_bucket import RateLimit, RateState
@@ -91,7 +90,7 @@ class IntegrationConnectorGeneric(models.AbstractModel):
 
     def _parse_webhook(self, backend, topic, body):
         try:
-            change = Change(json.loads(body)["id"])
-        except (ValueError, KeyError, TypeError) as error:
+            change = Change(loads_strict(body)["id"])
+        except (KeyError, TypeError) as error:
             raise InvalidPayloadError(self.env._("The notification is not readable.")) from error
         return Notification(self._connector_topics.get(topic), change)
