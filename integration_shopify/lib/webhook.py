@@ -155,5 +155,5 @@ def _unreadable(topic, path, message):
 def _utc(text: str) -> datetime | None:
     try:
         return read_utc(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # the year 1, east of Greenwich
         return None
