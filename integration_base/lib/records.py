@@ -132,8 +132,8 @@ class WebhookHeaders:
     :param topic: the service's name of the event, e.g. ``orders/create``.
     :param event_id: identical for all deliveries of one event; the inbox is unique by it.
     :param triggered_at: when the event happened (naive UTC), if signed or sent.
-    :param signed_at: when this delivery was signed (naive UTC), only if the signature covers it; an
-        old one is refused as a replay.
+    :param signed_at: when this delivery was signed (UTC, or with its zone), only if the signature
+        covers it; refused as a replay when it is further from now than the connector tolerates.
     :param environment: ``sandbox`` for an event of a test account or sent to try things out,
         ``production`` for a live one, only where the service says so; a backend of the other
         environment refuses it.
