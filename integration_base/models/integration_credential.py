@@ -228,8 +228,9 @@ class IntegrationCredential(models.Model):
         self.ensure_one()
         now = fields.Datetime.now()
         # sudo: the ciphertext is closed to every user, also to the manager who types the secret
-        old = self.sudo().ciphertext if self.kind == "typed" else False
-        self.sudo().write(
+        row = self.sudo()
+        old = row.ciphertext if self.kind == "typed" else False
+        row.write(
             {
                 "previous_ciphertext": old,
                 "previous_until": now + self.ROTATION_GRACE if old else False,
@@ -527,6 +528,7 @@ class IntegrationCredential(models.Model):
                     values,
                 )
             )
+        # superuser: the audit trail is written by nobody else
         env = api.Environment(cr, SUPERUSER_ID, {})
         for backend_id, count in counts.items():
             env["integration.backend"].browse(backend_id)._audit(

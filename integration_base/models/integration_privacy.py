@@ -323,6 +323,7 @@ class IntegrationPrivacy(models.AbstractModel):
                 and not name.startswith("commercial_")
             ]
             domain = Domain.OR(Domain(name, "in", partners.ids) for name in fields)
+            # sudo: see _terms; what is kept of a person has bindings of the company
             rows = self.env[model].sudo().with_context(active_test=False).search(domain)
             found |= {(model, id_) for id_ in rows.ids}
         return found
@@ -495,7 +496,7 @@ class IntegrationPrivacy(models.AbstractModel):
         :param links: see :meth:`_links`.
         :returns: ``(how many, whether none of the operations is at work just now)``.
         """
-        # whoever asks may erase, the roles of the review are another matter
+        # superuser: whoever asks may erase, the roles of the review are another matter
         Operation = self.env["integration.sync.log"].with_user(SUPERUSER_ID)
         domain = Domain("state", "in", OPEN_STATES) & (
             Domain("backend_id", "=", links["backend"])
@@ -549,6 +550,7 @@ class IntegrationPrivacy(models.AbstractModel):
         if not row:
             return
         if store.model == "integration.sync.log" and record.state in ("pending", "dead"):
+            # superuser: as in setting aside what could still be imported
             record.with_user(SUPERUSER_ID)._set_aside(self.env._("Personal data was erased."))
         company = record.company_id
         person = self._person(self._terms(company, contacts=[email], names=[name]))

@@ -100,6 +100,7 @@ class IntegrationPrivacyRequest(models.Model):
         :returns: the request.
         """
         with self.env.registry.cursor() as cr:
+            # sudo: requests are written by the code alone
             env = api.Environment(cr, self.env.uid, {}, su=True)
             request_id = env[self._name]._store(company, kind, terms, **values).id
         return self.browse(request_id)
@@ -175,6 +176,7 @@ class IntegrationPrivacyRequest(models.Model):
         """Return the request in a transaction of its own, with all rights."""
         cr.execute("SELECT user_id FROM integration_privacy_request WHERE id = %s", [self.id])
         (user_id,) = cr.fetchone() or (None,)
+        # superuser: a notice of a service has no user; all of the company's rows are looked at
         return self.with_env(api.Environment(cr, user_id or SUPERUSER_ID, {}, su=True))
 
     def _step(self):

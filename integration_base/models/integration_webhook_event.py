@@ -520,6 +520,7 @@ class IntegrationWebhookEvent(models.Model):
             records={(backend.id, resource, key) for resource, key in notice.records},
             backend=backend if notice.kind == "erase_all" else None,
         )
+        # sudo: requests are written by the code alone
         self.env["integration.privacy.request"].sudo()._store(
             backend.company_id,
             notice.kind,
