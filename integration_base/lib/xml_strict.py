@@ -62,7 +62,7 @@ def parse_strict(
     :raises InvalidPayloadError: for what is not acceptable. Both name the place and the reason.
     """
     try:
-        return _parse(bytes(data), max_depth, max_bytes)
+        return _parse(data, max_depth, max_bytes)
     except _Problem as problem:
         reason, where, damaged = str(problem), problem.where, problem.damaged
     kind = DamagedXmlError if damaged else InvalidPayloadError
@@ -73,7 +73,7 @@ def parse_strict(
     )
 
 
-def _parse(data: bytes, max_depth: int, max_bytes: int) -> etree._Element:
+def _parse(data: bytes | bytearray, max_depth: int, max_bytes: int) -> etree._Element:
     if len(data) > max_bytes:
         raise _Problem(f"it is larger than {max_bytes:,} bytes")
     text = _decode(data)
@@ -108,7 +108,7 @@ def _parser() -> etree.XMLParser:
     )
 
 
-def _decode(data: bytes) -> str:
+def _decode(data: bytes | bytearray) -> str:
     """The text without its XML declaration, whose encoding would contradict ours."""
     mark, encoding = next((pair for pair in _MARKS if data.startswith(pair[0])), (b"", ""))
     data = data.removeprefix(mark)

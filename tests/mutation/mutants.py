@@ -116,7 +116,7 @@ def _mistakes(node: ast.AST) -> Iterator[ast.AST]:
             changed = [ast.Break()]
         case ast.Break():
             changed = [ast.Continue()]
-        case ast.Return(value) if value is not None:
+        case ast.Return(value) if value is not None and not isinstance(value, ast.Constant):
             changed = [ast.Return(ast.Constant(None))]
         case ast.Raise() | ast.Expr() | ast.Assert():
             changed = [ast.Pass()]

@@ -28,6 +28,8 @@ from tests.mutation.mutants import mutants
         ("raise a", ["raise a  ->  pass"]),
         ("f(a, b)", ["f(a, b)  ->  pass"]),
         ("def f(a: str = 'b') -> 'c': return a", ["'b'  ->  'XXbXX'", "return a  ->  return None"]),
+        ("def f(): return False", ["False  ->  True"]),
+        ("def f(): return", []),
         ("'''Words.'''", []),
         ("x = 1  # no mutant: it is any number", []),
     ],

@@ -427,7 +427,7 @@ def test_nothing_is_listed_by_default(lookups, sockets):
 
 def test_list_of_private_hosts():
     names, networks = read_private_hosts(LISTED)
-    assert names == {"simulator"}
+    assert (names, type(names)) == ({"simulator"}, frozenset)
     assert list(map(str, networks)) == [
         "10.9.0.0/16", "192.168.7.7/32", "fd12:3456::/32", "100.64.0.0/10",
     ]  # fmt: skip
