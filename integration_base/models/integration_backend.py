@@ -408,12 +408,12 @@ class IntegrationBackend(models.Model):
         """
         self.ensure_one()
         needed = self._needed_groups()
-        if not needed:
+        login = f"integration-{self.company_id.id}"
+        if not needed or (self.work_user_id and self.work_user_id.login != login):
             return
         # sudo: whoever may connect a service need not be allowed to create users; this one has
         # nothing but what the connector asks for, and no password
         Users = self.env["res.users"].sudo().with_context(no_reset_password=True)
-        login = f"integration-{self.company_id.id}"
         technical = Users.with_context(active_test=False).search([("login", "=", login)])
         if not technical:
             technical = Users.create(
@@ -426,9 +426,8 @@ class IntegrationBackend(models.Model):
                     "tz": "UTC",
                 }
             )
-        if not self.work_user_id:
-            self.work_user_id = technical
-        if self.work_user_id == technical and needed - technical.all_group_ids:
+        self.work_user_id = technical
+        if needed - technical.all_group_ids:
             technical.group_ids = [Command.link(group.id) for group in needed]
 
     @contextlib.contextmanager
@@ -489,9 +488,13 @@ class IntegrationBackend(models.Model):
     # === BUSINESS METHODS - BEHAVIOUR === #
 
     def _connector(self):
-        """Return the connector (AbstractModel) of this backend."""
+        """Return the connector (AbstractModel) of this backend.
+
+        Without its addon a backend has the base, which refuses notifications and cannot connect.
+        """
         self.ensure_one()
-        return self.env[f"integration.connector.{self.connector}"]
+        name = f"integration.connector.{self.connector}"
+        return self.env[name if name in self.env else "integration.connector"]
 
     def _resource(self, code):
         """Return the resource (AbstractModel) ``code`` of this backend's connector."""

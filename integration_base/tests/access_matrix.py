@@ -23,11 +23,15 @@ integration.flow                  r     r         r        rw
 integration.import.now            -     rwcd      -        rwcd
 integration.incident              r     r         r        r
 integration.intent                -     r         r        r
+integration.key.rotation          -     -         -        rwcd
 integration.mapping               r     rwcd      r        rwcd
 integration.mapping.import        -     rwcd      -        rwcd
+integration.privacy.lookup        -     -         -        rwcd
+integration.privacy.request       -     -         -        r
 integration.rate.bucket           r     r         r        r
 integration.reconciliation        r     r         r        r
 integration.set.aside             -     rwcd      -        rwcd
+integration.switch.environment    -     -         -        rwcd
 integration.sync.attempt          r     r         r        r
 integration.sync.edit             -     r         r        r
 integration.sync.log              r     r         r        r

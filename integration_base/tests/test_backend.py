@@ -93,6 +93,7 @@ class TestBackend(IntegrationCase):
 
     def test_production_backend_has_a_public_address(self):
         """What can be told without looking a name up, which a constraint must not do."""
+        self.backend.state = "draft"
         self.backend.environment = "production"
         self.startPatcher(patch("socket.getaddrinfo", side_effect=AssertionError("looked up")))
         for address in (
@@ -109,6 +110,7 @@ class TestBackend(IntegrationCase):
         self.backend.base_url = "https://service.example.com:8443/api"
 
     def test_sandbox_calls_the_private_hosts_it_lists(self):
+        self.backend.state = "draft"
         self.backend.write({"environment": "sandbox", "private_hosts": "simulator, 10.1.2.0/24"})
         for address in ("http://simulator:8080", "https://10.1.2.3"):
             self.backend.base_url = address
@@ -124,6 +126,7 @@ class TestBackend(IntegrationCase):
                 self.backend.write({"environment": "sandbox", **address, **values})
 
     def test_private_hosts_do_not_open_a_production_backend(self):
+        self.backend.state = "draft"
         self.backend.write(
             {
                 "environment": "production",
@@ -139,6 +142,7 @@ class TestBackend(IntegrationCase):
         opened.assert_not_called()
 
     def test_server_allows_private_hosts_to_production_backends(self):
+        self.backend.state = "draft"
         self.backend.environment = "production"
         with NamedTemporaryFile("w", suffix=".conf") as file:
             file.write("[integration]\nprivate_hosts = 10.1.2.0/24\n")

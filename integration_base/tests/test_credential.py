@@ -501,9 +501,10 @@ class TestReplacement(CredentialCase):
         }
 
         def answer(number):
-            return self.env["integration.webhook.event"]._answer(
+            status, _refusal = self.env["integration.webhook.event"]._answer(
                 token, {**headers, "X-Event-Id": number}, body, "198.51.100.1"
             )
+            return status
 
         self.type_value(value="new")
         self.assertEqual(answer("1"), 200)
@@ -711,11 +712,12 @@ class TestEnvironment(CredentialCase):
         self.backend.credential_ids.value = "live-secret"
         self.backend.action_test_connection()
         answer = self.env["integration.webhook.event"]._answer
-        self.assertEqual(answer(token, {}, b"{}", "198.51.100.1"), 401)
+        self.assertEqual(answer(token, {}, b"{}", "198.51.100.1")[0], 401)
         body = b'{"id": "c1"}'
         signature = hmac.new(SECRET.encode(), body, "sha256").hexdigest()
         headers = {"X-Signature": signature, "X-Topic": "contact/updated", "X-Event-Id": "1"}
-        self.assertEqual(answer(self.backend.webhook_token, headers, body, "198.51.100.1"), 401)
+        status, _refusal = answer(self.backend.webhook_token, headers, body, "198.51.100.1")
+        self.assertEqual(status, 401)
 
     def test_test_events_and_live_ones(self):
         body = b'{"id": "c1"}'
@@ -724,12 +726,13 @@ class TestEnvironment(CredentialCase):
 
         def answer(number, environment):
             told = {"X-Environment": environment} if environment else {}
-            return self.env["integration.webhook.event"]._answer(
+            status, _refusal = self.env["integration.webhook.event"]._answer(
                 self.backend.webhook_token,
                 {**headers, **told, "X-Event-Id": number},
                 body,
                 "198.51.100.1",
             )
+            return status
 
         def refused():
             events = self.env["integration.webhook.event"].search([("state", "=", "refused")])

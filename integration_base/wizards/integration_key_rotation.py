@@ -63,6 +63,7 @@ class IntegrationKeyRotation(models.TransientModel):
 
         :raises UserError: without a valid key.
         """
+        self.check_access("write")
         try:
             result = self.env["integration.credential"]._rotate_keys()
         except ConfigurationError as error:

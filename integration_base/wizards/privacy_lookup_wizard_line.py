@@ -7,6 +7,7 @@ class PrivacyLookupWizardLine(models.TransientModel):
     _inherit = "privacy.lookup.wizard.line"
 
     def action_unlink(self):
+        self.check_access("write")
         self.ensure_one()
         privacy = self.env["integration.privacy"]
         store = {store.model: store for store in privacy._own_stores()}.get(self.res_model)

@@ -204,7 +204,13 @@ class TestConnection(ConnectionMixin, ShopifyCase):
         with db_connect(self.env.cr.dbname).cursor() as cr:
             env = api.Environment(cr, SUPERUSER_ID, {})
             backend = env["integration.backend"].create(
-                {"name": "Two", "connector": "shopify", "base_url": "demo.myshopify.com"}
+                {
+                    "name": "Two",
+                    "connector": "shopify",
+                    "base_url": "demo.myshopify.com",
+                    # made anew it would wait for the one that this test's transaction has made
+                    "work_user_id": SUPERUSER_ID,
+                }
             )
             for code, value in (("client_id", "app-id"), ("client_secret", "s3cret")):
                 backend.credential_ids.filtered(lambda row, c=code: row.code == c).value = value

@@ -59,7 +59,7 @@ class TestPrivacyNotices(ShopifyCase):
             }
         )
         backend = self.backend.sudo()
-        status = self.env["integration.webhook.event"]._answer(
+        status, _refusal = self.env["integration.webhook.event"]._answer(
             backend.webhook_token, headers, body, "203.0.113.7"
         )
         self.assertEqual(status, 200)
