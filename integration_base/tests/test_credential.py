@@ -726,12 +726,12 @@ class TestEnvironment(CredentialCase):
 
         def answer(number, environment):
             told = {"X-Environment": environment} if environment else {}
-            status, _refusal = self.env["integration.webhook.event"]._answer(
-                self.backend.webhook_token,
-                {**headers, **told, "X-Event-Id": number},
-                body,
-                "198.51.100.1",
-            )
+            Event = self.env["integration.webhook.event"]
+            told_headers = {**headers, **told, "X-Event-Id": number}
+            token = self.backend.webhook_token
+            status, refusal = Event._answer(token, told_headers, body, "198.51.100.1")
+            if refusal:
+                Event._count_refused(refusal)
             return status
 
         def refused():
