@@ -88,7 +88,7 @@ def _main(arguments: list[str]) -> int:
     )
     mutate.set_defaults(action=_mutate)
 
-    check = add("check", "ruff, pylint-odoo and our own rules")
+    check = add("check", "ruff, pylint-odoo, bandit and our own rules")
     check.set_defaults(action=lambda project, known, rest: checks.run_checks(project))
 
     python = add(

@@ -45,7 +45,7 @@ def is_free(port: int) -> bool:
 def free_port(first: int | None = None) -> int:
     """A free port: the next one from `first` on, or any."""
     if first is None:
-        first = random.choice(PORTS)
+        first = random.choice(PORTS)  # nosec B311
     return next(port for port in range(first, 65536) if is_free(port))
 
 

@@ -386,7 +386,7 @@ class IntegrationEngine(models.AbstractModel):
                             "It is tried again by itself."
                         ),
                         # drawn, so that those who disturbed each other do not meet again
-                        retry_after=random.uniform(0.5, 3),
+                        retry_after=random.uniform(0.5, 3),  # nosec B311
                         detail=str(error),
                     ) from error
             except psycopg2.errors.UniqueViolation:

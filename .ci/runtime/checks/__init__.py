@@ -61,6 +61,7 @@ def run_checks(project: Project) -> int:
     tool("ruff format", "ruff", ["format", "--check", "--output-format=concise", *code])
     if addons:
         tool("pylint-odoo", "pylint", ["--rcfile=pyproject.toml", "-j", "0", *addons])
+    tool("bandit", "bandit", ["-q", "-c", "pyproject.toml", "-r", ".ci", *addons])
     with step("Our own rules"):
         findings = run_rules(files)
     for finding in findings:
