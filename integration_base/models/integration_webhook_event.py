@@ -12,7 +12,6 @@ from odoo.tools import SQL, ormcache
 
 from ..lib.errors import IntegrationError, InvalidPayloadError, WebhookRefused
 from ..lib.records import Change, PrivacyNotice, WebhookHeaders
-from ..lib.signature import verify_hmac
 from .integration_engine import LOCK_SEAT, LOCK_SLOT, MAX_SLOTS
 from .integration_sync_log import READERS, FlowKey
 
@@ -149,13 +148,15 @@ class IntegrationWebhookEvent(models.Model):
         :param str remote_address: where it came from, for the person who looks at refused ones.
         :returns: the HTTP status, and the :class:`Refusal` to count afterwards or None.
         """
+        tokens = self._tokens()
+        is_known = token in tokens
+        if not tokens:
+            return 401 if body is not None else 413, None
         try:
-            target = self._target(token)
+            # At an address that does not exist the same is done as at one that does, or the time
+            # would tell them apart.
+            target = self._read_target(token if is_known else next(iter(tokens)))
         except UnknownAddress:
-            if body is None:
-                return 413, None
-            # what depends on the size of the body takes as long as for an address that exists
-            verify_hmac([token], body, "")
             return 401, None
         backend = (
             self.env["integration.backend"]
@@ -164,21 +165,32 @@ class IntegrationWebhookEvent(models.Model):
             .browse(target.backend_id)
         )
         Event = backend.env[self._name]
+        status, refusal = Event._judge(backend, headers, body, target, remote_address, is_known)
+        return status, refusal if is_known else None
+
+    @api.model
+    def _judge(self, backend, headers, body, target, remote_address, is_known):
+        """Verify a notification, and store it if its address is known; see :meth:`_answer`."""
         if body is None:
             reason = self.env._("It is larger than we read.")
-            return 413, Event._refusal(target, reason, remote_address)
+            return 413, self._refusal(target, reason, remote_address)
         try:
-            Event._receive(backend, headers, body, target)
+            if not is_known:
+                self._authenticate(backend, headers, body, target)
+                raise WebhookRefused("")
+            self._receive(backend, headers, body, target)
         except WebhookRefused as error:
             advice = self.env._(
                 "If the service itself sent it, the secret stored in the backend is not the one "
                 "it signs with."
             )
-            return 401, Event._refusal(target, error.message, remote_address, advice)
+            return 401, self._refusal(target, error.message, remote_address, advice)
         except IntegrationError as error:
+            if not is_known:
+                return 401, None
             # our own setting is wrong (a missing secret, say): the service shall send it again
             _logger.warning("Webhook of backend %s: %s", backend.id, error.message)
-            return 503, Event._refusal(target, error.message, remote_address)
+            return 503, self._refusal(target, error.message, remote_address)
         return 200, None
 
     @api.model
@@ -253,9 +265,7 @@ class IntegrationWebhookEvent(models.Model):
         if target is None:
             # sudo: the address is a secret of managers
             target = self._target(backend.sudo().webhook_token)
-        backend._use_credentials(target.credentials)
-        connector = self.env[target.connector]
-        self._verify(connector, backend, headers, body)
+        connector = self._authenticate(backend, headers, body, target)
         envelope = self._read_envelope(connector, backend, headers, body)
         self._check_fresh(connector, envelope)
         self._check_environment(target, envelope)
@@ -279,6 +289,17 @@ class IntegrationWebhookEvent(models.Model):
         elif reading.flow:
             event._append_unreadable(reading)
         return event
+
+    @api.model
+    def _authenticate(self, backend, headers, body, target):
+        """Check that a notification is of the service of ``backend``; returns the connector.
+
+        :raises WebhookRefused: when it is not.
+        """
+        backend._use_credentials(target.credentials)
+        connector = self.env[target.connector]
+        self._verify(connector, backend, headers, body)
+        return connector
 
     @api.model
     def _verify(self, connector, backend, headers, body):

@@ -128,6 +128,26 @@ class TestWebhook(FakeConnectorMixin, HttpCase):
         ):
             self.assertEqual(self.seen(self.post({"id": "c1"}, token=token)), wrong, token)
 
+    def test_signature_is_good_for_its_own_address_only(self):
+        self.assertEqual(self.post({"id": "c1"}, token="nobody").status_code, 401)
+        other = self.backend.copy({"name": "Other", "state": "active"})
+        other.credential_ids.value = "other"
+        self.assertEqual(self.post({"id": "c1"}, token=other.webhook_token).status_code, 401)
+        self.assertEqual(self.events().mapped("state"), [])
+        self.assertFalse(self.operations())
+
+    def test_no_backend_is_connected(self):
+        connected = self.env["integration.backend"].search([])
+        connected.state = "draft"
+        wrong = self.seen(self.post({"id": "c1"}))
+        self.assertEqual(wrong[:2], (401, b""))
+        self.assertEqual(self.post(b"x" * (6 * 1024 * 1024)).status_code, 413)
+
+    @mute_logger(EVENT_LOGGER)
+    def test_address_that_does_not_exist_needs_no_secret(self):
+        self.backend.credential_ids.write({"ciphertext": False, "previous_ciphertext": False})
+        self.assertEqual(self.post({"id": "c1"}, token="nobody").status_code, 401)
+
     def test_other_methods_tell_nothing(self):
         for method in ("GET", "HEAD", "PUT", "DELETE", "OPTIONS"):
             known, unknown = (
