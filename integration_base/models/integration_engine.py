@@ -63,7 +63,7 @@ class LeaseLost(Exception):
 
 
 class Facts(NamedTuple):
-    """What a drain has to know of its flow; all but the last three never change."""
+    """What a drain has to know of its flow; all but the last four never change."""
 
     flow_id: int
     backend_id: int
@@ -72,6 +72,7 @@ class Facts(NamedTuple):
     resource: str
     direction: str
     lang: str | None
+    work_user_id: int | None
     slots: int
     batch_size: int
     max_drains: int
@@ -304,7 +305,7 @@ class IntegrationEngine(models.AbstractModel):
         cr.execute(
             SQL(
                 "SELECT f.id, b.id, b.company_id, b.connector, f.resource, f.direction, p.lang,"
-                " %s, f.batch_size, b.max_drains"
+                " b.work_user_id, %s, f.batch_size, b.max_drains"
                 " FROM integration_flow f JOIN integration_backend b ON b.id = f.backend_id"
                 " JOIN res_company c ON c.id = b.company_id"
                 " JOIN res_partner p ON p.id = c.partner_id WHERE f.id = %s",
@@ -340,7 +341,10 @@ class IntegrationEngine(models.AbstractModel):
             },
             validate=False,
         )
-        backend._update_cache({"connector": facts.connector}, validate=False)
+        worker = env["res.users"].browse(facts.work_user_id or ())
+        backend._update_cache(
+            {"connector": facts.connector, "work_user_id": worker}, validate=False
+        )
         return flow, backend
 
     def _slots_now(self):
