@@ -25,7 +25,9 @@ TEXT_TYPES = ("char", "text", "html", "json", "binary", "serialized", "job_seria
 #: Columns of our tables that hold no personal data: ids, codes, names of settings.
 PLAIN = {
     "integration.agreement": "agreed_state",
-    "integration.backend": "name base_url other_base_url private_hosts database_identity webhook_token kept",
+    "integration.backend": (
+        "name base_url other_base_url private_hosts database_identity webhook_token kept"
+    ),
     "integration.backfill": "cursor_page",
     "integration.binding": "resource external_id res_model import_digest export_digest",
     "integration.credential": "code ciphertext previous_ciphertext",
