@@ -96,7 +96,7 @@ def test_burst_makes_few_jobs(odoo, backend, address):
 @pytest.fixture(scope="module")
 def addresses(odoo, address):
     """Addresses that must not be told apart without a signature."""
-    values = {"name": "Draft", "connector": "generic", "base_url": "https://192.0.2.1"}
+    values = {"name": "Draft", "connector": "generic", "base_url": "https://service.example.com"}
     draft = odoo.call("integration.backend", "create", [values])[0]
     query = "SELECT webhook_token FROM integration_backend WHERE id = %s"
     start = address.rpartition("/")[0]
