@@ -53,7 +53,7 @@ def backend(odoo, generic_simulator):
 @pytest.fixture(scope="module")
 def tokens(odoo, backend):
     """Tokens of the backend, and of one that is not connected."""
-    values = {"name": "Draft", "connector": "generic", "base_url": "https://192.0.2.1"}
+    values = {"name": "Draft", "connector": "generic", "base_url": "https://service.example.com"}
     draft = odoo.call("integration.backend", "create", [values])[0]
     rows = odoo.sql(
         "SELECT webhook_token FROM integration_backend WHERE id = ANY(%s) ORDER BY id",
