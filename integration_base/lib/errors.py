@@ -120,6 +120,10 @@ class ConfigurationError(IntegrationError):
     error_class = "configuration"
 
 
+class RightsError(ConfigurationError):
+    """The user a backend works as lacks a right, on every record of a kind or only on one."""
+
+
 class AddressError(ConfigurationError):
     """The address of the service is one that must not be called; nothing was sent.
 

@@ -2,6 +2,7 @@ import contextlib
 import logging
 import os
 import secrets
+from collections import defaultdict
 from configparser import RawConfigParser
 from functools import cache
 
@@ -11,7 +12,7 @@ from odoo.tools import config, ormcache
 from odoo.tools.urls import urljoin
 
 from ..lib.address_guard import read_private_hosts
-from ..lib.errors import AuthError, ConfigurationError, IntegrationError
+from ..lib.errors import AuthError, ConfigurationError, IntegrationError, RightsError
 from ..lib.http import HttpClient
 from .integration_engine import MAX_SLOTS
 from .integration_exchange import check_time, record_exchange
@@ -64,9 +65,9 @@ class IntegrationBackend(models.Model):
         copy=False,
         tracking=True,
         domain="[('share', '=', False), ('company_ids', 'in', company_id)]",
-        help="Imports write with the rights of this user. By default that is a technical user of "
-        "the company, who has just those that the flows need and cannot log in. Empty: with all "
-        "rights.",
+        help="Records are read and written with the rights of this user. By default that is a "
+        "technical user of the company, who has just those that the flows need and cannot log in. "
+        "Empty: with all rights.",
     )
     environment = fields.Selection(
         [("sandbox", "Sandbox"), ("production", "Production")],
@@ -432,20 +433,24 @@ class IntegrationBackend(models.Model):
 
     @contextlib.contextmanager
     def _working(self, items):
-        """Run hooks that write business records with the rights of the user it works as.
+        """Run hooks on business records with the rights of the user it works as.
 
         Yields this backend in the environment of that user; so are the records of ``items``.
 
-        :raises ConfigurationError: when the user lacks a right, or cannot work.
+        :raises ConfigurationError: when the user cannot work.
+        :raises RightsError: when the user lacks a right.
         """
         env = self._worker_env()
         self._hand_over(items, env)
         try:
+            # what this transaction has read before is not checked again when it is used
+            for records in self._records_by_model(items):
+                records.check_access("read")
             yield self.with_env(env)
         except AccessError as error:
             if env.su:
                 raise
-            raise ConfigurationError(
+            raise RightsError(
                 self.env._(
                     "%(user)s, whom %(backend)s works as, lacks a right: %(error)s Give this user "
                     "the missing group, or choose another one under Works as on the backend, then "
@@ -458,13 +463,21 @@ class IntegrationBackend(models.Model):
         self._hand_over(items, self.env)
 
     @api.model
+    def _records_by_model(self, items):
+        by_model = defaultdict(list)
+        for item in items:
+            if item.record:
+                by_model[item.record._name].append(item.record)
+        return [records[0].union(*records) for records in by_model.values()]
+
+    @api.model
     def _hand_over(self, items, env):
         for item in items:
             if item.record:
                 item.record = item.record.with_env(env)
 
     def _worker_env(self):
-        """Return the environment in which business records are written.
+        """Return the environment in which business records are read and written.
 
         :raises ConfigurationError: when the user it works as cannot.
         """

@@ -209,7 +209,6 @@ class IntegrationComparer(models.AbstractModel):
                 )
                 for external_id, record in records.items()
             }
-        resource = flow._resource()
         concerned = self._exported(flow, backend, records.values())
         items = [
             Item(0, external_id, record=record, bound=True, outgoing=True)
@@ -217,7 +216,8 @@ class IntegrationComparer(models.AbstractModel):
             if record.id in concerned
         ]
         if items:
-            resource._export(backend, items)
+            with backend._working(items) as own:
+                own._resource(flow.resource)._export(own, items)
         same = dict.fromkeys(records)
         for item in items:
             sent = bindings[item.external_id].export_digest
@@ -506,11 +506,12 @@ class IntegrationComparer(models.AbstractModel):
         """Let the resource prepare values and set the differences of ``items``."""
         if not items:
             return
-        resource = flow._resource()
-        (resource._export if flow.direction == "out" else resource._map)(backend, items)
-        alive = [item for item in items if item.alive]
-        if alive:
-            resource._compare(backend, alive)
+        with backend._working(items) as own:
+            resource = own._resource(flow.resource)
+            (resource._export if flow.direction == "out" else resource._map)(own, items)
+            alive = [item for item in items if item.alive]
+            if alive:
+                resource._compare(own, alive)
         for item in alive:
             if item.differences is None:
                 item.differences = self._digest_differences(flow, item, bindings)

@@ -23,6 +23,7 @@ from ..lib.errors import (
     NotReadyError,
     RateLimitedError,
     RetryableError,
+    RightsError,
 )
 from ..lib.token_bucket import BACKFILL, LIVE, PRIORITY
 from .integration_exchange import calls_until, collected_exchanges, insert_exchanges
@@ -137,7 +138,9 @@ def concerns_all(error):
     return isinstance(
         error,
         (RetryableError, RateLimitedError, NotReadyError, AuthError, *DATABASE_AWAY),
-    ) or (isinstance(error, ConfigurationError) and not isinstance(error, MappingError))
+    ) or (
+        isinstance(error, ConfigurationError) and not isinstance(error, (MappingError, RightsError))
+    )
 
 
 def halves(things):

@@ -136,7 +136,8 @@ class IntegrationExporter(models.AbstractModel):
             cr, backend, flow.resource, [i.external_id for i in items if i.alive and i.external_id]
         )
         if alive:
-            resource._export(backend, alive)
+            with backend._working(alive) as own:
+                own._resource(flow.resource)._export(own, alive)
         for item in alive:
             if item.alive:
                 item.digest = digest(item.values)
@@ -262,7 +263,8 @@ class IntegrationExporter(models.AbstractModel):
             for item in items
         ]
         try:
-            resource._export(flow.backend_id, copies)
+            with flow.backend_id._working(copies) as own:
+                own._resource(flow.resource)._export(own, copies)
         except NotReadyError:
             return
         for copy in copies:

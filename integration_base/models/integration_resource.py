@@ -58,9 +58,9 @@ class IntegrationResource(models.AbstractModel):
     _resource_contract = None
     #: Top-level fields of the contract that change without meaning anything for us.
     _resource_digest_exclude: frozenset[str] = frozenset()
-    #: External ids of the groups whose rights :meth:`_map`, :meth:`_find_existing`, :meth:`_apply`
-    #: and what follows deletions need. A backend works as a technical user with nothing but these
-    #: and Integration Operator; without any, with all rights.
+    #: External ids of the groups whose rights :meth:`_map`, :meth:`_find_existing`, :meth:`_apply`,
+    #: :meth:`_export`, :meth:`_compare` and what follows deletions need. A backend works as a
+    #: technical user with nothing but these and Integration Operator; without any, with all rights.
     _resource_groups: tuple[str, ...] = ()
     #: Records per batch: one fetch, one transaction.
     _resource_batch_size = 50

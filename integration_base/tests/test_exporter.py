@@ -1,9 +1,11 @@
 """Records go out of Odoo: newest state, once, and only when the service does not have it."""
 
 from datetime import datetime
+from unittest.mock import patch
 
 from odoo import models
 from odoo.tests import tagged
+from odoo.tests.common import new_test_user
 
 from ..lib.errors import RateLimitedError, RequestRefused
 from ..lib.records import Change, Watch
@@ -140,6 +142,40 @@ class TestExporter(IntegrationCase):
         self.assertEqual(set(bindings.mapped("res_id")), set(records.ids))
         self.drain()
         self.assertEqual(len(shelf.calls), 1)
+
+    def test_records_are_read_with_the_rights_of_the_user_it_works_as(self):
+        clerk = new_test_user(
+            self.env,
+            "shelver",
+            groups="base.group_user,integration_base.group_integration_operator",
+        )
+        self.backend.work_user_id = clerk
+        seen = []
+
+        def export(resource, backend, items):
+            environments = [resource.env, backend.env, *(item.record.env for item in items)]
+            seen.append({(env.uid, env.su) for env in environments})
+            return _export(resource, backend, items)
+
+        _export = FakeShelf._export
+        self.startPatcher(patch.object(FakeShelf, "_export", export))
+        record = self.make("A")
+        self.drain()
+        self.assertEqual((seen, self.names()), ([{(clerk.id, False)}], ["A"]))
+        hidden = self.make("B")
+        self.env["ir.rule"].create(
+            {
+                "name": "Shelvers may not read this one",
+                "model_id": self.env["ir.model"]._get_id("res.partner.category"),
+                "domain_force": f"[('id', '!=', {hidden.id})]",
+            }
+        )
+        record.name = "A2"
+        self.drain()
+        refused = self.operations().filtered(lambda operation: operation.res_id == hidden.id)
+        self.assertEqual((refused.state, refused.error_class), ("dead", "configuration"))
+        self.assertIn(clerk.name, refused.message)
+        self.assertEqual(self.names(), ["A2"])
 
     def test_unchanged_state_costs_no_call(self):
         record = self.make("A")
