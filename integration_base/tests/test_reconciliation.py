@@ -191,7 +191,7 @@ class TestReconciliation(ReconciliationCase):
         partner.write(values)
         self.env.flush_all()
         self.cr.execute(
-            "UPDATE res_partner SET write_date = now() + interval '1 minute' WHERE id = %s",
+            "UPDATE res_partner SET write_date = clock_timestamp() + interval '1 minute' WHERE id = %s",
             [partner.id],
         )
         self.env.invalidate_all()
@@ -959,7 +959,7 @@ class TestRandomWorlds(ReconciliationCase):
             partner.name = name
             self.env.flush_all()
             self.cr.execute(
-                "UPDATE res_partner SET write_date = now() + %s * interval '1 minute'"
+                "UPDATE res_partner SET write_date = clock_timestamp() + %s * interval '1 minute'"
                 " WHERE id = %s",
                 [moment, partner.id],
             )
