@@ -7,7 +7,7 @@
     "website": "https://www.odoo.com/app/integrations",
     "license": "LGPL-3",
     "depends": ["mail", "privacy_lookup", "queue_job"],
-    "external_dependencies": {"python": ["cryptography", "pydantic", "requests"]},
+    "external_dependencies": {"python": ["authlib", "cryptography", "pydantic", "requests"]},
     "data": [
         "security/integration_base_groups.xml",
         "security/ir.model.access.csv",
@@ -39,6 +39,7 @@
         "views/integration_backfill_views.xml",
         "views/integration_flow_views.xml",
         "views/integration_backend_views.xml",
+        "views/oauth_templates.xml",
         "views/integration_menus.xml",
     ],
     "assets": {"web.assets_tests": ["integration_base/static/tests/tours/**/*"]},

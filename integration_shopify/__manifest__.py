@@ -12,6 +12,5 @@
         "data/integration.field.mapping.csv",
         "views/integration_backend_views.xml",
         "views/sale_order_views.xml",
-        "views/oauth_templates.xml",
     ],
 }

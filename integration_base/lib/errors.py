@@ -114,6 +114,10 @@ class AuthError(IntegrationError):
     error_class = "auth"
 
 
+class TokenRefused(AuthError):
+    """No token can be had until a person has acted; it is not asked for a second time."""
+
+
 class ConfigurationError(IntegrationError):
     """A setting is missing or contradicts another one."""
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote_plus, urlsplit
 
 import requests
 import urllib3
@@ -34,6 +34,7 @@ from urllib3.exceptions import NewConnectionError
 
 from .address_guard import AddressGuard, Target, origin_of
 from .backoff import parse_http_date, parse_retry_after
+from .client_certificate import ClientCertificate
 from .errors import (
     AddressError,
     AuthError,
@@ -65,6 +66,14 @@ _METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _RETRY_STATUS = frozenset({408, 425})
 #: Server errors that say "we do not know how", which waiting does not change.
 _PERMANENT_5XX = frozenset({501, 505})
+
+#: What a server says to the certificate we have shown, or have not.
+_CERTIFICATE_ALERTS = frozenset({
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED", "TLSV1_ALERT_UNKNOWN_CA", "TLSV1_ALERT_ACCESS_DENIED",
+    "SSLV3_ALERT_BAD_CERTIFICATE", "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE",
+    "SSLV3_ALERT_CERTIFICATE_REVOKED", "SSLV3_ALERT_CERTIFICATE_EXPIRED",
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN", "TLSV1_ALERT_DECRYPT_ERROR",
+})  # fmt: skip
 
 NOT_SENT = "not_sent"
 UNKNOWN = "unknown"
@@ -234,6 +243,10 @@ class HttpClient:
         what can be called.
     :param auth: called for each request, returns the headers that carry the credentials. They are
         never recorded, and their values are removed wherever else they appear.
+    :param auth_params: the same for parameters of the URL. They are removed from what is recorded
+        as well, also from the addresses that hooks and answers show.
+    :param sign: called with method, URL and body of each request, returns more such headers.
+    :param certificate: shown to the server, which then knows who calls.
     :param timeout: seconds to connect, between two pieces of the answer, and for the whole request.
         Looking up the name is bounded by the system's resolver only.
     :param max_response_bytes: most bytes of an answer, after decompression.
@@ -260,6 +273,9 @@ class HttpClient:
         base_url: str,
         *,
         auth: Callable[[], Mapping[str, str]] | None = None,
+        auth_params: Callable[[], Mapping[str, str]] | None = None,
+        sign: Callable[[str, str, bytes], Mapping[str, str]] | None = None,
+        certificate: ClientCertificate | None = None,
         timeout: tuple[float, float, float] = DEFAULT_TIMEOUT,
         max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
         allow_insecure: bool = False,
@@ -280,6 +296,8 @@ class HttpClient:
         )
         self.host = self._guard.origin.host
         self._auth = auth
+        self._auth_params = auth_params
+        self._sign = sign
         self._connect, self._read, self._total = (float(seconds) for seconds in timeout)
         self._max_bytes = max_response_bytes
         self._user_agent = user_agent
@@ -288,7 +306,12 @@ class HttpClient:
         self._after_response = after_response
         self._redactor = redactor or Redactor()
         self._classify = classify
-        self._adapter = _Adapter(_tls_context(ca_bundle))
+        tls = _tls_context(ca_bundle)
+        if certificate:
+            # a context of its own: others do not show this certificate
+            tls = _make_tls_context(ca_bundle)
+            certificate.load_into(tls)
+        self._adapter = _Adapter(tls)
 
     def __enter__(self) -> "HttpClient":
         return self
@@ -351,6 +374,7 @@ class HttpClient:
         if json is not None and data is not None:
             raise ValueError("a request has either json or data")
         credentials = dict(self._auth() or {}) if self._auth else {}
+        secret_params = dict(self._auth_params() or {}) if self._auth_params else {}
         sent = CaseInsensitiveDict(
             {
                 "User-Agent": self._user_agent,
@@ -366,20 +390,31 @@ class HttpClient:
         elif isinstance(data, str):
             data = data.encode()
         sent.update(credentials)
-        # The scheme ("Bearer") is no secret, what follows it is also used alone.
-        values = [part for value in credentials.values() for part in (value, *value.split()[1:])]
-        redactor = self._redactor.with_secrets(value for value in values if len(value) >= 6)
-        url = self._url(path)
+        url, shown = self._url(path), ""
         try:
             prepared = requests.Request(
                 method, url, headers=sent, params=params, data=data
             ).prepare()
+            shown = prepared.url
+            if secret_params:
+                # instead of those that a link to a next page may have brought along
+                prepared.prepare_url(_without_params(shown, secret_params), secret_params)
+                shown = _without_params(prepared.url, secret_params)
+            if self._sign:
+                signed = self._sign(method, prepared.url, _as_bytes(prepared.body))
+                credentials.update(signed)
+                prepared.headers.update(signed)
             # What http.client would find out when half of the request is sent.
             "".join(map(str, prepared.headers.values())).encode("latin-1")
             valid = True
         except (requests.RequestException, ValueError):
             # Their texts contain the header or the URL, so they are not shown.
             valid = False
+        # The scheme ("Bearer") is no secret, what follows it is also used alone.
+        values = [part for value in credentials.values() for part in (value, *value.split()[1:])]
+        redactor = self._redactor.with_secrets(
+            value for value in (*values, *secret_params.values()) if len(value) >= 6
+        )
         if not valid:
             raise ConfigurationError(
                 f"The request to {self.host}{_about(label)} cannot be built: its address or a "
@@ -391,7 +426,7 @@ class HttpClient:
             redactor.text(label or ""),
             redactor,
             frozenset(name.lower() for name in credentials),
-            Request(method, prepared.url, label or "", json),
+            Request(method, shown, label or "", json),
         )
 
     def _url(self, path: str) -> str:
@@ -424,7 +459,7 @@ class HttpClient:
         if problem is None:
             response = Response(
                 answer.status, answer.headers, bytes(answer.body), progress.elapsed_ms,
-                call.prepared.url, call.label, call.redactor,
+                call.request.url, call.label, call.redactor,
             )  # fmt: skip
             try:
                 self._judge(response, expected)
@@ -496,7 +531,19 @@ class HttpClient:
         if body_expected and announced.isdigit() and raw_size < int(announced):
             raise _Truncated(f"{raw_size} of {announced} bytes")
 
-    def _failure(self, call: "_Call", progress: "_Progress", failure: Exception) -> RetryableError:
+    def _failure(
+        self, call: "_Call", progress: "_Progress", failure: Exception
+    ) -> IntegrationError:
+        alerts = {
+            getattr(cause, "reason", None) for cause in _causes(failure)
+        } & _CERTIFICATE_ALERTS
+        if alerts:
+            return AuthError(
+                f"{self.host} does not accept our client certificate, or wants one"
+                f"{_about(call.label)}. Check the certificate on the page Credentials of the "
+                f"backend, and that the service knows it.",
+                detail=", ".join(sorted(alerts)),
+            )
         outcome = UNKNOWN if progress.sent else NOT_SENT
         kind, reason = _explain(failure, progress)
         if outcome == NOT_SENT:
@@ -578,7 +625,7 @@ class HttpClient:
         redactor, prepared = call.redactor, call.prepared
         return ExchangeRecord(
             method=prepared.method,
-            url=_cut(redactor.url(prepared.url)),
+            url=_cut(redactor.url(call.request.url)),
             request_headers={
                 name: "***" if name.lower() in call.secret_headers else value
                 for name, value in redactor.headers(prepared.headers).items()
@@ -732,7 +779,14 @@ class _Tracked:
         progress = _PROGRESS.get()
         self.sock.settimeout(progress.next_timeout())
         progress.sent = True
-        return super().send(data)
+        try:
+            return super().send(data)
+        except OSError:
+            # Why it was closed stands behind what could not be sent: the refusal of a certificate.
+            with contextlib.suppress(TimeoutError):
+                self.sock.settimeout(progress.next_timeout(1.0))
+                self.sock.recv(1)
+            raise
 
 
 class _Connection(_Tracked, HTTPConnection):
@@ -775,6 +829,10 @@ class _Adapter(HTTPAdapter):
 @lru_cache(maxsize=16)
 def _tls_context(ca_bundle: str | None) -> ssl.SSLContext:
     """Trust in authorities; shared by all clients, because reading them takes 20 ms."""
+    return _make_tls_context(ca_bundle)
+
+
+def _make_tls_context(ca_bundle: str | None) -> ssl.SSLContext:
     folder = bool(ca_bundle) and os.path.isdir(ca_bundle)
     context = None
     with contextlib.suppress(OSError):
@@ -883,6 +941,17 @@ def _causes(failure: BaseException):
         yield current
         inner = [current.__cause__, current.__context__, getattr(current, "reason", None)]
         queue += [cause for cause in (*inner, *current.args) if isinstance(cause, BaseException)]
+
+
+def _as_bytes(body: bytes | str | None) -> bytes:
+    return body.encode() if isinstance(body, str) else body or b""
+
+
+def _without_params(url: str, names: Collection[str]) -> str:
+    base, mark, query = url.partition("?")
+    query, hash_mark, fragment = query.partition("#")
+    kept = [pair for pair in query.split("&") if unquote_plus(pair.partition("=")[0]) not in names]
+    return base + (mark if any(kept) else "") + "&".join(kept) + hash_mark + fragment
 
 
 def _about(label: str | None) -> str:

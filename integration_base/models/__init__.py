@@ -1,6 +1,7 @@
 from . import (
     base,
     integration_agreement,
+    integration_auth,
     integration_backend,
     integration_backfill,
     integration_binding,

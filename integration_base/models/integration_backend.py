@@ -5,6 +5,7 @@ import secrets
 from collections import defaultdict
 from configparser import RawConfigParser
 from functools import cache
+from urllib.parse import urlsplit
 
 from odoo import Command, api, fields, models
 from odoo.exceptions import AccessError, UserError, ValidationError
@@ -12,7 +13,14 @@ from odoo.tools import config, ormcache
 from odoo.tools.urls import urljoin
 
 from ..lib.address_guard import read_private_hosts
-from ..lib.errors import AuthError, ConfigurationError, IntegrationError, RightsError
+from ..lib.auth import AuthorizationCode
+from ..lib.errors import (
+    AuthError,
+    ConfigurationError,
+    IntegrationError,
+    RightsError,
+    TokenRefused,
+)
 from ..lib.http import HttpClient
 from .integration_engine import MAX_SLOTS
 from .integration_exchange import check_time, record_exchange
@@ -68,6 +76,22 @@ class IntegrationBackend(models.Model):
         help="Records are read and written with the rights of this user. By default that is a "
         "technical user of the company, who has just those that the flows need and cannot log in. "
         "Empty: with all rights.",
+    )
+    auth_kind = fields.Selection(
+        selection=lambda self: self.env["integration.connector"]._auth_choices(),
+        string="Sign in with",
+        compute="_compute_auth_kind",
+        store=True,
+        readonly=False,
+        tracking=True,
+        help="How the service knows that it is us. What it needs is asked for under Credentials.",
+    )
+    auth_kinds = fields.Json(compute="_compute_auth_kinds")
+    needs_consent = fields.Boolean(compute="_compute_needs_consent")
+    oauth_callback_url = fields.Char(
+        string="Redirect Address",
+        compute="_compute_needs_consent",
+        help="Enter it in the settings of the app at the service, exactly as it stands here.",
     )
     environment = fields.Selection(
         [("sandbox", "Sandbox"), ("production", "Production")],
@@ -183,6 +207,29 @@ class IntegrationBackend(models.Model):
 
     # === COMPUTE METHODS === #
 
+    @api.depends("connector")
+    def _compute_auth_kind(self):
+        for backend in self:
+            options = list(backend._connector()._auth_options()) if backend.connector else []
+            if backend.auth_kind not in options:
+                backend.auth_kind = options[0] if options else False
+
+    @api.depends("connector")
+    def _compute_auth_kinds(self):
+        for backend in self:
+            options = list(backend._connector()._auth_options()) if backend.connector else []
+            backend.auth_kinds = options if len(options) > 1 else False
+
+    @api.depends("connector", "auth_kind")
+    def _compute_needs_consent(self):
+        Auth = self.env["integration.auth"]
+        for backend in self:
+            options = backend._connector()._auth_options()
+            auth = options.get(backend.auth_kind)
+            backend.needs_consent = isinstance(auth and auth.grant, AuthorizationCode)
+            url = Auth._callback_url(backend) if backend.needs_consent else False
+            backend.oauth_callback_url = url
+
     @api.depends("webhook_token")
     def _compute_webhook_url(self):
         for backend in self:
@@ -294,10 +341,16 @@ class IntegrationBackend(models.Model):
             )
         if vals.get("state") == "active":
             vals = {**vals, "database_identity": self._this_database()}
+        moved = self.filtered(lambda backend: backend._loses_tokens(vals))
         were_drafts = {backend.state == "draft" for backend in self}
         result = super().write(vals)
         for backend in switched:
             backend._take_credentials()
+        for backend in moved:
+            # tokens were issued by another service, or for other credentials
+            self.env["integration.credential"]._forget_tokens(backend, backend.environment)
+            backend.invalidate_recordset(["credential_ids"])
+            backend._create_missing_parts()
         # changes are collected for backends that were connected at least once
         if "active" in vals or ("state" in vals and were_drafts != {vals["state"] == "draft"}):
             self.env["integration.outbox"]._forget_index()
@@ -323,6 +376,18 @@ class IntegrationBackend(models.Model):
             # sudo: what the user may not see counts as well
             if self.env[model].sudo().search_count([("backend_id", "in", self.ids)], limit=1):
                 raise UserError(message)
+
+    @api.constrains("auth_kind", "connector")
+    def _check_auth_kind(self):
+        for backend in self:
+            options = backend._connector()._auth_options()
+            if backend.auth_kind and backend.auth_kind not in options:
+                raise ValidationError(
+                    self.env._(
+                        "%s does not sign in this way. Choose another one.",
+                        backend._connector()._connector_name,
+                    )
+                )
 
     @api.constrains("work_user_id", "company_id")
     def _check_work_user(self):
@@ -371,7 +436,10 @@ class IntegrationBackend(models.Model):
         # sudo: flows follow from the connector, nobody adds others
         self.env["integration.flow"].sudo().create(flows)
         # sudo: whoever may create a backend gets the empty rows to type its secrets into
-        credentials = self._credential_rows()
+        Credential = self.env["integration.credential"].sudo().with_context(active_test=False)
+        present = Credential.search(
+            [("backend_id", "=", self.id), ("environment", "=", self.environment)]
+        ).mapped("code")
         # sudo: the same
         self.env["integration.credential"].sudo().create(
             [
@@ -381,8 +449,8 @@ class IntegrationBackend(models.Model):
                     "code": spec.code,
                     "sequence": position,
                 }
-                for position, spec in enumerate(connector._connector_credentials)
-                if spec.code not in credentials.mapped("code")
+                for position, spec in enumerate(connector._credential_specs())
+                if spec.code not in present
             ]
         )
 
@@ -522,6 +590,34 @@ class IntegrationBackend(models.Model):
 
     # === BUSINESS METHODS - CREDENTIALS === #
 
+    def _loses_tokens(self, vals):
+        """Return whether tokens are for something else once ``vals`` are written.
+
+        They were issued by a service, for one kind of authentication, and must not go to another.
+        """
+        self.ensure_one()
+        stays = vals.get("environment", self.environment) == self.environment
+        before = self.base_url if stays else self.other_base_url
+        after = vals.get("base_url", self.base_url)
+        return (before or "").rstrip("/") != (after or "").rstrip("/") or (
+            vals.get("auth_kind", self.auth_kind) != self.auth_kind
+        )
+
+    def _credential_specs(self):
+        """Return the credentials (list of ``CredentialSpec``) that this backend needs."""
+        self.ensure_one()
+        connector = self._connector()
+        auth = connector._auth_options().get(self.auth_kind)
+        return connector._credential_specs(auth)
+
+    def _unused_codes(self):
+        """Return the codes (set) of credentials that another kind of authentication needs."""
+        self.ensure_one()
+        if not self.auth_kind:
+            return set()
+        known = {spec.code for spec in self._connector()._credential_specs()}
+        return known - {spec.code for spec in self._credential_specs()}
+
     def _credential_rows(self, code=None):
         """Return the credentials of the environment the backend is in, for every user.
 
@@ -652,7 +748,11 @@ class IntegrationBackend(models.Model):
             check_time()
             limiter.before_request(request)
 
-        options.setdefault("auth", lambda: connector._auth_headers(self))
+        if "auth" not in options:
+            options["auth"] = lambda: connector._auth_headers(self)
+            options["auth_params"] = lambda: connector._auth_params(self)
+            options["sign"] = lambda *request: connector._sign_request(self, *request)
+        options.setdefault("certificate", connector._auth_certificate(self))
         return HttpClient(
             connector._base_url(self),
             **self._guard_options(),
@@ -661,6 +761,27 @@ class IntegrationBackend(models.Model):
             before_request=before_request,
             after_response=limiter.after_response,
             redactor=connector._redactor(),
+            **options,
+        )
+
+    def _token_client(self, url, secrets, **options):
+        """Return a client of the host that issues tokens, which may be another one.
+
+        What limits the service's API, and how its errors are read, does not concern it.
+
+        :param str url: absolute address of the token endpoint.
+        :param secrets: texts that requests to it hold, kept out of what is recorded.
+        """
+        self.ensure_one()
+        self._ensure_callable()
+        connector = self._connector()
+        return HttpClient(
+            "{0.scheme}://{0.netloc}".format(urlsplit(url)),
+            **self._guard_options(),
+            certificate=connector._auth_certificate(self),
+            on_exchange=lambda exchange: record_exchange(self, exchange),
+            before_request=lambda _request: check_time(),
+            redactor=connector._redactor().with_secrets(secrets),
             **options,
         )
 
@@ -680,6 +801,8 @@ class IntegrationBackend(models.Model):
         self.ensure_one()
         try:
             return ask()
+        except TokenRefused:
+            raise
         except AuthError:
             if not self._connector()._renew_auth(self):
                 raise
@@ -852,6 +975,16 @@ class IntegrationBackend(models.Model):
                 "message": message,
                 "next": {"type": "ir.actions.client", "tag": "soft_reload"},
             },
+        }
+
+    def action_connect(self):
+        """Open the page of the service on which a person grants access."""
+        self.ensure_one()
+        self.check_access("write")
+        return {
+            "type": "ir.actions.act_url",
+            "url": f"/integration/oauth/connect/{self.id}",
+            "target": "self",
         }
 
     def action_connect_here(self):

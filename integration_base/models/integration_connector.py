@@ -1,35 +1,19 @@
-from dataclasses import dataclass
 from datetime import timedelta
 
 from odoo import api, models
 
+from ..lib.auth import ACCESS_TOKEN, Auth, CredentialSpec
 from ..lib.breaker import DEFAULT_POLICY
 from ..lib.errors import ConfigurationError, WebhookRefused
 from ..lib.redact import Redactor
-
-
-@dataclass(frozen=True)
-class CredentialSpec:
-    """One secret or identifier that a connector needs from the user.
-
-    :param code: technical name, unique in the connector, e.g. ``client_secret``.
-    :param label: what the form shows (English source; translated by the connector).
-    :param help: where the user finds it.
-    :param required: whether the backend cannot connect without it.
-    """
-
-    code: str
-    label: str
-    help: str = ""
-    required: bool = True
 
 
 class IntegrationConnector(models.AbstractModel):
     """Behaviour of one external service. Inherit it as ``integration.connector.<code>``.
 
     Connectors are stateless: the backend (one configured account) is always the first argument.
-    A minimal connector sets the attributes and writes :meth:`_auth_headers` and
-    :meth:`_test_connection`; the resources ``integration.<code>.<resource>`` do the rest.
+    A minimal connector sets the attributes and writes :meth:`_test_connection`; the resources
+    ``integration.<code>.<resource>`` do the rest.
     """
 
     _name = "integration.connector"
@@ -37,8 +21,14 @@ class IntegrationConnector(models.AbstractModel):
 
     #: Name of the service for people.
     _connector_name = ""
-    #: Credentials the backend form asks for.
+    #: Kinds of authentication that the service knows, see ``lib/auth.py``; of several the user
+    #: chooses one, the first is the default.
+    _connector_auth: tuple[Auth, ...] = ()
+    #: Credentials the backend form asks for beside those of the kind of authentication; one with
+    #: the code of such a one takes its place.
     _connector_credentials: tuple[CredentialSpec, ...] = ()
+    #: Where a person comes back to from the page on which access is granted.
+    _connector_oauth_callback = "/integration/oauth/callback"
     #: topic of a webhook -> resource code, for :meth:`_webhook_topics`.
     _connector_topics: dict[str, str] = {}
     #: Names of fields with secrets or personal data, beside those of ``lib/redact.py``: free text
@@ -85,12 +75,72 @@ class IntegrationConnector(models.AbstractModel):
     def _resource_base(self):
         return self.env.registry["integration.resource"]
 
+    # === AUTHENTICATION === #
+
+    @api.model
+    def _auth_options(self):
+        """Return ``{value of the backend's auth_kind: kind of authentication}``."""
+        return {f"{self._connector_code()}.{auth.code}": auth for auth in self._connector_auth}
+
+    @api.model
+    def _auth_choices(self):
+        """Return ``[(value, label)]`` of the kinds of all connectors, for the selection."""
+        connectors = [
+            self.env[f"integration.connector.{code}"] for code, _ in self._connector_codes()
+        ]
+        return [
+            (value, auth.label)
+            for connector in connectors
+            for value, auth in connector._auth_options().items()
+        ]
+
+    def _auth(self, backend):
+        """Return the :class:`~..lib.auth.Auth` in force; None where the connector has hooks for it.
+
+        :raises ConfigurationError: when the one that was chosen is gone.
+        """
+        options = self._auth_options()
+        if not options:
+            return None
+        chosen = backend.auth_kind or next(iter(options))
+        if chosen not in options:
+            raise ConfigurationError(
+                self.env._(
+                    "%s signs in with something that its service does not offer. Choose again "
+                    "under Sign in with, on the form of the backend.",
+                    backend.display_name,
+                )
+            )
+        return options[chosen]
+
+    def _auth_getter(self, backend):
+        """Return the function that a kind of authentication gets credentials and tokens from."""
+
+        def get(code):
+            if code == ACCESS_TOKEN:
+                return self.env["integration.auth"]._access_token(backend)
+            return backend._credential(code)
+
+        return get
+
+    @api.model
+    def _credential_specs(self, auth=None):
+        """Return the :class:`CredentialSpec` that the form asks for.
+
+        :param auth: those of this kind of authentication; without it those of all kinds.
+        """
+        kinds = (auth,) if auth else self._connector_auth
+        specs = {spec.code: spec for kind in kinds for spec in kind.credentials}
+        own = {spec.code: spec for spec in self._connector_credentials}
+        return [*(own | {code: spec for code, spec in specs.items() if code not in own}).values()]
+
     # === HOOKS - OUTGOING === #
 
     def _redactor(self):
         """Return the :class:`~..lib.redact.Redactor` for all that is stored of this service."""
+        params = (name for auth in self._connector_auth for name in auth.secret_params)
         return Redactor(
-            keys=(*self._connector_secret_keys, *self._connector_personal_keys),
+            keys=(*self._connector_secret_keys, *self._connector_personal_keys, *params),
             headers=self._connector_secret_headers,
             patterns=self._connector_secret_patterns,
         )
@@ -111,18 +161,65 @@ class IntegrationConnector(models.AbstractModel):
     def _auth_headers(self, backend):
         """Return the headers (dict of text) that authenticate a request of ``backend``.
 
-        Called once per request. Get secrets from ``backend._credential(code)``.
+        Called once per request. Default: those of the kind of authentication. Get secrets of your
+        own from ``backend._credential(code)``.
 
         :raises AuthError: when no valid credentials can be had.
         """
-        return {}
+        auth = self._auth(backend)
+        return auth.headers(self._auth_getter(backend)) if auth else {}
+
+    def _auth_params(self, backend):
+        """Return the secret parameters (dict of text) that the URL of a request gets."""
+        auth = self._auth(backend)
+        return auth.params(self._auth_getter(backend)) if auth else {}
+
+    def _sign_request(self, backend, method, url, body):
+        """Return headers that depend on the request, such as a signature.
+
+        :param bytes body: what is sent.
+        """
+        auth = self._auth(backend)
+        return auth.sign(self._auth_getter(backend), method, url, body) if auth else {}
+
+    def _auth_certificate(self, backend):
+        """Return the :class:`~..lib.client_certificate.ClientCertificate` to show, or None."""
+        auth = self._auth(backend)
+        return auth.certificate(self._auth_getter(backend)) if auth else None
 
     def _renew_auth(self, backend):
         """Get new credentials after the service refused the present ones.
 
         :returns: True when it is worth trying again, False when a person has to act.
+        :raises TokenRefused: the same, with the reason.
         """
-        return False
+        auth = self._auth(backend)
+        if not auth or not auth.grant:
+            return False
+        self.env["integration.auth"]._access_token(backend, refused=backend._token(ACCESS_TOKEN))
+        return True
+
+    def _oauth_address(self, backend, address):
+        """Return the absolute form of an address of OAuth that the kind of authentication names.
+
+        Default: a path is below the address of the backend. Override it where a sandbox has other
+        ones.
+        """
+        if "://" in address:
+            return address
+        return f"{self._base_url(backend)}/{address.lstrip('/')}"
+
+    def _oauth_scopes(self, backend):
+        """Return what tokens of ``backend`` shall allow (list of text)."""
+        return list(self._auth(backend).grant.scopes)
+
+    def _check_consent(self, backend, parameters):
+        """Check what is special in the answer of the page on which access is granted.
+
+        :param dict parameters: the query it called back with. Its state was ours.
+        :raises AuthError: when it is not authentic.
+        :raises ConfigurationError: when it is about another account.
+        """
 
     def _classify_response(self, backend, response):
         """Raise an error of ``lib/errors.py`` for answers that need a service-specific reading.

@@ -8,6 +8,7 @@ from odoo import SUPERUSER_ID, api, fields, models
 from odoo.exceptions import AccessError, UserError
 from odoo.tools import SQL, config, format_datetime
 
+from ..lib.auth import REFRESH_TOKEN, TOKEN_LABELS
 from ..lib.crypto import SecretBox, check_private, load_keys, read_key_file
 from ..lib.errors import ConfigurationError
 from ..lib.redact import value_mask
@@ -49,7 +50,7 @@ class IntegrationCredential(models.Model):
     """One secret of a backend, in one environment. It can be written and used, never read back.
 
     Sandbox and production have sets of their own; the active rows are those of the backend's
-    environment, and no others are ever used.
+    environment and kind of authentication, and no others are ever used.
     """
 
     _name = "integration.credential"
@@ -121,20 +122,31 @@ class IntegrationCredential(models.Model):
 
     # === COMPUTE METHODS === #
 
-    @api.depends("environment", "backend_id.environment")
+    @api.depends("environment", "code", "backend_id.environment", "backend_id.auth_kind")
     def _compute_active(self):
         for credential in self:
-            credential.active = credential.environment == credential.backend_id.environment
+            backend = credential.backend_id
+            credential.active = (
+                credential.environment == backend.environment
+                and credential.code not in backend._unused_codes()
+            )
 
-    @api.depends("backend_id", "code")
+    @api.depends("backend_id.auth_kind", "code")
     def _compute_spec(self):
         for credential in self:
-            connector = credential.backend_id and credential.backend_id._connector()
-            specs = {spec.code: spec for spec in connector._connector_credentials or ()}
-            spec = specs.get(credential.code)
-            credential.name = spec.label if spec else credential.code
+            spec = credential._spec()
+            label = TOKEN_LABELS.get(credential.code, credential.code)
+            credential.name = spec.label if spec else label
             credential.help = spec.help if spec else False
             credential.required = bool(spec and spec.required)
+
+    def _spec(self):
+        """Return the :class:`CredentialSpec` of this credential, or None."""
+        self.ensure_one()
+        if not self.backend_id or self.kind == "token":
+            return None
+        specs = {spec.code: spec for spec in self.backend_id._credential_specs()}
+        return specs.get(self.code)
 
     @api.depends("name")
     def _compute_display_name(self):
@@ -162,19 +174,16 @@ class IntegrationCredential(models.Model):
 
     def _inverse_value(self):
         for credential in self.filtered("value"):
+            value, expires_at = credential.value.strip(), credential.expires_at
+            spec = credential._spec()
             try:
-                credential._set(credential.value.strip(), credential.expires_at)
+                if spec and spec.expiry:
+                    expires_at = spec.expiry(value)
+                credential._set(value, expires_at)
             except ConfigurationError as error:
                 raise UserError(error.message) from error
             # a token was issued for the old secrets
-            # sudo: nobody may delete credentials, but these are worth nothing any more
-            self.sudo().with_context(active_test=False).search(
-                [
-                    ("backend_id", "=", credential.backend_id.id),
-                    ("environment", "=", credential.environment),
-                    ("kind", "=", "token"),
-                ]
-            ).unlink()
+            self._forget_tokens(credential.backend_id, credential.environment)
         self.invalidate_recordset(["value"])
 
     # === CRUD METHODS === #
@@ -300,17 +309,27 @@ class IntegrationCredential(models.Model):
     def _expiry_stage(self):
         """Return the smallest number of STAGES (days) that are left; None without need to tell."""
         self.ensure_one()
-        if not self.expires_at or self.kind != "typed":
+        if not self.expires_at or not self._is_announced():
             return None
         left = self.expires_at - fields.Datetime.now()
         if left <= timedelta(0):
             return 0
-        return min((days for days in STAGES if left <= timedelta(days=days)), default=None)
+        stages = [timedelta(days=days) for days in STAGES]
+        if self.kind == "token" and self.set_at:
+            # one that is replaced every day is no news when it ends next week
+            life = self.expires_at - self.set_at
+            stages = [stage for stage in stages if stage <= life / 2]
+        return min((stage.days for stage in stages if left <= stage), default=None)
+
+    def _is_announced(self):
+        """Whether a person has to replace it when it expires."""
+        self.ensure_one()
+        return self.kind == "typed" or self.code == REFRESH_TOKEN
 
     def _tell_expiry(self):
         """Open one incident for the present stage of each credential, and close the others."""
         Incident = self.env["integration.incident"]
-        for credential in self.filtered(lambda row: row.kind == "typed"):
+        for credential in self.filtered(lambda row: row._is_announced()):
             backend = credential.backend_id
             stage = None
             if credential.is_set and credential.active and backend.state != "draft":
@@ -325,19 +344,19 @@ class IntegrationCredential(models.Model):
                 "credential": credential.name,
                 "date": format_datetime(owner.env, credential.expires_at),
             }
-            Incident._raise(
-                "expiring",
-                backend,
-                f"{credential.code}:{stage}",
+            message = (
                 self.env._("%(credential)s expires on %(date)s.", **values)
                 if stage
                 else self.env._(
                     "%(credential)s has expired on %(date)s. When the service refuses it, the "
                     "connection pauses.",
                     **values,
-                ),
-                count=1,
+                )
             )
+            if credential.kind == "token":
+                message += " " + self.env._("Press Connect on the backend to grant access again.")
+            code = f"{credential.code}:{stage}"
+            Incident._raise("expiring", backend, code, message, count=1)
 
     @api.model
     def _cron_daily(self):
@@ -345,9 +364,9 @@ class IntegrationCredential(models.Model):
         self.with_context(active_test=False).search(
             [("previous_until", "<=", fields.Datetime.now())]
         )._end_previous()
+        self.env["integration.auth"]._keep_alive()
         self.search(
             [
-                ("kind", "=", "typed"),
                 ("expires_at", "!=", False),
                 ("backend_id.active", "=", True),
             ]
@@ -373,6 +392,22 @@ class IntegrationCredential(models.Model):
                 }
             )
         return row._set(value, expires_at)
+
+    @api.model
+    def _forget_tokens(self, backends, environment):
+        """Delete the tokens that were issued to ``backends`` in an environment."""
+        # sudo: nobody may delete credentials, but these are worth nothing any more
+        rows = self.sudo().with_context(active_test=False)
+        rows.search(
+            [
+                ("backend_id", "in", backends.ids),
+                ("environment", "=", environment),
+                ("kind", "=", "token"),
+            ]
+        ).unlink()
+        for backend in backends:
+            for code in TOKEN_LABELS:
+                self.env.cr.cache.pop(("integration_token", backend.id, code), None)
 
     # === USING === #
 

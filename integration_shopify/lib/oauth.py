@@ -1,18 +1,22 @@
 """Shopify's OAuth: addresses, scopes, and the checks of what comes back."""
 
 import re
-from datetime import UTC, datetime, timedelta
-from urllib.parse import urlencode
 
-from odoo.addons.integration_base.lib.errors import AuthError, ConfigurationError, RequestRefused
+from odoo.addons.integration_base.lib.errors import ConfigurationError
 from odoo.addons.integration_base.lib.signature import verify_hmac
 
 #: What the features of this addon need, and nothing more. Orders older than 60 days need
 #: read_all_orders, which Shopify grants on request.
 SCOPES = ("read_orders", "read_customers", "read_products", "read_locations")
-#: Tokens are replaced this long before they expire.
-RENEW_EARLY = timedelta(minutes=5)
-TOKEN_PATH = "/admin/oauth/access_token"
+AUTHORIZE_PATH = "/admin/oauth/authorize"
+TOKEN_HEADER = "X-Shopify-Access-Token"
+#: Where tokens come from and go to.
+TOKENS = {
+    "token_url": "/admin/oauth/access_token",
+    "client_auth": "client_secret_post",
+    "header": TOKEN_HEADER,
+    "prefix": "",
+}
 _SHOP = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\.myshopify\.com")
 
 
@@ -39,60 +43,11 @@ def shop_address(text: str) -> str:
     return f"{scheme.lower()}://{host}"
 
 
-def authorize_url(base_url: str, client_id: str, redirect_uri: str, state: str) -> str:
-    """Return the page on which the owner of the shop grants access."""
-    query = urlencode(
-        {
-            "client_id": client_id,
-            "scope": ",".join(SCOPES),
-            "redirect_uri": redirect_uri,
-            "state": state,
-        }
-    )
-    return f"{base_url}/admin/oauth/authorize?{query}"
-
-
 def is_signed_query(parameters: dict, secrets: list[str]) -> bool:
     """Whether the query of a callback was signed by Shopify with one of ``secrets``."""
     signed = {key: value for key, value in parameters.items() if key not in ("hmac", "signature")}
     message = "&".join(f"{key}={value}" for key, value in sorted(signed.items()))
     return verify_hmac(secrets, message.encode(), parameters.get("hmac"), encoding="hex")
-
-
-def request_token(http, form: dict) -> dict:
-    """Ask for an access token.
-
-    :param http: HTTP client of the shop that sends no token.
-    :param form: ``client_id``, ``client_secret`` and what the kind of grant needs.
-    :returns: ``{"access_token", "expires_at", "refresh_token", "refresh_expires_at", "scope"}``;
-        times are naive UTC or None.
-    :raises AuthError: when Shopify refuses.
-    """
-    refused = "Check client id and client secret, and that the app is installed in this shop."
-    try:
-        answer = http.post(TOKEN_PATH, data=form, label="get an access token").json()
-    except (AuthError, RequestRefused) as error:
-        raise AuthError(
-            f"Shopify issued no access token. {refused}", detail=error.message
-        ) from error
-    token = answer.get("access_token") if isinstance(answer, dict) else None
-    if not token:
-        raise AuthError(f"Shopify issued no access token. {refused}")
-    return {
-        "access_token": token,
-        "expires_at": _expiry(answer.get("expires_in")),
-        "refresh_token": answer.get("refresh_token"),
-        "refresh_expires_at": _expiry(answer.get("refresh_token_expires_in")),
-        "scope": answer.get("scope") or "",
-    }
-
-
-def _expiry(seconds) -> datetime | None:
-    if not isinstance(seconds, int | float) or seconds <= 0:
-        return None
-    life = timedelta(seconds=seconds)
-    now = datetime.now(UTC).replace(tzinfo=None)
-    return now + max(life - RENEW_EARLY, life / 2)
 
 
 def missing_scopes(granted) -> list[str]:

@@ -1,5 +1,5 @@
 from odoo import api, fields, models
-from odoo.exceptions import UserError
+from odoo.tools import sql
 
 from ..lib import oauth
 from ..lib.client import API_VERSION, GraphqlClient
@@ -8,18 +8,6 @@ from ..lib.client import API_VERSION, GraphqlClient
 class IntegrationBackend(models.Model):
     _inherit = "integration.backend"
 
-    shopify_auth = fields.Selection(
-        [
-            ("client_credentials", "Client ID and secret"),
-            ("authorization_code", "Consent in the browser"),
-            ("legacy", "Access token"),
-        ],
-        string="Sign in with",
-        default="client_credentials",
-        help="Client ID and secret: an app of your own organisation (Dev Dashboard). Consent in "
-        "the browser: an app of another organisation. Access token: an app made in the Shopify "
-        "admin before 2026.",
-    )
     shopify_currency_policy = fields.Selection(
         [
             ("presentment", "The currency the buyer paid in"),
@@ -106,6 +94,21 @@ class IntegrationBackend(models.Model):
             answering = backend.shopify_api_version
             backend.shopify_api_outdated = bool(answering) and answering != API_VERSION
 
+    def init(self):
+        super().init()
+        # as they were called before other connectors had them too
+        if not sql.column_exists(self.env.cr, "integration_backend", "shopify_auth"):
+            return
+        self.env.cr.execute(
+            "UPDATE integration_backend SET auth_kind = 'shopify.' || shopify_auth"
+            " WHERE connector = 'shopify' AND shopify_auth IS NOT NULL"
+        )
+        self.env.cr.execute(
+            "UPDATE integration_credential SET code = 'oauth_' || substring(code FROM 9)"
+            " WHERE code IN ('shopify_access', 'shopify_refresh')"
+        )
+        self.env.cr.execute("ALTER TABLE integration_backend DROP COLUMN shopify_auth")
+
     # === CRUD METHODS === #
 
     @api.model_create_multi
@@ -180,17 +183,3 @@ class IntegrationBackend(models.Model):
         xmlid = f"integration_shopify.product_{kind}"
         product_id = self.env["ir.model.data"]._xmlid_to_res_id(xmlid, raise_if_not_found=True)
         return product.browse(product_id)
-
-    # === ACTIONS === #
-
-    def action_shopify_connect(self):
-        """Open Shopify's page on which the owner of the shop grants access."""
-        self.ensure_one()
-        self.check_access("write")
-        if not self.base_url:
-            raise UserError(self.env._("Type the address of the shop first."))
-        return {
-            "type": "ir.actions.act_url",
-            "url": f"/integration/shopify/connect/{self.id}",
-            "target": "self",
-        }

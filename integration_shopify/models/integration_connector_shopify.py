@@ -4,6 +4,12 @@ from decimal import Decimal, InvalidOperation
 
 from odoo import api, models
 
+from odoo.addons.integration_base.lib.auth import (
+    ApiKey,
+    AuthorizationCode,
+    ClientCredentials,
+    CredentialSpec,
+)
 from odoo.addons.integration_base.lib.errors import (
     AuthError,
     ConfigurationError,
@@ -15,15 +21,9 @@ from odoo.addons.integration_base.lib.records import (
     Notification,
     Subscription,
 )
-from odoo.addons.integration_base.models.integration_connector import CredentialSpec
 
 from ..lib import oauth, webhook
 from ..lib.client import ENDPOINT, POINTS, bucket_state, expected_cost, refuse_user_errors
-
-ACCESS = "shopify_access"
-REFRESH = "shopify_refresh"
-#: First number of the advisory lock under which one worker renews a shop's token.
-LOCK_TOKEN = 0x53484F50
 
 
 class IntegrationConnectorShopify(models.AbstractModel):
@@ -32,6 +32,23 @@ class IntegrationConnectorShopify(models.AbstractModel):
     _description = "Shopify Connector"
 
     _connector_name = "Shopify"
+    _connector_auth = (
+        ClientCredentials(**oauth.TOKENS),
+        AuthorizationCode(
+            **oauth.TOKENS,
+            authorize_url=oauth.AUTHORIZE_PATH,
+            scopes=oauth.SCOPES,
+            scope_separator=",",
+            code_params={"expiring": "1"},
+            pkce=False,
+        ),
+        ApiKey(
+            code="legacy",
+            label="Access token",
+            header=oauth.TOKEN_HEADER,
+            credential="access_token",
+        ),
+    )
     _connector_credentials = (
         CredentialSpec(
             "client_id",
@@ -43,13 +60,8 @@ class IntegrationConnectorShopify(models.AbstractModel):
             "Client secret",
             "Beside the client ID. It also checks that notifications come from Shopify.",
         ),
-        CredentialSpec(
-            "access_token",
-            "Access token",
-            "Only for an app made in the Shopify admin before 2026; it begins with shpat_.",
-            required=False,
-        ),
     )
+    _connector_oauth_callback = "/integration/shopify/callback"
     _connector_topics = webhook.TOPICS
     _connector_personal_keys = (
         # what a buyer types in
@@ -76,84 +88,12 @@ class IntegrationConnectorShopify(models.AbstractModel):
         oauth.refuse_foreign_host(base_url, backend.environment == "sandbox")
         return base_url
 
-    def _auth_headers(self, backend):
-        if backend.shopify_auth == "legacy":
-            token = backend._credential("access_token")
-        else:
-            token = backend._token(ACCESS) or self._issue_token(backend, None)
-        return {"X-Shopify-Access-Token": token}
-
-    def _renew_auth(self, backend):
-        if backend.shopify_auth == "legacy":
-            return False
-        if backend.shopify_auth == "authorization_code" and not backend._token(REFRESH):
-            return False
-        self._issue_token(backend, backend._token(ACCESS))
-        return True
-
-    def _issue_token(self, backend, refused):
-        """Get an access token and store it; one worker at a time, the others take its token.
-
-        :param refused: the token that no longer works, or None.
-        :raises AuthError: when Shopify gives none; the text says what to do.
-        """
-        with self.env.registry.cursor() as lock:
-            lock.execute("SELECT pg_advisory_xact_lock(%s, %s)", [LOCK_TOKEN, backend.id])
-            # Another transaction reads the tokens: the snapshot of the one that waited is older
-            # than what was stored meanwhile.
-            with self.env.registry.cursor() as cr:
-                fresh = backend.with_env(self.env(cr=cr))
-                token = fresh._token(ACCESS)
-                if token and token != refused:
-                    backend._remember_token(ACCESS, token)
-                    return token
-                tokens = self._request_tokens(fresh)
-            # still under the lock, else the next worker would not find them
-            self._keep_tokens(backend, tokens)
-        return tokens["access_token"]
-
-    def _request_tokens(self, backend):
-        """Return the answer of :func:`~..lib.oauth.request_token` for the backend's kind of grant.
-
-        :raises AuthError: when Shopify gives none, or somebody has to consent first.
-        """
-        form = {
-            "client_id": backend._credential("client_id"),
-            "client_secret": backend._credential("client_secret"),
-        }
-        if backend.shopify_auth == "client_credentials":
-            form["grant_type"] = "client_credentials"
-        else:
-            refresh_token = backend._token(REFRESH)
-            if not refresh_token:
-                raise AuthError(
-                    self.env._(
-                        "%s is not connected to Shopify, or the connection has expired. Open "
-                        "the backend and press Connect with Shopify.",
-                        backend.display_name,
-                    )
-                )
-            form |= {"grant_type": "refresh_token", "refresh_token": refresh_token}
-        return oauth.request_token(backend._client(auth=dict), form)
-
-    def _keep_tokens(self, backend, tokens):
-        # the new refresh token first: without it the connection would be lost for good
-        if tokens["refresh_token"]:
-            backend._store_token(REFRESH, tokens["refresh_token"], tokens["refresh_expires_at"])
-        backend._store_token(ACCESS, tokens["access_token"], tokens["expires_at"])
-
-    def _complete_oauth(self, backend, parameters, redirect_uri):
-        """Exchange the code of an authorization callback for tokens.
-
-        :param dict parameters: the query Shopify called back with; its state is checked already.
-        :raises AuthError: when the query is not from Shopify, or Shopify gives no token.
-        :raises ConfigurationError: when it is about another shop.
-        """
+    def _check_consent(self, backend, parameters):
         if not oauth.is_signed_query(parameters, backend._credentials("client_secret")):
             raise AuthError(
                 self.env._(
                     "The answer is not signed with the client secret of this backend. Check the "
-                    "secret and press Connect with Shopify again."
+                    "secret and press Connect again."
                 )
             )
         shop = (parameters.get("shop") or "").lower()
@@ -164,22 +104,11 @@ class IntegrationConnectorShopify(models.AbstractModel):
             raise ConfigurationError(
                 self.env._(
                     "You gave access to the shop %(shop)s, but this backend belongs to "
-                    "%(expected)s. Log in to the right shop and press Connect with Shopify again.",
+                    "%(expected)s. Log in to the right shop and press Connect again.",
                     shop=shop or "?",
                     expected=base_url,
                 )
             )
-        tokens = oauth.request_token(
-            backend._client(auth=dict),
-            {
-                "client_id": backend._credential("client_id"),
-                "client_secret": backend._credential("client_secret"),
-                "code": parameters.get("code") or "",
-                "redirect_uri": redirect_uri,
-                "expiring": "1",
-            },
-        )
-        self._keep_tokens(backend, tokens)
 
     def _test_connection(self, backend):
         answer = backend._shopify_client(note=False).execute("shop")

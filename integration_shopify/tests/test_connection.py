@@ -20,7 +20,6 @@ from odoo.addons.integration_base.lib.errors import (
     AuthError,
     ConfigurationError,
     RateLimitedError,
-    RequestRefused,
 )
 from odoo.addons.integration_base.lib.http import HttpClient, Request, Response
 from odoo.addons.integration_base.models.integration_rate_bucket import Limiter
@@ -56,14 +55,14 @@ class FakeHttp:
         headers = dict(client._auth() or {}) if client._auth else {}
         self.requests.append((path, headers, json or data))
         if path.endswith("/access_token"):
+            if data["client_secret"] != "s3cret":
+                return Response(400, {}, b'{"error": "invalid_client"}', 5)
             return self.answer(self.issue(data))
         if headers.get("X-Shopify-Access-Token") != self.valid:
             raise AuthError("Shopify refuses the credentials.")
         return self.answer({"data": self.data(json)})
 
     def issue(self, form):
-        if form["client_secret"] != "s3cret":
-            raise RequestRefused("HTTP 400 invalid_client", status=400)
         self.tokens += 1
         self.valid = f"token-{self.tokens}"
         answer = {"access_token": self.valid, **self.token_answer}
@@ -161,7 +160,7 @@ class TestConnection(ConnectionMixin, ShopifyCase):
 
     def test_wrong_secret(self):
         self.credential("client_secret").value = "wrong"
-        with self.assertRaisesRegex(UserError, "Check client id and client secret"):
+        with self.assertRaisesRegex(UserError, "Check client ID and client secret"):
             self.press_test_connection()
         self.assertEqual(self.backend.state, "draft")
 
@@ -178,9 +177,8 @@ class TestConnection(ConnectionMixin, ShopifyCase):
 
     def test_another_worker_was_faster(self):
         self.press_test_connection()
-        connector = self.backend._connector()
         with self.enter_registry_test_mode():
-            token = connector._issue_token(self.backend, "token-0")
+            token = self.env["integration.auth"]._access_token(self.backend, "token-0")
         self.assertEqual(token, "token-1")
         self.assertEqual(len(self.http.forms()), 1)
 
@@ -236,7 +234,7 @@ class TestConnection(ConnectionMixin, ShopifyCase):
             api.Environment(cr, SUPERUSER_ID, {})["integration.backend"].browse(backend_id).unlink()
 
     def test_legacy_token(self):
-        self.backend.shopify_auth = "legacy"
+        self.backend.auth_kind = "shopify.legacy"
         self.http.valid = "shpat_1"
         with self.assertRaisesRegex(UserError, "Access token"):
             self.press_test_connection()
@@ -246,23 +244,25 @@ class TestConnection(ConnectionMixin, ShopifyCase):
         self.assertFalse(self.renew())
 
     def test_authorization_code_without_consent(self):
-        self.backend.shopify_auth = "authorization_code"
-        with self.assertRaisesRegex(UserError, "Connect with Shopify"):
+        self.backend.auth_kind = "shopify.authorization_code"
+        with self.assertRaisesRegex(UserError, "press Connect"):
             self.press_test_connection()
 
     def test_refresh_token_rotates(self):
-        self.backend.shopify_auth = "authorization_code"
-        connector = self.backend._connector()
+        self.backend.auth_kind = "shopify.authorization_code"
         with self.enter_registry_test_mode():
-            connector._complete_oauth(
-                self.backend, self.callback_query(), "https://odoo.example.com/callback"
-            )
+            self.complete(self.callback_query())
         self.assertEqual(self.http.forms()[0]["code"], "c0de")
         self.press_test_connection()
         self.assertTrue(self.renew())
         self.assertEqual(self.http.forms()[1]["refresh_token"], "refresh-1")
         self.assertTrue(self.renew())
         self.assertEqual(self.http.forms()[2]["refresh_token"], "refresh-2")
+
+    def complete(self, query):
+        Auth = self.env["integration.auth"]
+        pending, _url = Auth._begin_consent(self.backend, "state", "verifier")
+        Auth._complete_consent(self.backend, query, pending)
 
     def callback_query(self, **changes):
         query = {
@@ -277,16 +277,11 @@ class TestConnection(ConnectionMixin, ShopifyCase):
         return query
 
     def test_callback_of_another_shop_or_unsigned(self):
-        self.backend.shopify_auth = "authorization_code"
-        connector = self.backend._connector()
+        self.backend.auth_kind = "shopify.authorization_code"
         with self.assertRaises(ConfigurationError):
-            connector._complete_oauth(
-                self.backend, self.callback_query(shop="other.myshopify.com"), "https://x"
-            )
+            self.complete(self.callback_query(shop="other.myshopify.com"))
         with self.assertRaises(AuthError):
-            connector._complete_oauth(
-                self.backend, {**self.callback_query(), "code": "stolen"}, "https://x"
-            )
+            self.complete({**self.callback_query(), "code": "stolen"})
         self.assertEqual(self.http.forms(), [])
 
     def test_missing_scopes_are_named(self):
@@ -444,7 +439,7 @@ class TestOauthCallback(HttpCase):
                 "name": "Demo shop",
                 "connector": "shopify",
                 "base_url": "demo.myshopify.com",
-                "shopify_auth": "authorization_code",
+                "auth_kind": "shopify.authorization_code",
             }
         )
         for code, value in (("client_id", "app-id"), ("client_secret", "s3cret")):
@@ -460,7 +455,7 @@ class TestOauthCallback(HttpCase):
 
     def consent(self):
         answer = self.url_open(
-            f"/integration/shopify/connect/{self.backend.id}", allow_redirects=False
+            f"/integration/oauth/connect/{self.backend.id}", allow_redirects=False
         )
         address = urlsplit(answer.headers["Location"])
         self.assertEqual(address.netloc, "demo.myshopify.com")
@@ -488,7 +483,7 @@ class TestOauthCallback(HttpCase):
         self.assertEqual(answer.status_code, 303)
         self.env.invalidate_all()
         self.assertEqual(self.backend.state, "active")
-        self.assertEqual(self.backend._token("shopify_refresh"), "refresh-1")
+        self.assertEqual(self.backend._token("oauth_refresh"), "refresh-1")
         with self.subTest("the state is good once"):
             self.assertEqual(self.come_back(state).status_code, 403)
             self.assertEqual(len(self.http.forms()), 1)
@@ -512,6 +507,6 @@ class TestOauthCallback(HttpCase):
         new_test_user(self.env, "clerk", groups="integration_base.group_integration_operator")
         self.authenticate("clerk", "clerk")
         answer = self.url_open(
-            f"/integration/shopify/connect/{self.backend.id}", allow_redirects=False
+            f"/integration/oauth/connect/{self.backend.id}", allow_redirects=False
         )
         self.assertEqual(answer.status_code, 404)

@@ -4,8 +4,10 @@ import contextlib
 import gzip
 import inspect
 import logging
+import os
 import socket
 import ssl
+import stat
 import struct
 import threading
 import time
@@ -13,15 +15,16 @@ import zlib
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.utils import format_datetime
-from ipaddress import ip_address
 from socket import SO_LINGER, SOL_SOCKET, create_server
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from authority import Authority
 from wire import Wire, answer
 
+from odoo.addons.integration_base.lib.client_certificate import (
+    ClientCertificate,
+    certificate_expiry,
+)
 from odoo.addons.integration_base.lib.errors import (
     AuthError,
     ConfigurationError,
@@ -785,61 +788,6 @@ def test_failing_record_does_not_lose_the_answer(serve, client, caplog):
 # === TLS === #
 
 
-class Authority:
-    """A certificate authority of its own for one test run."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.certificate = self._issue("Test Authority", self.key, ca=True)
-        self.path = str(folder / "ca.pem")
-        (folder / "ca.pem").write_bytes(self._pem(self.certificate))
-
-    def server(self, name, days=1, self_signed=False, maximum=None) -> ssl.SSLContext:
-        key = ec.generate_private_key(ec.SECP256R1())
-        certificate = self._issue(name, key, days=days, self_signed=self_signed)
-        path = self.folder / f"{name}-{days}-{self_signed}.pem"
-        path.write_bytes(
-            self._pem(certificate)
-            + key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(path)
-        if maximum:
-            context.set_ciphers("ALL:@SECLEVEL=0")
-            context.minimum_version = ssl.TLSVersion.TLSv1
-            context.maximum_version = maximum
-        return context
-
-    def _issue(self, name, key, days=1, ca=False, self_signed=False):
-        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        own = ca or self_signed
-        now = datetime.now(UTC).replace(tzinfo=None)
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(subject if own else self.certificate.subject)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=10))
-            .not_valid_after(now + timedelta(days=days))
-            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        )
-        if not ca:
-            names = [x509.DNSName(name)]
-            if name == "localhost":
-                names.append(x509.IPAddress(ip_address("127.0.0.1")))
-            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        return builder.sign(key if own else self.key, hashes.SHA256())
-
-    def _pem(self, certificate):
-        return certificate.public_bytes(serialization.Encoding.PEM)
-
-
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory):
     return Authority(tmp_path_factory.mktemp("tls"))
@@ -1001,3 +949,181 @@ def test_json_is_read_once(serve, client):
     assert response.json() is response.json()
     assert str(response.json(decimals=True)["a"]) == "1.5"
     assert isinstance(response.json()["a"], float)
+
+
+# === CLIENT CERTIFICATES === #
+
+
+@pytest.fixture
+def door(serve, authority):
+    """A server that lets in who shows a certificate of the authority."""
+    return serve(answer(200, b'{"a": 1}'), authority.server("localhost", demands=True))
+
+
+@pytest.mark.parametrize("passphrase", ["", "pass-phrase"])
+@pytest.mark.parametrize("lines", [True, False], ids=["lines", "one line"])
+def test_client_certificate_is_shown(door, client, authority, passphrase, lines):
+    certificate, key = authority.issue("acme", passphrase=passphrase)
+    if not lines:
+        certificate, key = (text.replace("\n", "") for text in (certificate, key))
+    shown = ClientCertificate(certificate, key, passphrase)
+    http = client(door.url, ca_bundle=authority.path, certificate=shown)
+    assert http.get("x").json() == {"a": 1}
+    assert door.callers == ["acme"]
+
+
+def test_client_certificate_is_for_its_client_only(door, client, authority, exchanges):
+    shown = ClientCertificate(*authority.issue("acme"))
+    assert client(door.url, ca_bundle=authority.path, certificate=shown).get("x").ok
+    without = client(door.url, ca_bundle=authority.path)
+    error = failure(lambda: without.post("x", json={}), AuthError)
+    assert "client certificate" in error.message
+    assert exchanges[-1].error == error.message
+    assert len(door.requests) == 1
+
+
+@pytest.mark.parametrize("maximum", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_strange_client_certificate_needs_a_person(serve, client, authority, tmp_path, maximum):
+    context = authority.server("localhost", demands=True)
+    context.maximum_version = maximum
+    wire = serve(answer(), context)
+    strange = ClientCertificate(*Authority(tmp_path, "Another").issue("acme"))
+    http = client(wire.url, ca_bundle=authority.path, certificate=strange)
+    error = failure(lambda: http.post("x", json={}), AuthError)
+    assert "does not accept our client certificate" in error.message
+    assert "UNKNOWN_CA" in error.detail
+    assert wire.requests == []
+
+
+def test_server_of_a_client_certificate_is_checked_too(serve, client, authority, tmp_path):
+    """Whoever is not the service must not see who we are, nor what we send."""
+    wire = serve(answer(), Authority(tmp_path).server("localhost", demands=True))
+    shown = ClientCertificate(*authority.issue("acme"))
+    http = client(wire.url, ca_bundle=authority.path, certificate=shown)
+    error = failure(lambda: http.post("x", json={}), RetryableError)
+    assert "certificate is not valid" in error.message
+    assert wire.requests == [] and wire.callers == []
+
+
+def test_unusable_client_certificate(client, authority):
+    certificate, key = authority.issue("acme", passphrase="pass-phrase")
+    _other, other_key = authority.issue("acme")
+    for parts in (
+        (certificate, key),
+        (certificate, key, "wrong"),
+        (certificate, other_key),
+        (certificate, ""),
+        ("", other_key),
+        ("nonsense", "nonsense"),
+        (certificate[:200], other_key),
+    ):
+        error = failure(
+            lambda p=parts: client("https://localhost", certificate=ClientCertificate(*p)),
+            ConfigurationError,
+        )
+        assert "page Credentials" in error.message
+        assert key[40:80] not in f"{error.message}{error.detail}"
+
+
+@pytest.mark.parametrize("memory", [True, False], ids=["memory", "file"])
+def test_private_key_stays_in_no_file(authority, monkeypatch, tmp_path, memory):
+    if not memory:
+        monkeypatch.delattr(os, "memfd_create", raising=False)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    seen = []
+
+    class Context(ssl.SSLContext):
+        def load_cert_chain(self, path, password):
+            seen.append((path, stat.S_IMODE(os.stat(path).st_mode)))
+            seen.extend(tmp_path.iterdir())
+            return super().load_cert_chain(path, password=password)
+
+    before = set(os.listdir("/proc/self/fd"))
+    certificate = ClientCertificate(*authority.issue("acme"))
+    certificate.load_into(Context(ssl.PROTOCOL_TLS_CLIENT))
+    assert "PRIVATE KEY" not in repr(certificate)
+    assert set(os.listdir("/proc/self/fd")) == before
+    assert list(tmp_path.iterdir()) == []
+    if memory:
+        assert len(seen) == 1, "nothing on a disk"
+    else:
+        assert seen[0][1] == 0o600
+        assert not os.path.exists(seen[0][0])
+
+
+def test_expiry_of_a_certificate(authority):
+    certificate, _key = authority.issue("acme", days=30)
+    ends = certificate_expiry(certificate.replace("\n", " "))
+    left = ends - datetime.now(UTC).replace(tzinfo=None)
+    assert timedelta(days=29) < left <= timedelta(days=30)
+    for text, words in (
+        (authority.issue("acme", days=-1)[0], "has ended"),
+        ("nonsense", "no certificate"),
+        (authority.issue("acme")[1], "no certificate"),
+        (certificate.replace("M", "-", 3), "no certificate"),
+    ):
+        assert words in failure(lambda t=text: certificate_expiry(t), ConfigurationError).message
+
+
+# === MORE WAYS TO AUTHENTICATE === #
+
+
+def test_secret_parameter_is_sent_and_never_shown(serve, client, exchanges):
+    wire = serve(answer(404, f'{{"said": "no key {TOKEN}"}}'.encode()))
+    requests = []
+    http = client(
+        wire.url,
+        auth_params=lambda: {"api_key": TOKEN, "u": "x y"},
+        before_request=requests.append,
+        after_response=lambda request, response, _error: requests.extend([request, response]),
+    )
+    error = failure(lambda: http.get("a", params={"q": "1"}), RequestRefused)
+    assert wire.requests[0].startswith(f"GET /a?q=1&api_key={TOKEN}&u=x+y HTTP".encode())
+    shown = f"{exchanges}{requests}{error}{error.detail}{[r.url for r in requests]}"
+    assert TOKEN not in shown
+    assert exchanges[0].url == f"{wire.url}/a?q=1"
+
+
+def test_secret_parameter_is_not_doubled_by_a_link(serve, client):
+    wire = serve(answer())
+    http = client(wire.url, auth_params=lambda: {"api_key": TOKEN})
+    http.get(f"{wire.url}/a?api_key=old&page=2")
+    http.get(f"{wire.url}/a?api%5fkey=old#x")
+    targets = [request.split()[1].decode() for request in wire.requests]
+    assert targets == [f"/a?page=2&api_key={TOKEN}", f"/a?api_key={TOKEN}"]
+
+
+def test_secret_parameter_is_not_shown_when_nothing_answers(client, exchanges):
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port = sock.getsockname()[1]
+    http = client(f"http://localhost:{port}", auth_params=lambda: {"api_key": TOKEN})
+    error = failure(lambda: http.get("a"), RetryableError)
+    assert TOKEN not in f"{error.message}{error.detail}{exchanges}"
+
+
+def test_signature_is_made_of_what_is_sent(serve, client, exchanges):
+    wire = serve(answer(body=b'{"echo": "signed-by-me-0123"}'))
+    seen = []
+
+    def sign(method, url, body):
+        seen.append((method, url, body))
+        return {"X-Seal": "signed-by-me-0123"}
+
+    http = client(wire.url, auth_params=lambda: {"k": TOKEN}, sign=sign)
+    http.post("a", params={"q": "1"}, json={"b": 2})
+    http.post("a", data={"c": "d"})
+    http.get("a")
+    assert seen == [
+        ("POST", f"{wire.url}/a?q=1&k={TOKEN}", b'{"b":2}'),
+        ("POST", f"{wire.url}/a?k={TOKEN}", b"c=d"),
+        ("GET", f"{wire.url}/a?k={TOKEN}", b""),
+    ]
+    assert all(b"\r\nX-Seal: signed-by-me-0123\r\n" in request for request in wire.requests)
+    assert "signed-by-me-0123" not in str(exchanges)
+
+
+def test_signature_that_cannot_be_sent(serve, client):
+    wire = serve(answer())
+    http = client(wire.url, sign=lambda *_request: {"X-Seal": "a\nb\u20ac"})
+    failure(lambda: http.get("a"), ConfigurationError)
+    assert wire.requests == []

@@ -21,6 +21,8 @@ class Wire:
     ):
         self.requests: list[bytes] = []
         self.connections = 0
+        #: names in the certificates that callers have shown
+        self.callers: list[str] = []
         self._answer, self._tls = answer, tls
         self._stop = threading.Event()
         self._open: list[socket.socket] = []
@@ -60,6 +62,7 @@ class Wire:
             if self._tls:
                 connection = self._tls.wrap_socket(connection, server_side=True)
                 self._open.append(connection)
+                self._note_caller(connection)
             with connection:
                 while request := self._read(connection):
                     self.requests.append(request)
@@ -68,6 +71,10 @@ class Wire:
                         return
                     if answer:
                         connection.sendall(answer)
+
+    def _note_caller(self, connection: ssl.SSLSocket) -> None:
+        subject = (connection.getpeercert() or {}).get("subject", ())
+        self.callers += [value for (pair,) in subject for _name, value in [pair]]
 
     def _read(self, connection: socket.socket) -> bytes:
         data = b""

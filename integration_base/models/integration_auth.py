@@ -1,0 +1,249 @@
+import logging
+import time
+
+import psycopg2
+
+from odoo import api, models
+from odoo.tools.urls import urljoin
+
+from ..lib.auth import ACCESS_TOKEN, REFRESH_TOKEN, AuthorizationCode
+from ..lib.errors import AuthError, IntegrationError, RetryableError, TokenRefused
+
+_logger = logging.getLogger(__name__)
+
+#: First number of the advisory lock under which one worker renews the tokens of a backend.
+LOCK_TOKEN = 0x1A7EC
+#: Seconds that others wait for it; longer than a token endpoint may take.
+LOCK_SECONDS = 45
+#: Seconds that a token endpoint may take: to connect, between two pieces, altogether.
+TIMEOUT = (5.0, 20.0, 30.0)
+#: Seconds between "Connect" and the return from the page on which access is granted.
+CONSENT_SECONDS = 600
+
+
+class IntegrationAuth(models.AbstractModel):
+    """Gets tokens, keeps them, and renews them: once, however many workers need one.
+
+    Which kind of authentication a backend has is said by its connector, see ``lib/auth.py``. Tokens
+    are credentials that nobody typed. A token that only a person can renew ends in
+    ``TokenRefused``, which pauses the backend and tells its owner.
+    """
+
+    _name = "integration.auth"
+    _description = "Integration Authentication"
+
+    # === TOKENS === #
+
+    @api.model
+    def _access_token(self, backend, refused=None):
+        """Return an access token of ``backend``; a new one where there is none that is valid.
+
+        One worker at a time asks for it, the others take the token that it has got.
+
+        :param str refused: the token that the service no longer takes.
+        :raises TokenRefused: when a person has to act; the text says how.
+        :raises RetryableError: when none can be had just now.
+        """
+        token = backend._token(ACCESS_TOKEN)
+        if token and token != refused:
+            return token
+        with self.env.registry.cursor() as lock:
+            self._lock(lock, backend)
+            # Another transaction reads the tokens: the snapshot of the one that waited is older
+            # than what was stored meanwhile.
+            with self.env.registry.cursor() as cr:
+                fresh = backend.with_env(self.env(cr=cr))
+                token = fresh._token(ACCESS_TOKEN)
+                if token and token != refused:
+                    backend._remember_token(ACCESS_TOKEN, token)
+                    return token
+                tokens = self._renewed(fresh)
+            # still under the lock, else the next worker would not find them
+            self._keep(backend, tokens)
+        return tokens.access
+
+    @api.model
+    def _lock(self, cr, backend):
+        cr.execute("SELECT set_config('lock_timeout', %s, true)", [f"{LOCK_SECONDS}s"])
+        try:
+            cr.execute("SELECT pg_advisory_xact_lock(%s, %s)", [LOCK_TOKEN, backend.id])
+        except psycopg2.errors.LockNotAvailable:
+            waited = True
+        else:
+            waited = False
+        if waited:
+            raise RetryableError(
+                self.env._(
+                    "Another process has been asking for an access token of %s for a long time. "
+                    "It is tried again.",
+                    backend.display_name,
+                ),
+                outcome="not_sent",
+            )
+
+    @api.model
+    def _renewed(self, backend):
+        """Return new :class:`~..lib.auth.Tokens`, without a person."""
+        connector = backend._connector()
+        grant = connector._auth(backend).grant
+        if not isinstance(grant, AuthorizationCode):
+            scope = grant.scope_separator.join(connector._oauth_scopes(backend))
+            return self._request(
+                backend, "client_credentials", **({"scope": scope} if scope else {})
+            )
+        refresh_token = backend._token(REFRESH_TOKEN)
+        if not refresh_token:
+            raise TokenRefused(
+                self.env._(
+                    "Nobody has granted %s access yet, or the access has expired. Open the "
+                    "backend and press Connect.",
+                    backend.display_name,
+                )
+            )
+        return self._request(backend, "refresh_token", refresh_token=refresh_token)
+
+    @api.model
+    def _request(self, backend, grant_type, **form):
+        """Ask the token endpoint; see :meth:`~..lib.auth.OAuth.request_tokens`."""
+        connector = backend._connector()
+        grant = connector._auth(backend).grant
+        url = connector._oauth_address(backend, grant.token_url)
+        secrets = [*grant.secret_values(backend._credential)]
+        secrets += [
+            form[name] for name in ("refresh_token", "code", "code_verifier") if name in form
+        ]
+        with backend._token_client(url, secrets, timeout=TIMEOUT) as client:
+            return grant.request_tokens(client, url, backend._credential, grant_type, **form)
+
+    @api.model
+    def _keep(self, backend, tokens):
+        # the new refresh token first: without it the connection would be lost for good
+        if tokens.refresh:
+            backend._store_token(REFRESH_TOKEN, tokens.refresh, tokens.refresh_expires_at)
+        backend._store_token(ACCESS_TOKEN, tokens.access, tokens.expires_at)
+
+    # === CONSENT === #
+
+    @api.model
+    def _consent_grant(self, backend):
+        """Return the kind of authentication that needs a person's consent, or None."""
+        auth = backend._connector()._auth(backend)
+        grant = auth and auth.grant
+        return grant if isinstance(grant, AuthorizationCode) else None
+
+    @api.model
+    def _callback_url(self, backend):
+        """Return where the service sends the person back to; it has to know this address."""
+        path = backend._connector()._connector_oauth_callback
+        return urljoin(backend.get_base_url(), path)
+
+    @api.model
+    def _begin_consent(self, backend, state, verifier):
+        """Return what the session has to keep, and the page on which a person grants access.
+
+        :param str state: random text that comes back; good once.
+        :param str verifier: random text that proves at the end who began.
+        :returns: ``(dict for the session, address)``.
+        :raises IntegrationError: when something is missing on the backend.
+        """
+        connector = backend._connector()
+        grant = self._consent_grant(backend)
+        redirect_uri = self._callback_url(backend)
+        url = grant.consent_url(
+            connector._oauth_address(backend, grant.authorize_url),
+            backend._credential("client_id"),
+            redirect_uri,
+            state,
+            verifier,
+            connector._oauth_scopes(backend),
+        )
+        pending = {
+            "state": state,
+            "verifier": verifier,
+            "user_id": self.env.uid,
+            "backend_id": backend.id,
+            "auth_kind": backend.auth_kind,
+            "environment": backend.environment,
+            "redirect_uri": redirect_uri,
+            "until": time.time() + CONSENT_SECONDS,
+        }
+        return pending, url
+
+    @api.model
+    def _complete_consent(self, backend, parameters, pending):
+        """Exchange the code of a callback for tokens and keep them.
+
+        :param dict parameters: the query of the callback; its state was checked.
+        :param dict pending: what the session kept.
+        :raises IntegrationError: when access was not granted, or no token is issued.
+        """
+        connector = backend._connector()
+        grant = self._consent_grant(backend)
+        unchanged = (backend.auth_kind, backend.environment)
+        if not grant or unchanged != (pending["auth_kind"], pending["environment"]):
+            raise AuthError(
+                self.env._("The settings of the backend were changed meanwhile. Press Connect.")
+            )
+        if parameters.get("error") or not parameters.get("code"):
+            self._refuse_consent(backend, parameters)
+        connector._check_consent(backend, parameters)
+        proof = {"code_verifier": pending["verifier"]} if grant.pkce else {}
+        with self.env.registry.cursor() as lock:
+            # a renewal that is on its way must not replace what comes now
+            self._lock(lock, backend)
+            tokens = self._request(
+                backend,
+                "authorization_code",
+                code=parameters["code"],
+                redirect_uri=pending["redirect_uri"],
+                **proof,
+                **grant.code_params,
+            )
+            # a refresh token of the consent before must not outlive it
+            backend._store_token(REFRESH_TOKEN, tokens.refresh, tokens.refresh_expires_at)
+            backend._store_token(ACCESS_TOKEN, tokens.access, tokens.expires_at)
+        backend._audit(self.env._("Access was granted again by pressing Connect."))
+
+    @api.model
+    def _refuse_consent(self, backend, parameters):
+        said = parameters.get("error_description") or parameters.get("error") or ""
+        said = backend._connector()._redactor().text(said)[:300]
+        if parameters.get("error") == "access_denied":
+            raise AuthError(
+                self.env._(
+                    "Access was not granted: somebody pressed Cancel there, or may not grant it. "
+                    "Log in as somebody who may, press Connect again, and accept."
+                )
+            )
+        raise AuthError(
+            self.env._(
+                "The service sent no access back. Press Connect again; if it stays so, check "
+                "client ID and redirect address in the settings of the app there. It says: %s",
+                said or "-",
+            )
+        )
+
+    # === KEEPING === #
+
+    @api.model
+    def _keep_alive(self):
+        """Renew tokens of connected backends that have expired, though no work needs them now.
+
+        So an access that has ended is noticed the same day, and not when an order comes.
+        """
+        # sudo: of all companies, whoever runs it
+        backends = self.env["integration.backend"].sudo().search([("state", "=", "active")])
+        for backend in backends:
+            try:
+                if not self._consent_grant(backend):
+                    continue
+                backend._ensure_callable()
+                self._access_token(backend.with_company(backend.company_id))
+            except AuthError as error:
+                backend._set_paused(error.message)
+                backend._tell_paused(error.message)
+            except IntegrationError as error:
+                _logger.info("Tokens of backend %s: %s", backend.id, error.message)
+            except Exception:
+                # the others must not wait for a bug of this one
+                _logger.exception("Tokens of backend %s", backend.id)
