@@ -7,6 +7,7 @@ sent goes through our own client, with its limits.
 """
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import secrets
@@ -305,13 +306,11 @@ class HmacSigned(Auth):
     def _secret(self, text: str) -> bytes:
         if self.secret_encoding == "text":
             return text.encode()
-        try:
+        # raised outside of the block, because the other error quotes the secret
+        with contextlib.suppress(ValueError):
             if self.secret_encoding == "hex":
                 return bytes.fromhex(text)
             return base64.b64decode(text, validate=True)
-        except ValueError:
-            pass
-        # outside of the block, because the other error quotes the secret
         raise ConfigurationError(
             f"The API secret is not written in {self.secret_encoding}, as this service gives it. "
             f"Copy it again into the page Credentials of the backend."

@@ -164,6 +164,7 @@ class IntegrationAuth(models.AbstractModel):
             "backend_id": backend.id,
             "auth_kind": backend.auth_kind,
             "environment": backend.environment,
+            "base_url": backend.base_url,
             "redirect_uri": redirect_uri,
             "until": time.time() + CONSENT_SECONDS,
         }
@@ -179,8 +180,8 @@ class IntegrationAuth(models.AbstractModel):
         """
         connector = backend._connector()
         grant = self._consent_grant(backend)
-        unchanged = (backend.auth_kind, backend.environment)
-        if not grant or unchanged != (pending["auth_kind"], pending["environment"]):
+        settings = ("auth_kind", "environment", "base_url")
+        if not grant or any(backend[name] != pending[name] for name in settings):
             raise AuthError(
                 self.env._("The settings of the backend were changed meanwhile. Press Connect.")
             )

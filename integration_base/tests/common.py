@@ -11,11 +11,11 @@ from odoo import models
 from odoo.orm.model_classes import add_to_registry
 from odoo.tests import TransactionCase
 
+from ..lib.auth import CredentialSpec
 from ..lib.contract import Payload
 from ..lib.errors import InvalidPayloadError, MappingError, MissingValue, WebhookRefused
 from ..lib.records import Change, ChangePage, Notification, WebhookHeaders
 from ..models import integration_credential
-from ..models.integration_connector import CredentialSpec
 
 
 class FakeService:

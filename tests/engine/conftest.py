@@ -20,8 +20,9 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def common():
     """The module with the fake connector: addons cannot be imported before Odoo is set up."""
-    from odoo.addons.integration_base.tests import common, test_exporter
+    from odoo.addons.integration_base.tests import auth_service, common, test_exporter
 
+    common.auth_service = auth_service
     common.shelf = test_exporter.shelf
     common.FakeShelf = test_exporter.FakeShelf
     return common
@@ -173,6 +174,8 @@ def engine(project, common):
                 known = _Cleanups(registry, api.Environment(cr, SUPERUSER_ID, {}))
                 common.add_fake_connector(known)
                 common.add_fake_models(known, common.FakeShelf)
+                door = common.auth_service
+                common.add_fake_models(known, door.DoorConnector, door.DoorThing)
             yield Engine(registry, common.service, common.shelf)
             for cleanup in known.cleanups:
                 cleanup()

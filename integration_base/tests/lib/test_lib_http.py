@@ -18,7 +18,6 @@ from email.utils import format_datetime
 from socket import SO_LINGER, SOL_SOCKET, create_server
 
 import pytest
-from authority import Authority
 from wire import Wire, answer
 
 from odoo.addons.integration_base.lib.client_certificate import (
@@ -36,6 +35,7 @@ from odoo.addons.integration_base.lib.errors import (
 )
 from odoo.addons.integration_base.lib.http import MAX_RECORDED, ExchangeRecord, HttpClient
 from odoo.addons.integration_base.lib.redact import Redactor
+from odoo.addons.integration_base.tests.authority import Authority
 
 TOKEN = "shpat_canary0123456789"
 CUSTOM = "C4NARY-custom-value"

@@ -1,11 +1,11 @@
 from odoo import models
 
+from odoo.addons.integration_base.lib.auth import Bearer, CredentialSpec
 from odoo.addons.integration_base.lib.errors import InvalidPayloadError, WebhookRefused
 from odoo.addons.integration_base.lib.json_strict import loads_strict
 from odoo.addons.integration_base.lib.records import Change, Notification, WebhookHeaders
 from odoo.addons.integration_base.lib.signature import verify_hmac
 from odoo.addons.integration_base.lib.token_bucket import RateLimit, RateState
-from odoo.addons.integration_base.models.integration_connector import CredentialSpec
 
 #: Seconds: the service answers within milliseconds or not at all.
 TIMEOUT = (2.0, 2.0, 10.0)
@@ -20,8 +20,8 @@ class IntegrationConnectorGeneric(models.AbstractModel):
     _description = "Generic Connector"
 
     _connector_name = "Generic Service"
+    _connector_auth = (Bearer(credential="key", label="API key"),)
     _connector_credentials = (
-        CredentialSpec("key", "API key"),
         CredentialSpec("secret", "Signing secret", "Checks that notifications are authentic."),
     )
     _connector_topics = dict.fromkeys(
@@ -30,9 +30,6 @@ class IntegrationConnectorGeneric(models.AbstractModel):
 
     def _base_url(self, backend):
         return f"{super()._base_url(backend)}/api"
-
-    def _auth_headers(self, backend):
-        return {"Authorization": f"Bearer {backend._credential('key')}"}
 
     def _test_connection(self, backend):
         answer = self._ask(backend, "GET", "me").json()
