@@ -463,9 +463,10 @@ class OAuth(Auth):
             raise RetryableError(
                 f"{host} issued no access token just now ({code}). It is tried again."
             )
-        if not response.ok or failed or not (isinstance(token, str) and token):
+        usable = isinstance(token, str) and token.isascii() and token.isprintable() and token
+        if not response.ok or failed or not usable:
             said = answer.get("error_description") or code
-            said = said if isinstance(said, str) else response.excerpt(_MOST_SAID)
+            said = said if said and isinstance(said, str) else response.excerpt(_MOST_SAID)
             said = response.redactor.text(said)[:_MOST_SAID]
             raise TokenRefused(
                 f"{host} issued no access token. {self.advice(code, grant_type)}"

@@ -1,10 +1,12 @@
-"""Keeps what people type out of the log.
+"""Keeps what people type, and what services send back with them, out of the log.
 
 At the level DEBUG, Odoo's server logs every remote call with its arguments: also the values that
-somebody types into a field that is never shown again.
+somebody types into a field that is never shown again. At every level it logs the addresses of
+requests.
 """
 
 import logging
+import re
 
 MASK = "***"
 
@@ -30,3 +32,23 @@ class HideArguments(logging.Filter):
     def _is_ours(self, called: object) -> bool:
         name = getattr(called, "_name", None)
         return isinstance(name, str) and name.startswith(self.prefix)
+
+
+class HideQuery(logging.Filter):
+    """Hides what follows the path in logged addresses, for the logger ``werkzeug``.
+
+    :param path: regular expression of the paths.
+    """
+
+    def __init__(self, path: str):
+        super().__init__()
+        self._query = re.compile(rf"({path})\?\S*")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record pass; one with such an address says less."""
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                self._query.sub(rf"\1?{MASK}", arg) if isinstance(arg, str) else arg
+                for arg in record.args
+            )
+        return True

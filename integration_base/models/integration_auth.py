@@ -203,7 +203,7 @@ class IntegrationAuth(models.AbstractModel):
             # a refresh token of the consent before must not outlive it
             backend._store_token(REFRESH_TOKEN, tokens.refresh, tokens.refresh_expires_at)
             backend._store_token(ACCESS_TOKEN, tokens.access, tokens.expires_at)
-        backend._audit(self.env._("Access was granted again by pressing Connect."))
+        backend._audit(self.env._("Access was granted in the browser."))
 
     @api.model
     def _refuse_consent(self, backend, parameters):

@@ -182,8 +182,10 @@ class IntegrationCredential(models.Model):
                 credential._set(value, expires_at)
             except ConfigurationError as error:
                 raise UserError(error.message) from error
-            # a token was issued for the old secrets
-            self._forget_tokens(credential.backend_id, credential.environment)
+            # An access token was issued for the old secrets; what a person has granted is good
+            # for another secret of the same client.
+            keep = () if credential.code == "client_id" else (REFRESH_TOKEN,)
+            self._forget_tokens(credential.backend_id, credential.environment, keep)
         self.invalidate_recordset(["value"])
 
     # === CRUD METHODS === #
@@ -394,8 +396,11 @@ class IntegrationCredential(models.Model):
         return row._set(value, expires_at)
 
     @api.model
-    def _forget_tokens(self, backends, environment):
-        """Delete the tokens that were issued to ``backends`` in an environment."""
+    def _forget_tokens(self, backends, environment, keep=()):
+        """Delete the tokens that were issued to ``backends`` in an environment.
+
+        :param keep: codes of those that stay.
+        """
         # sudo: nobody may delete credentials, but these are worth nothing any more
         rows = self.sudo().with_context(active_test=False)
         rows.search(
@@ -403,6 +408,7 @@ class IntegrationCredential(models.Model):
                 ("backend_id", "in", backends.ids),
                 ("environment", "=", environment),
                 ("kind", "=", "token"),
+                ("code", "not in", keep),
             ]
         ).unlink()
         for backend in backends:

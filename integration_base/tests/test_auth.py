@@ -353,6 +353,16 @@ class TestTokens(DoorCase):
         self.assertEqual(backend.state, "paused")
         self.assertIn("Check client ID and client secret", backend.pause_reason)
 
+    def test_consent_outlives_a_new_secret_but_no_other_client(self):
+        backend = self.granted()
+        refresh = self.tokens(backend)[1]
+        codes = {row.code: row for row in backend.credential_ids}
+        codes["client_secret"].value = SECRETS["client_secret"]
+        self.assertEqual(self.tokens(backend), [None, refresh])
+        self.press_test(backend)
+        codes["client_id"].value = SECRETS["client_id"]
+        self.assertEqual(self.tokens(backend), [None, None])
+
     def test_nobody_has_granted_access(self):
         backend = self.make("authorization_code")
         with self.assertRaisesRegex(UserError, "press Connect"):
@@ -455,7 +465,10 @@ class TestConsent(DoorMixin, HttpCase):
         self.assertEqual(query["scope"], "read write")
         self.assertGreater(len(query["state"]), 40)
         back = self.door.consent(url)
-        answer = self.come_back(back)
+        with self.assertLogs("werkzeug", "INFO") as log:
+            answer = self.come_back(back)
+        self.assertIn("/integration/oauth/callback?***", str(log.output))
+        self.assertNotIn("canary-", str(log.output))
         self.assertEqual(answer.status_code, 303)
         self.assertTrue(answer.headers["Location"].endswith(str(self.backend.id)))
         self.env.invalidate_all()

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from odoo.addons.integration_base.lib.log_filter import HideArguments
+from odoo.addons.integration_base.lib.log_filter import HideArguments, HideQuery
 
 
 class Records:
@@ -45,3 +45,23 @@ def test_everything_else_is_logged_as_it_is(log, message, arguments):
     plain = arguments[0] if arguments and isinstance(arguments[0], dict) else arguments
     expected = message % plain
     assert log.caplog.messages == [expected]
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("GET /a/callback?code=c0de&state=x HTTP/1.1", "GET /a/callback?*** HTTP/1.1"),
+        ("GET /a/callback?code=c0de", "GET /a/callback?***"),
+        ("GET /a/callback HTTP/1.1", "GET /a/callback HTTP/1.1"),
+        ("GET /b/callback?code=c0de HTTP/1.1", "GET /b/callback?code=c0de HTTP/1.1"),
+    ],
+)
+def test_query_of_an_address_is_hidden(caplog, line, shown):
+    logger, hide = logging.getLogger("test.addresses"), HideQuery("/a/callback")
+    logger.addFilter(hide)
+    caplog.set_level(logging.INFO, "test.addresses")
+    logger.info('127.0.0.1 "%s" %s %s', line, 200, "-")
+    logger.info("ready")
+    logger.info("%(a)s", {"a": 1})
+    logger.removeFilter(hide)
+    assert caplog.messages == [f'127.0.0.1 "{shown}" 200 -', "ready", "1"]
