@@ -224,8 +224,7 @@ class IntegrationBackend(models.Model):
     def _compute_needs_consent(self):
         Auth = self.env["integration.auth"]
         for backend in self:
-            options = backend._connector()._auth_options()
-            auth = options.get(backend.auth_kind)
+            auth = backend._auth_in_force()
             backend.needs_consent = isinstance(auth and auth.grant, AuthorizationCode)
             url = Auth._callback_url(backend) if backend.needs_consent else False
             backend.oauth_callback_url = url
@@ -606,15 +605,17 @@ class IntegrationBackend(models.Model):
     def _credential_specs(self):
         """Return the credentials (list of ``CredentialSpec``) that this backend needs."""
         self.ensure_one()
-        connector = self._connector()
-        auth = connector._auth_options().get(self.auth_kind)
-        return connector._credential_specs(auth)
+        return self._connector()._credential_specs(self._auth_in_force())
+
+    def _auth_in_force(self):
+        """Return the kind of authentication (``lib.auth.Auth``); None if there is none, or gone."""
+        self.ensure_one()
+        options = self._connector()._auth_options()
+        return options.get(self.auth_kind or next(iter(options), None))
 
     def _unused_codes(self):
         """Return the codes (set) of credentials that another kind of authentication needs."""
         self.ensure_one()
-        if not self.auth_kind:
-            return set()
         known = {spec.code for spec in self._connector()._credential_specs()}
         return known - {spec.code for spec in self._credential_specs()}
 

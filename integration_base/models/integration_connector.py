@@ -99,11 +99,10 @@ class IntegrationConnector(models.AbstractModel):
 
         :raises ConfigurationError: when the one that was chosen is gone.
         """
-        options = self._auth_options()
-        if not options:
+        if not self._connector_auth:
             return None
-        chosen = backend.auth_kind or next(iter(options))
-        if chosen not in options:
+        auth = backend._auth_in_force()
+        if not auth:
             raise ConfigurationError(
                 self.env._(
                     "%s signs in with something that its service does not offer. Choose again "
@@ -111,7 +110,7 @@ class IntegrationConnector(models.AbstractModel):
                     backend.display_name,
                 )
             )
-        return options[chosen]
+        return auth
 
     def _auth_getter(self, backend):
         """Return the function that a kind of authentication gets credentials and tokens from."""

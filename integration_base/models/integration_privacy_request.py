@@ -243,11 +243,12 @@ class IntegrationPrivacyRequest(models.Model):
         """Archive the backend and forget what it signs in with; it takes no notifications then."""
         self.backend_id.write({"state": "draft", "active": False})
         self.backend_id.subscription_ids.unlink()
-        tokens = self.backend_id.credential_ids.filtered(lambda row: row.kind == "token")
+        # also those of other kinds of authentication, which are archived
+        backend = self.backend_id.with_context(active_test=False)
+        rows = backend.credential_ids.filtered(lambda row: row.environment == backend.environment)
+        tokens = rows.filtered(lambda row: row.kind == "token")
         tokens.unlink()
-        self.backend_id.credential_ids.write(
-            {"ciphertext": False, "previous_ciphertext": False, "is_set": False}
-        )
+        (rows - tokens).write({"ciphertext": False, "previous_ciphertext": False, "is_set": False})
 
     def _go_on(self):
         """Erase one window; at the end of the last table finish the request."""

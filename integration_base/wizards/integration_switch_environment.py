@@ -40,7 +40,10 @@ class IntegrationSwitchEnvironment(models.TransientModel):
     def _compare_credentials(self):
         """Return as a table which credentials are stored here, and which for there."""
         backend = self.backend_id.with_context(active_test=False)
-        rows = backend.credential_ids.filtered(lambda row: row.kind == "typed")
+        unused = backend._unused_codes()
+        rows = backend.credential_ids.filtered(
+            lambda row: row.kind == "typed" and row.code not in unused
+        )
         words = dict(rows._fields["status"]._description_selection(self.env))
         stored = {(row.code, row.environment): row.status for row in rows}
         here = self.environment

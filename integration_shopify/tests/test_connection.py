@@ -284,6 +284,24 @@ class TestConnection(ConnectionMixin, ShopifyCase):
             self.complete({**self.callback_query(), "code": "stolen"})
         self.assertEqual(self.http.forms(), [])
 
+    def test_backends_of_before_the_kinds_of_authentication(self):
+        self.env.flush_all()
+        self.env.cr.execute("ALTER TABLE integration_backend ADD COLUMN shopify_auth varchar")
+        self.env.cr.execute(
+            "UPDATE integration_backend SET shopify_auth = 'authorization_code', auth_kind = NULL"
+            " WHERE id = %s",
+            [self.backend.id],
+        )
+        with self.enter_registry_test_mode():
+            self.backend._store_token("shopify_refresh", "refresh-0")
+        self.env["integration.backend"].init()
+        self.env["integration.backend"].init()
+        self.env.invalidate_all()
+        self.assertEqual(self.backend.auth_kind, "shopify.authorization_code")
+        self.assertTrue(self.backend.needs_consent)
+        self.renew()
+        self.assertEqual(self.http.forms()[0]["refresh_token"], "refresh-0")
+
     def test_missing_scopes_are_named(self):
         self.http.scopes = ["read_orders"]
         with self.assertRaisesRegex(UserError, "read_customers, read_products, read_locations"):

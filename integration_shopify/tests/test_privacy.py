@@ -120,11 +120,18 @@ class TestPrivacyNotices(ShopifyCase):
         self.assertIn("ring twice", self.kept())
 
     def test_shop_redact(self):
+        # typed before another way to sign in was chosen
+        self.backend.auth_kind = "shopify.legacy"
+        unused = self.backend.credential_ids.filtered(lambda row: row.code == "access_token")
+        unused.value = "shpat_canary"
+        self.backend.auth_kind = "shopify.client_credentials"
+        self.assertEqual((unused.active, unused.is_set), (False, True))
         self.deliver("shop_redact")
         request = self.requests()
         self.assertEqual((request.kind, request.state), ("erase_all", "done"))
         self.assertEqual((self.backend.state, self.backend.active), ("draft", False))
         self.assertFalse(self.backend.credential_ids.filtered("is_set"))
+        self.assertFalse(unused.is_set)
         kept = self.kept()
         for canary in CANARIES:
             self.assertNotIn(canary, kept)
