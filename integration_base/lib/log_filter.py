@@ -37,18 +37,21 @@ class HideArguments(logging.Filter):
 class HideQuery(logging.Filter):
     """Hides what follows the path in logged addresses, for the logger ``werkzeug``.
 
+    Also where such an address is a parameter itself: who is not logged in is sent to the login.
+
     :param path: regular expression of the paths.
     """
 
     def __init__(self, path: str):
         super().__init__()
-        self._query = re.compile(rf"({path})\?\S*")
+        path = path.replace("/", "(?:/|%2F)")
+        self._query = re.compile(rf"({path}(?:\?|%3F))\S*", re.IGNORECASE)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record pass; one with such an address says less."""
         if isinstance(record.args, tuple):
             record.args = tuple(
-                self._query.sub(rf"\1?{MASK}", arg) if isinstance(arg, str) else arg
+                self._query.sub(rf"\1{MASK}", arg) if isinstance(arg, str) else arg
                 for arg in record.args
             )
         return True

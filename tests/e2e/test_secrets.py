@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import urllib.error
+import urllib.parse
 import urllib.request
 from types import SimpleNamespace
 
@@ -95,6 +96,7 @@ def run(odoo_server, simulators):
     create_users(odoo)
     backend = use_generic(odoo, simulators)
     issued = use_shop(odoo, simulators)
+    come_back(odoo, simulators.secrets)
     simulators.secrets.update({f"token-{n}": token for n, token in enumerate(issued)})
     return SimpleNamespace(odoo=odoo, backend=backend, secrets=simulators.secrets)
 
@@ -193,6 +195,16 @@ def use_shop(odoo, simulators):
     return issued
 
 
+def come_back(odoo, values):
+    """Come back from a page of consent, as somebody whose session is over."""
+    values["code"] = canary.make("code")
+    query = urllib.parse.urlencode({"code": values["code"], "state": "x"})
+    for addon in ("oauth", "shopify"):
+        address = f"{odoo.url}/integration/{addon}/callback?{query}"
+        with urllib.request.urlopen(address, timeout=30) as answer:
+            assert "/web/login" in answer.url
+
+
 def assert_clean(run, kept, where):
     found = canary.traces(run.secrets, kept)
     assert not found, f"{len(found)} secrets in {where}, e.g.\n" + "\n".join(found[:5])
@@ -265,6 +277,7 @@ def test_server_log_that_tells_everything(run):
     log = run.odoo.log.read_bytes()
     assert b" DEBUG " in log
     assert b"integration_credential" in log, "the statements were meant to be logged"
+    assert b"/callback?***" in log, "the answer of a page of consent was meant to be logged"
     assert_clean(run, log, "the log of the server")
 
 

@@ -52,6 +52,10 @@ def test_everything_else_is_logged_as_it_is(log, message, arguments):
     [
         ("GET /a/callback?code=c0de&state=x HTTP/1.1", "GET /a/callback?*** HTTP/1.1"),
         ("GET /a/callback?code=c0de", "GET /a/callback?***"),
+        (
+            "GET /login?to=%2Fa%2fcallback%3Fcode%3Dc0de HTTP/1.1",
+            "GET /login?to=%2Fa%2fcallback%3F*** HTTP/1.1",
+        ),
         ("GET /a/callback HTTP/1.1", "GET /a/callback HTTP/1.1"),
         ("GET /b/callback?code=c0de HTTP/1.1", "GET /b/callback?code=c0de HTTP/1.1"),
     ],
