@@ -1,3 +1,7 @@
+# what others inherit comes first
+from . import integration_readable_mixin
+
+# isort: split
 from . import (
     base,
     integration_agreement,

@@ -25,6 +25,7 @@ from ..lib.http import HttpClient
 from .integration_engine import MAX_SLOTS
 from .integration_exchange import check_time, record_exchange
 from .integration_rate_bucket import Limiter
+from .integration_sync_log import READERS
 
 _logger = logging.getLogger(__name__)
 
@@ -155,9 +156,9 @@ class IntegrationBackend(models.Model):
     waiting_count = fields.Integer(compute="_compute_operation_counts")
     failed_count = fields.Integer(compute="_compute_operation_counts")
     oldest_waiting_at = fields.Datetime(string="Waiting Since", compute="_compute_operation_counts")
-    incident_count = fields.Integer(compute="_compute_incident_count")
+    incident_count = fields.Integer(compute="_compute_incident_count", groups=READERS)
     unmapped_count = fields.Integer(compute="_compute_unmapped_count")
-    event_count = fields.Integer(compute="_compute_event_count")
+    event_count = fields.Integer(compute="_compute_event_count", groups=READERS)
     binding_count = fields.Integer(compute="_compute_binding_count")
     breaker_ids = fields.One2many("integration.breaker", "backend_id", readonly=True)
     breaker_state = fields.Selection(related="breaker_ids.state")
@@ -241,6 +242,7 @@ class IntegrationBackend(models.Model):
                 backend.state == "active" and backend.database_identity != self._this_database()
             )
 
+    @api.depends_context("uid")
     def _compute_operation_counts(self):
         rows = self.env["integration.sync.log"]._read_group(
             [("backend_id", "in", self.ids), ("state", "in", ("pending", "running", "dead"))],
@@ -270,16 +272,19 @@ class IntegrationBackend(models.Model):
         for backend in self:
             backend.unmapped_count = counts.get(backend.id, 0)
 
+    @api.depends_context("uid")
     def _compute_incident_count(self):
         counts = self._count_by_backend("integration.incident", [("state", "=", "open")])
         for backend in self:
             backend.incident_count = counts.get(backend.id, 0)
 
+    @api.depends_context("uid")
     def _compute_event_count(self):
         counts = self._count_by_backend("integration.webhook.event")
         for backend in self:
             backend.event_count = counts.get(backend.id, 0)
 
+    @api.depends_context("uid")
     def _compute_binding_count(self):
         counts = self._count_by_backend("integration.binding")
         for backend in self:

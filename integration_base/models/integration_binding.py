@@ -9,6 +9,7 @@ class IntegrationBinding(models.Model):
 
     _name = "integration.binding"
     _description = "Integration Binding"
+    _inherit = ["integration.readable.mixin"]
     _order = "id desc"
     _rec_names_search = ["external_label", "external_id"]
 

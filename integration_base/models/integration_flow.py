@@ -7,6 +7,7 @@ from odoo.addons.base.models.res_partner import _tz_get
 
 from ..lib.schedule import MINUTES_A_DAY, Quiet, next_daily, parse_times, write_times
 from .integration_engine import MAX_SLOTS
+from .integration_sync_log import READERS
 
 #: What changes the time of the next reading.
 SCHEDULE_FIELDS = {
@@ -244,7 +245,7 @@ class IntegrationFlow(models.Model):
         help="Operations that ended well.",
     )
     backfill_ids = fields.One2many("integration.backfill", "flow_id", string="Initial Loads")
-    discrepancy_count = fields.Integer(compute="_compute_discrepancy_count")
+    discrepancy_count = fields.Integer(compute="_compute_discrepancy_count", groups=READERS)
 
     _resource_unique = models.Constraint(
         "UNIQUE(backend_id, resource, direction)", "A backend has each flow once."
@@ -275,6 +276,7 @@ class IntegrationFlow(models.Model):
         for flow in self:
             flow.display_name = f"{flow.backend_id.name}: {flow.name}"
 
+    @api.depends_context("uid")
     def _compute_counts(self):
         rows = self.env["integration.sync.log"]._read_group(
             [("flow_id", "in", self.ids), ("state", "in", ("pending", "running", "dead"))],
@@ -295,6 +297,7 @@ class IntegrationFlow(models.Model):
         for flow in self:
             flow.heavy_waits = bool(flow.heavy_from) and flow.heavy_from > now
 
+    @api.depends_context("uid")
     def _compute_hourly_count(self):
         rows = self.env["integration.sync.log"]._read_group(
             [
@@ -653,6 +656,7 @@ class IntegrationFlow(models.Model):
             [("flow_id", "=", self.id), ("state", "in", ("draft", "running", "paused"))]
         )
 
+    @api.depends_context("uid")
     def _compute_discrepancy_count(self):
         rows = self.env["integration.discrepancy"]._read_group(
             [("flow_id", "in", self.ids), ("state", "=", "open")], ["flow_id"], ["__count"]

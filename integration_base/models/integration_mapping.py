@@ -109,6 +109,7 @@ class IntegrationMapping(models.Model):
         for mapping in self:
             mapping.display_name = mapping.external_label or mapping.external_value
 
+    @api.depends_context("uid")
     def _compute_waiting_count(self):
         rows = self.env["integration.sync.log"]._read_group(
             [("mapping_ids", "in", self.ids), ("state", "=", "dead")],

@@ -439,9 +439,15 @@ class IntegrationSettlement(models.AbstractModel):
         batch.ctl.execute(
             SQL(
                 """
-                UPDATE integration_sync_log
+                UPDATE integration_sync_log o
                    SET state = %s, claim_token = NULL, claimed_until = NULL, error_class = %s,
                        message = %s, detail = %s, fingerprint = %s,
+                       (res_model, res_id) = (
+                           SELECT COALESCE(o.res_model, link.res_model),
+                                  COALESCE(o.res_id, link.res_id)
+                             FROM (SELECT) AS one LEFT JOIN integration_binding link
+                               ON link.backend_id = o.backend_id AND link.resource = o.resource
+                              AND link.external_id = o.external_id),
                        payload = CASE WHEN %s THEN payload ELSE %s END,
                        edited_payload = CASE WHEN %s THEN edited_payload END,
                        label = COALESCE(%s, label),

@@ -59,6 +59,7 @@ class IntegrationSyncLog(models.Model):
 
     _name = "integration.sync.log"
     _description = "Integration Operation"
+    _inherit = ["integration.readable.mixin"]
     _order = "id desc"
     _rec_name = "label"
     _rec_names_search = ["label", "external_id"]
@@ -99,7 +100,11 @@ class IntegrationSyncLog(models.Model):
         readonly=True,
     )
     webhook_event_id = fields.Many2one(
-        "integration.webhook.event", readonly=True, ondelete="set null", index="btree_not_null"
+        "integration.webhook.event",
+        readonly=True,
+        ondelete="set null",
+        index="btree_not_null",
+        groups=READERS,
     )
     priority = fields.Integer(default=10, readonly=True)
     state = fields.Selection(
@@ -173,7 +178,9 @@ class IntegrationSyncLog(models.Model):
         sanitize=False,
         groups=READERS,
     )
-    incident_id = fields.Many2one("integration.incident", compute="_compute_incident_id")
+    incident_id = fields.Many2one(
+        "integration.incident", compute="_compute_incident_id", groups=READERS
+    )
     merged_into_id = fields.Many2one(
         "integration.sync.log", readonly=True, ondelete="set null", index="btree_not_null"
     )
@@ -183,7 +190,9 @@ class IntegrationSyncLog(models.Model):
     missing_mapping_ids = fields.Many2many(
         "integration.mapping", compute="_compute_missing_mapping_ids", string="To Map"
     )
-    attempt_ids = fields.One2many("integration.sync.attempt", "operation_id", readonly=True)
+    attempt_ids = fields.One2many(
+        "integration.sync.attempt", "operation_id", readonly=True, groups=READERS
+    )
     exchange_ids = fields.Many2many(
         "integration.exchange",
         compute="_compute_exchange_ids",

@@ -14,14 +14,14 @@ integration.backfill              r     r         r        rwcd
 integration.binding               r     rwcd      r        rwcd
 integration.breaker               r     r         r        r
 integration.credential            -     -         r        rw
-integration.discrepancy           r     r         r        r
+integration.discrepancy           -     r         r        r
 integration.discrepancy.ignore    -     rwcd      -        rwcd
 integration.edit.payload          -     rwcd      -        rwcd
 integration.exchange              -     r         r        r
 integration.field.mapping         r     r         r        rwcd
 integration.flow                  r     r         r        rw
 integration.import.now            -     rwcd      -        rwcd
-integration.incident              r     r         r        r
+integration.incident              -     r         r        r
 integration.intent                -     r         r        r
 integration.key.rotation          -     -         -        rwcd
 integration.mapping               r     rwcd      r        rwcd
@@ -29,13 +29,13 @@ integration.mapping.import        -     rwcd      -        rwcd
 integration.privacy.lookup        -     -         -        rwcd
 integration.privacy.request       -     -         -        r
 integration.rate.bucket           r     r         r        r
-integration.reconciliation        r     r         r        r
+integration.reconciliation        -     r         r        r
 integration.set.aside             -     rwcd      -        rwcd
 integration.switch.environment    -     -         -        rwcd
-integration.sync.attempt          r     r         r        r
+integration.sync.attempt          -     r         r        r
 integration.sync.edit             -     r         r        r
 integration.sync.log              r     r         r        r
-integration.webhook.event         r     r         r        r
+integration.webhook.event         -     r         r        r
 integration.webhook.replay        -     rwcd      -        rwcd
 integration.webhook.subscription  r     r         r        r
 """
@@ -44,9 +44,15 @@ integration.webhook.subscription  r     r         r        r
 NO_COMPANY = {}
 
 
-def _binding(env, company, make):
+def _about_partner(env, company, make):
     partner = env["res.partner"].create({"name": "Linked", "company_id": company.id})
     return {"res_model": partner._name, "res_id": partner.id}
+
+
+def _operation(env, company, make):
+    # plain users see what became of the records they may read
+    about = _about_partner(env, company, make)
+    return {**about, "state": "dead", "payload": '{"id": "1"}'}
 
 
 def _field_mapping(env, company, make):
@@ -68,12 +74,12 @@ def _mapping(env, company, make):
 #: and ``make(model, company)``, which returns a record of another model, and returns values.
 FACTORIES = {
     "integration.backend": lambda env, company, make: {"connector": "fake", "state": "active"},
-    "integration.binding": _binding,
+    "integration.binding": _about_partner,
     "integration.edit.payload": lambda env, company, make: {"payload": "{}"},
     "integration.field.mapping": _field_mapping,
     "integration.flow": lambda env, company, make: {"resource": "contact", "direction": "out"},
     "integration.mapping": _mapping,
-    "integration.sync.log": lambda env, company, make: {"state": "dead", "payload": '{"id": "1"}'},
+    "integration.sync.log": _operation,
 }
 
 #: ``{url: (reason, test)}`` of the routes that need no login or no CSRF token. The test shows that

@@ -5,6 +5,7 @@ from . import (
     test_documents,
     test_order_import,
     test_order_update,
+    test_own_orders,
     test_privacy,
     test_webhook,
 )
