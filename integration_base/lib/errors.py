@@ -11,6 +11,7 @@ AuthError           credentials refused or expired       the backend pauses, its
 AddressError        the address must not be called       the backend pauses, its owner is told
 ConfigurationError  a setting is missing or wrong        dead letter
 MappingError        values without a mapping             dead letter, released by the mapping
+MissingScopeError   the service does not allow it        the flow stops, its owner is told
 InvalidPayloadError data that breaks the contract        dead letter with each field's path
 AmbiguousMatchError several Odoo records could be meant  dead letter with the candidates
 ConflictError       both sides changed                   dead letter with both values
@@ -133,6 +134,21 @@ class AddressError(ConfigurationError):
 
     Every record would meet it until a person corrects the address, so the backend pauses.
     """
+
+
+class MissingScopeError(ConfigurationError):
+    """The service has not granted a right (access scope) that the work needs.
+
+    The flow stops, its operations wait: nothing is wrong with the records.
+
+    :param scopes: one tuple of names per missing right; one of each tuple is enough.
+    """
+
+    error_class = "scope"
+
+    def __init__(self, message, *, scopes: list[tuple[str, ...]], detail=None):
+        super().__init__(message, detail=detail)
+        self.scopes = scopes
 
 
 @dataclass(frozen=True)

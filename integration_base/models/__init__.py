@@ -33,6 +33,7 @@ from . import (
     integration_reconciliation,
     integration_resource,
     integration_retention,
+    integration_scope,
     integration_settlement,
     integration_sync_attempt,
     integration_sync_edit,

@@ -22,6 +22,7 @@ from ..lib.errors import (
     TokenRefused,
 )
 from ..lib.http import HttpClient
+from ..lib.scopes import covered
 from .integration_engine import MAX_SLOTS
 from .integration_exchange import check_time, record_exchange
 from .integration_rate_bucket import Limiter
@@ -153,6 +154,10 @@ class IntegrationBackend(models.Model):
     flow_ids = fields.One2many("integration.flow", "backend_id")
     mapping_ids = fields.One2many("integration.mapping", "backend_id")
     subscription_ids = fields.One2many("integration.webhook.subscription", "backend_id")
+    granted_scopes = fields.Json(readonly=True, copy=False)
+    scopes_checked_at = fields.Datetime(string="Access Checked", readonly=True, copy=False)
+    scope_ids = fields.One2many("integration.scope", "backend_id", readonly=True, groups=READERS)
+    missing_access = fields.Text(compute="_compute_missing_access")
     waiting_count = fields.Integer(compute="_compute_operation_counts")
     failed_count = fields.Integer(compute="_compute_operation_counts")
     oldest_waiting_at = fields.Datetime(string="Waiting Since", compute="_compute_operation_counts")
@@ -289,6 +294,12 @@ class IntegrationBackend(models.Model):
         counts = self._count_by_backend("integration.binding")
         for backend in self:
             backend.binding_count = counts.get(backend.id, 0)
+
+    @api.depends("flow_ids.missing_scopes", "flow_ids.scope_text")
+    def _compute_missing_access(self):
+        for backend in self:
+            stopped = backend.flow_ids.filtered("missing_scopes")
+            backend.missing_access = "\n".join(stopped.mapped("scope_text"))
 
     @api.depends("kept")
     def _compute_kept_summary(self):
@@ -569,6 +580,51 @@ class IntegrationBackend(models.Model):
                 )
             )
         return self.with_user(user).env
+
+    # === BUSINESS METHODS - ACCESS === #
+
+    def _granted_scopes(self):
+        """Return the names of the scopes granted at the last check, None when nobody knows."""
+        self.ensure_one()
+        return self.granted_scopes if isinstance(self.granted_scopes, list) else None
+
+    def _scope_needs(self, enabled=True):
+        """Return ``[(flow, Scope)]`` of what the connection needs at the service.
+
+        :param bool enabled: of the connection itself (no flow) and the flows that are on; else of
+            the flows that are off.
+        """
+        self.ensure_one()
+        flows = self.flow_ids
+        needs = []
+        if enabled:
+            own = self._connector()._connector_scopes(self)
+            needs = [(flows.browse(), scope) for scope in own]
+        for flow in flows.filtered(lambda flow: flow.enabled == enabled):
+            needs += [(flow, scope) for scope in flow._needed_scopes()]
+        return needs
+
+    def _scopes_lacking(self, names):
+        """Return those of ``names`` that are known not to be granted."""
+        granted = self._granted_scopes()
+        if granted is None:
+            return []
+        have = covered(granted, self._connector()._implied_scopes)
+        return [name for name in names if name not in have]
+
+    def _scopes_to_request(self):
+        """Return the names of the scopes to ask the service for.
+
+        Optional ones only where they are granted already: the service may refuse to talk about
+        those that it gives on application only.
+        """
+        granted = set(self._granted_scopes() or ())
+        names = {
+            scope.name: None
+            for _flow, scope in self._scope_needs()
+            if not scope.optional or scope.name in granted
+        }
+        return list(names)
 
     # === BUSINESS METHODS - BEHAVIOUR === #
 
@@ -901,6 +957,7 @@ class IntegrationBackend(models.Model):
         # the service there knows nothing of what the one here was asked to send
         # sudo: the rows follow from the checks
         self.sudo().subscription_ids.unlink()
+        self.env["integration.scope"]._forget(self)
         links = 0 if same_account else self._forget_records()
         self.env["integration.incident"]._resolve("paused", self, "")
         self._audit(
@@ -960,6 +1017,7 @@ class IntegrationBackend(models.Model):
             self._ensure_callable()
             message = self._with_renewed_auth(lambda: connector._test_connection(self))
             connector._connected(self)
+            self.env["integration.scope"]._check(self)
         except IntegrationError as error:
             raise UserError(error.message) from error
         self.write({"state": "active", "pause_reason": False})
@@ -976,9 +1034,10 @@ class IntegrationBackend(models.Model):
             "type": "ir.actions.client",
             "tag": "display_notification",
             "params": {
-                "type": "success",
+                "type": "warning" if self.missing_access else "success",
                 "title": self.env._("Connected"),
-                "message": message,
+                "message": " ".join(filter(None, (message, self.missing_access))),
+                "sticky": bool(self.missing_access),
                 "next": {"type": "ir.actions.client", "tag": "soft_reload"},
             },
         }
@@ -1045,6 +1104,26 @@ class IntegrationBackend(models.Model):
                 )
             )
         return {"type": "ir.actions.client", "tag": "soft_reload"}
+
+    def action_check_access(self):
+        """Ask the service what it allows us, and let the flows go on that lacked it.
+
+        :raises UserError: when it cannot be asked.
+        """
+        self.ensure_one()
+        self.check_access("write")
+        try:
+            self._ensure_callable()
+            self.env["integration.scope"]._check(self)
+        except IntegrationError as error:
+            raise UserError(error.message) from error
+        return {"type": "ir.actions.client", "tag": "soft_reload"}
+
+    def action_reconnect(self):
+        """Ask the service for the access that the flows need now."""
+        self.ensure_one()
+        self.check_access("write")
+        return self.action_connect() if self.needs_consent else self.action_test_connection()
 
     def action_new_webhook_address(self):
         """Replace the webhook address; the old one stops working at once."""

@@ -209,8 +209,13 @@ class IntegrationConnector(models.AbstractModel):
         return f"{self._base_url(backend)}/{address.lstrip('/')}"
 
     def _oauth_scopes(self, backend):
-        """Return what tokens of ``backend`` shall allow (list of text)."""
-        return list(self._auth(backend).grant.scopes)
+        """Return what tokens of ``backend`` shall allow (list of text).
+
+        Default: what its kind of authentication names, and what the enabled flows need.
+        """
+        return list(
+            dict.fromkeys([*self._auth(backend).grant.scopes, *backend._scopes_to_request()])
+        )
 
     def _check_consent(self, backend, parameters):
         """Check what is special in the answer of the page on which access is granted.
@@ -242,6 +247,35 @@ class IntegrationConnector(models.AbstractModel):
 
         Called once :meth:`_test_connection` succeeded; must be safe to repeat.
         """
+
+    # === HOOKS - ACCESS === #
+
+    def _connector_scopes(self, backend):
+        """Return the rights (list of :class:`~..lib.scopes.Scope`) of the connection itself.
+
+        What set-up, notifications or several flows need; what one flow needs is declared by its
+        resource (``_resource_scopes``). Without one of these nothing is stopped: it is shown.
+        """
+        return []
+
+    def _granted_scopes(self, backend):
+        """Ask the service which rights it grants.
+
+        :returns: the names (list of text), None (the default) when the service does not tell. Then
+            a flow stops when the service refuses it (:class:`~..lib.errors.MissingScopeError`).
+        :raises IntegrationError: when the service cannot be asked.
+        """
+        return None
+
+    def _implied_scopes(self, name):
+        """Return the names of the other rights that a right includes, e.g. reading by writing."""
+        return ()
+
+    def _scope_advice(self, backend):
+        """Return what a person has to do, so that the service grants a missing right."""
+        return self.env._(
+            "Grant it in the settings of the service. Then press Check Access on the backend."
+        )
 
     # === HOOKS - RATE LIMITS === #
 

@@ -479,7 +479,8 @@ class IntegrationEngine(models.AbstractModel):
     def _open_flow(self):
         """Return the condition (SQL over flow ``f`` and backend ``b``) for work to be allowed."""
         return SQL(
-            "f.enabled AND f.held_reason IS NULL AND b.active AND b.state = 'active'"
+            "f.enabled AND f.held_reason IS NULL AND f.missing_scopes IS NULL"
+            " AND b.active AND b.state = 'active'"
             " AND b.database_identity = %s AND NOT %s",
             self.env["integration.backend"]._this_database(),
             self.env["integration.watchdog"]._is_copy(),

@@ -6,6 +6,7 @@ from odoo.exceptions import UserError, ValidationError
 from odoo.addons.base.models.res_partner import _tz_get
 
 from ..lib.schedule import MINUTES_A_DAY, Quiet, next_daily, parse_times, write_times
+from ..lib.scopes import Scope
 from .integration_engine import MAX_SLOTS
 from .integration_sync_log import READERS
 
@@ -171,6 +172,19 @@ class IntegrationFlow(models.Model):
     held_reason = fields.Text(
         readonly=True, help="Why the flow does nothing until a person has decided."
     )
+    refused_scopes = fields.Char(
+        readonly=True,
+        copy=False,
+        help="Access that the service has refused the flow for lack of, until it is granted.",
+    )
+    missing_scopes = fields.Char(
+        string="Missing Access",
+        readonly=True,
+        copy=False,
+        help="Access scopes that the flow needs and the service does not grant. Its operations "
+        "wait until it does.",
+    )
+    scope_text = fields.Text(compute="_compute_scope_text")
     reconcile_days = fields.Integer(
         string="Compare every (days)",
         aggregator=None,
@@ -356,6 +370,32 @@ class IntegrationFlow(models.Model):
             what=held_back[self.quiet_hours],
         )
 
+    @api.depends("enabled", "missing_scopes", "refused_scopes", "backend_id.granted_scopes")
+    def _compute_scope_text(self):
+        """Say which access the flow lacks, whether it is on or not."""
+        for flow in self:
+            lacking = flow._lacking_scopes()
+            flow.scope_text = bool(lacking) and self.env._(
+                "%(flow)s needs what %(service)s does not grant: %(scopes)s. %(advice)s",
+                flow=flow.name,
+                service=flow.backend_id.name,
+                scopes=", ".join(f"{scope.name} ({scope.reason})" for scope in lacking),
+                advice=flow.backend_id._connector()._scope_advice(flow.backend_id),
+            )
+
+    @api.onchange("enabled")
+    def _onchange_enabled(self):
+        if self.enabled and self.scope_text:
+            return {
+                "warning": {
+                    "title": self.env._("Access Missing"),
+                    "message": self.env._(
+                        "%s Until then the flow waits, and nothing is lost.", self.scope_text
+                    ),
+                }
+            }
+        return None
+
     # === CRUD METHODS === #
 
     @api.model_create_multi
@@ -378,6 +418,8 @@ class IntegrationFlow(models.Model):
             self._wake_after_commit()
         if "enabled" in vals:
             self.env["integration.outbox"]._forget_index()
+            for backend in self.backend_id:
+                self.env["integration.scope"]._refresh(backend)
         if {"enabled", "slots", "batch_size"} & vals.keys():
             self._wake_after_commit()
         return result
@@ -426,6 +468,69 @@ class IntegrationFlow(models.Model):
         """Return the behaviour (AbstractModel ``integration.<connector>.<resource>``)."""
         self.ensure_one()
         return self.backend_id._resource(self.resource)
+
+    # === BUSINESS METHODS - ACCESS === #
+
+    def _needed_scopes(self):
+        """Return the :class:`~..lib.scopes.Scope` this flow needs at the service."""
+        self.ensure_one()
+        connector = self.backend_id._connector()
+        if self.resource not in connector._resource_codes():
+            return []
+        scopes = list(self._resource()._resource_scopes(self.backend_id, self.direction))
+        declared = {scope.name for scope in scopes if not scope.optional}
+        reason = self.env._("the service refuses the flow without it")
+        return scopes + [
+            Scope(name, reason)
+            for name in (self.refused_scopes or "").split()
+            if name not in declared
+        ]
+
+    def _lacking_scopes(self):
+        """Return the scopes this flow cannot do without and has not got, as far as is known."""
+        self.ensure_one()
+        refused = (self.refused_scopes or "").split()
+        needed = {scope.name: scope for scope in self._needed_scopes() if not scope.optional}
+        lacking = {*self.backend_id._scopes_lacking(needed), *refused}
+        return [scope for name, scope in needed.items() if name in lacking]
+
+    def _note_refused(self, alternatives):
+        """Stop the flow: the service has refused it for lack of access scopes.
+
+        :param alternatives: tuples of names, one of each is enough. The one that the resource
+            declares is meant, else the first.
+        """
+        self.ensure_one()
+        declared = {scope.name for scope in self._needed_scopes()}
+        names = {
+            next((name for name in names if name in declared), names[0]) for names in alternatives
+        }
+        self.refused_scopes = " ".join(sorted(names.union((self.refused_scopes or "").split())))
+        # what it said to grant before is no longer true
+        implied = self.backend_id._connector()._implied_scopes
+        granted = self.backend_id._granted_scopes()
+        if granted is not None:
+            self.backend_id.granted_scopes = [
+                name for name in granted if name not in names and not names & set(implied(name))
+            ]
+        self.missing_scopes = " ".join(scope.name for scope in self._lacking_scopes())
+
+    def _stop_without_scopes(self):
+        """Stop the flow if it lacks access, or let it go on, and tell the person in charge."""
+        self.ensure_one()
+        Incident = self.env["integration.incident"]
+        lacking = self._lacking_scopes() if self.enabled else []
+        missing = " ".join(scope.name for scope in lacking) or False
+        stopped = self.missing_scopes
+        if stopped != missing:
+            self.missing_scopes = missing
+        if missing:
+            Incident._raise(
+                "scopes", self.backend_id, str(self.id), self.scope_text, flow=self, count=1
+            )
+        elif stopped:
+            Incident._resolve("scopes", self.backend_id, str(self.id))
+            self._wake_after_commit()
 
     # === BUSINESS METHODS - SCHEDULE === #
 
@@ -768,3 +873,5 @@ class IntegrationFlow(models.Model):
                 )
             if flow.held_reason:
                 raise UserError(flow.held_reason)
+            if flow.missing_scopes:
+                raise UserError(flow.scope_text)

@@ -64,6 +64,7 @@ class IntegrationIncident(models.Model):
             ("webhooks", "Notifications missing"),
             ("limiter", "Slowed down"),
             ("expiring", "Credential expires"),
+            ("scopes", "Access missing"),
         ],
         required=True,
         readonly=True,
@@ -158,6 +159,10 @@ class IntegrationIncident(models.Model):
             "expiring": self.env._(
                 "Get a new value from the service. Open the backend, page Credentials, and type it "
                 "in together with its date of expiry."
+            ),
+            "scopes": self.env._(
+                "Open the page Access of the backend: it says what is missing and how it is "
+                "granted. The operations wait and go on by themselves."
             ),
             "limiter": self.env._("Nothing: the work goes on as fast as the service allows."),
         }

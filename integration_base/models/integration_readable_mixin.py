@@ -4,7 +4,7 @@ from odoo.tools import SQL
 
 
 class IntegrationReadableMixin(models.AbstractModel):
-    """Rows about an Odoo record (``res_model``, ``res_id``), to be seen by whoever sees that record.
+    """Rows about an Odoo record (``res_model``, ``res_id``), seen by whoever sees that record.
 
     The record rule of the role Integration User is ``[("is_readable", "=", True)]``, so reading,
     searching, counting, grouping and exporting all follow the access rights and record rules of

@@ -155,6 +155,19 @@ class IntegrationResource(models.AbstractModel):
             )
         )
 
+    # === HOOKS - ACCESS === #
+
+    def _resource_scopes(self, backend, direction):
+        """Return the rights that a flow of this resource needs at the service, and what for.
+
+        They are asked for when the service is connected, and compared with what it grants: a flow
+        that lacks one is stopped, with the reason, until it is granted.
+
+        :param str direction: ``in`` or ``out``.
+        :returns: list of :class:`~..lib.scopes.Scope`; empty where the service has none.
+        """
+        return []
+
     # === HOOKS - WRITING === #
 
     def _map(self, backend, items):

@@ -14,6 +14,7 @@ from ..lib.errors import (
     DependencyError,
     IntegrationError,
     MappingError,
+    MissingScopeError,
     NotReadyError,
     RateLimitedError,
     RetryableError,
@@ -190,8 +191,10 @@ class IntegrationSettlement(models.AbstractModel):
             # superuser: incidents are kept by the engine only
             env = api.Environment(batch.ctl, SUPERUSER_ID, {"mail_notify_force_send": False})
             refused = [error for error in errors if isinstance(error, PAUSING)]
+            backend = env["integration.backend"].browse(batch.backend_id)
+            if any(isinstance(error, MissingScopeError) for error in errors):
+                env["integration.scope"]._refresh(backend)
             if refused:
-                backend = env["integration.backend"].browse(batch.backend_id)
                 backend._tell_paused(self._describe(batch, None, refused[0])[1])
             env["integration.incident"]._refresh([batch.flow_id])
             batch.ctl.commit()  # pylint: disable=invalid-commit
@@ -207,13 +210,16 @@ class IntegrationSettlement(models.AbstractModel):
         env = api.Environment(batch.ctl, SUPERUSER_ID, {})
         flow = env["integration.flow"].browse(batch.flow_id)
         silent = self._is_silent(batch, [error for _operation, error, *_item in failures])
-        ended = []
+        ended, refused = [], []
         for operation, error, *item in failures:
             if isinstance(error, RateLimitedError):
                 self._slow_down(batch, operation, error)
             elif isinstance(error, PAUSING):
                 self._postpone(batch, [operation], 0, error)
                 flow.backend_id._set_paused(self._describe(batch, operation, error)[1])
+            elif isinstance(error, MissingScopeError):
+                self._postpone(batch, [operation], 0, error)
+                refused += error.scopes
             elif isinstance(error, SkipRecord):
                 self._end(batch, operation, "skipped", error, *item)
                 ended.append(operation["id"])
@@ -236,10 +242,14 @@ class IntegrationSettlement(models.AbstractModel):
                 if operation["kind"] == "listing":
                     # the page it stopped at may be what the service refuses
                     flow.cursor_page = False
+        if refused:
+            flow._note_refused(refused)
         env.flush_all()
         self._supersede(batch.ctl, batch.flow_id, ended)
         batch.ctl.commit()  # pylint: disable=invalid-commit
-        return bool(ended) or any(isinstance(error, PAUSING) for _op, error, *_item in failures)
+        return bool(ended) or any(
+            isinstance(error, (*PAUSING, MissingScopeError)) for _op, error, *_item in failures
+        )
 
     def _is_silent(self, batch, errors):
         """Whether the circuit breaker leaves the service alone, now that it knows of the errors."""

@@ -18,6 +18,7 @@ ERROR_CLASSES = [
     ("auth", "Credentials"),
     ("configuration", "Configuration"),
     ("mapping", "Mapping"),
+    ("scope", "Missing access"),
     ("invalid_payload", "Invalid data"),
     ("ambiguous", "Ambiguous match"),
     ("conflict", "Conflict"),

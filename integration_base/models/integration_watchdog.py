@@ -270,6 +270,7 @@ class IntegrationWatchdog(models.AbstractModel):
             [
                 ("enabled", "=", True),
                 ("held_reason", "=", False),
+                ("missing_scopes", "=", False),
                 ("next_run_at", "<=", now),
                 ("backend_id.active", "=", True),
                 ("backend_id.state", "=", "active"),

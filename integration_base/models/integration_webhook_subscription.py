@@ -161,13 +161,14 @@ class IntegrationWebhookSubscription(models.Model):
 
     @api.model
     def _cron_check(self):
-        """Check the subscriptions of every connected backend."""
+        """Check the subscriptions of every connected backend, and what it is allowed to do."""
         cron = self.env["ir.cron"]
         backends = self.env["integration.backend"].search([("state", "=", "active")])
         for done, backend in enumerate(backends, start=1):
             try:
                 backend._ensure_callable()
                 self._check_and_report(backend)
+                self.env["integration.scope"]._check(backend)
             except IntegrationError as error:
                 _logger.info("Subscriptions of backend %s: %s", backend.id, error.message)
                 self.env.ref("integration_base.ir_cron_check_subscriptions")._trigger(

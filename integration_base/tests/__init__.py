@@ -21,6 +21,7 @@ from . import (
     test_review,
     test_routes,
     test_schedule,
+    test_scopes,
     test_tours,
     test_watchdog,
     test_webhook,

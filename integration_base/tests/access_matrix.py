@@ -30,6 +30,7 @@ integration.privacy.lookup        -     -         -        rwcd
 integration.privacy.request       -     -         -        r
 integration.rate.bucket           r     r         r        r
 integration.reconciliation        -     r         r        r
+integration.scope                 -     r         r        r
 integration.set.aside             -     rwcd      -        rwcd
 integration.switch.environment    -     -         -        rwcd
 integration.sync.attempt          -     r         r        r

@@ -19,6 +19,7 @@ from odoo.addons.integration_base.lib.errors import (
     ConfigurationError,
     IntegrationError,
     InvalidPayloadError,
+    MissingScopeError,
     RateLimitedError,
     RequestRefused,
     RetryableError,
@@ -108,7 +109,7 @@ class GraphqlClient:
 
         :raises RateLimitedError: with the seconds until the bucket holds enough for this query.
         :raises QueryTooExpensive: when it can never run in one piece.
-        :raises ConfigurationError: when the app lacks an access scope for all of it.
+        :raises MissingScopeError: when the app lacks an access scope for all of it.
         :raises RequestRefused: when Shopify refuses the document or its variables.
         """
         query = {"query": document(name, money), "variables": variables or {}}
@@ -195,21 +196,43 @@ def _error_of(answer: Answer) -> IntegrationError:
     )
 
 
-def access_denied(errors: list[dict]) -> ConfigurationError:
-    """Return the error that names the missing access scopes, from top-level errors."""
-    texts = [
+def missing_scopes(errors: list[dict]) -> list[tuple[str, ...]]:
+    """Return the access scopes that top-level errors ask for: of each tuple, one is enough.
+
+    Data that Shopify protects for privacy is denied by the same code, without naming a scope.
+    """
+    found = (tuple(_SCOPE.findall(text)) for text in _denials(errors))
+    return sorted({scopes for scopes in found if scopes})
+
+
+def _denials(errors) -> list[str]:
+    return [
         str((error.get("extensions") or {}).get("requiredAccess") or error.get("message", ""))
         for error in errors
         if _code(error) == "ACCESS_DENIED"
     ]
-    scopes = sorted({scope for text in texts for scope in _SCOPE.findall(text)})
-    needed = ", ".join(scopes) or "; ".join(texts)
+
+
+def access_denied(errors: list[dict]) -> ConfigurationError:
+    """Return the error that says what the app may not read, from top-level errors.
+
+    A :class:`MissingScopeError` where Shopify names the access scopes.
+    """
+    scopes = missing_scopes(errors)
     paths = ", ".join(sorted({_path(error) for error in errors if _path(error)}))
+    detail = f"denied: {paths}"
+    if scopes:
+        needed = ", ".join(" or ".join(names) for names in scopes)
+        return MissingScopeError(
+            f"The Shopify app may not read what is needed: {needed}. The page Access of the "
+            f"backend says how it is granted. The work waits and goes on by itself.",
+            scopes=scopes,
+            detail=detail,
+        )
     return ConfigurationError(
-        f"The Shopify app may not read what is needed: {needed}. In the Shopify Dev Dashboard open "
-        f"the app, add this to its access scopes, release the version, accept it in the shop, and "
-        f"press Test Connection here.",
-        detail=f"denied: {paths}",
+        f"The Shopify app may not read what is needed: {'; '.join(_denials(errors))} Ask for "
+        f"access to this data in the Shopify Dev Dashboard, then press Retry.",
+        detail=detail,
     )
 
 

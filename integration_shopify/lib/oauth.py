@@ -5,9 +5,6 @@ import re
 from odoo.addons.integration_base.lib.errors import ConfigurationError
 from odoo.addons.integration_base.lib.signature import verify_hmac
 
-#: What the features of this addon need, and nothing more. Orders older than 60 days need
-#: read_all_orders, which Shopify grants on request.
-SCOPES = ("read_orders", "read_customers", "read_products", "read_locations")
 AUTHORIZE_PATH = "/admin/oauth/authorize"
 TOKEN_HEADER = "X-Shopify-Access-Token"
 #: Where tokens come from and go to.
@@ -48,12 +45,6 @@ def is_signed_query(parameters: dict, secrets: list[str]) -> bool:
     signed = {key: value for key, value in parameters.items() if key not in ("hmac", "signature")}
     message = "&".join(f"{key}={value}" for key, value in sorted(signed.items()))
     return verify_hmac(secrets, message.encode(), parameters.get("hmac"), encoding="hex")
-
-
-def missing_scopes(granted) -> list[str]:
-    """Return which of :data:`SCOPES` are not granted; a write scope includes reading."""
-    have = set(granted) | {name.replace("write_", "read_", 1) for name in granted}
-    return [scope for scope in SCOPES if scope not in have]
 
 
 def refuse_foreign_host(base_url: str, sandbox: bool) -> None:

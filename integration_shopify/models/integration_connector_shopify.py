@@ -21,6 +21,7 @@ from odoo.addons.integration_base.lib.records import (
     Notification,
     Subscription,
 )
+from odoo.addons.integration_base.lib.scopes import Scope
 
 from ..lib import oauth, webhook
 from ..lib.client import ENDPOINT, POINTS, bucket_state, expected_cost, refuse_user_errors
@@ -37,7 +38,6 @@ class IntegrationConnectorShopify(models.AbstractModel):
         AuthorizationCode(
             **oauth.TOKENS,
             authorize_url=oauth.AUTHORIZE_PATH,
-            scopes=oauth.SCOPES,
             scope_separator=",",
             code_params={"expiring": "1"},
             pkce=False,
@@ -113,17 +113,6 @@ class IntegrationConnectorShopify(models.AbstractModel):
     def _test_connection(self, backend):
         answer = backend._shopify_client(note=False).execute("shop")
         shop = answer.data.get("shop") or {}
-        scopes = (answer.data.get("currentAppInstallation") or {}).get("accessScopes")
-        missing = oauth.missing_scopes([row["handle"] for row in scopes or []])
-        if scopes is not None and missing:
-            raise ConfigurationError(
-                self.env._(
-                    "The app may not read everything that is needed. Missing access scopes: %s. "
-                    "Add them to the app in the Shopify Dev Dashboard, release the version, accept "
-                    "it in the shop, and press Test Connection again.",
-                    ", ".join(missing),
-                )
-            )
         return self.env._(
             'Connected to "%(name)s" (%(domain)s, %(currency)s).',
             name=shop.get("name"),
@@ -146,6 +135,38 @@ class IntegrationConnectorShopify(models.AbstractModel):
             }
         )
         self._untaxed_tax(backend.company_id)
+
+    # === HOOKS - ACCESS === #
+
+    def _connector_scopes(self, backend):
+        if not self._webhook_topics(backend):
+            return []
+        return [Scope("read_orders", self.env._("be notified of changes"))]
+
+    def _granted_scopes(self, backend):
+        answer = backend._shopify_client(note=False).execute("access_scopes")
+        scopes = (answer.data.get("currentAppInstallation") or {}).get("accessScopes")
+        return None if scopes is None else [row["handle"] for row in scopes]
+
+    def _implied_scopes(self, name):
+        verb, _underscore, what = name.partition("_")
+        return (f"read_{what}",) if verb == "write" else ()
+
+    def _scope_advice(self, backend):
+        if backend.needs_consent:
+            return self.env._(
+                "Add it to the app in the Shopify Dev Dashboard and release the version, then "
+                "press Reconnect here: Shopify asks for your consent."
+            )
+        if backend.auth_kind == "shopify.legacy":
+            return self.env._(
+                "In the Shopify admin open Settings, Apps, the app of this connection, and add it "
+                "to its Admin API access scopes. Then press Check Access here."
+            )
+        return self.env._(
+            "Add it to the app in the Shopify Dev Dashboard, release the version and accept it in "
+            "the shop. Then press Check Access here."
+        )
 
     # === HOOKS - SUBSCRIPTIONS === #
 

@@ -17,9 +17,10 @@ from odoo.addons.integration_base.lib.errors import (
     RateLimitedError,
 )
 from odoo.addons.integration_base.lib.records import Change, ChangePage
+from odoo.addons.integration_base.lib.scopes import Scope
 
 from ..lib import amounts, contract
-from ..lib.client import QueryTooExpensive, access_denied, denied_leaves
+from ..lib.client import QueryTooExpensive, access_denied, denied_leaves, missing_scopes
 
 #: Orders per call, and lines of each that come with it. One call may cost 1000 points. Counted as
 #: Shopify counts (1 per object, connections by the logarithm of their size) an order of 20 lines
@@ -82,6 +83,21 @@ class IntegrationShopifyOrder(models.AbstractModel):
     _resource_batch_size = 50
     _resource_interval_minutes = 5
 
+    # === HOOKS - ACCESS === #
+
+    def _resource_scopes(self, backend, direction):
+        return [
+            Scope("read_orders", self.env._("read the orders and their lines")),
+            Scope("read_customers", self.env._("read who ordered")),
+            Scope("read_products", self.env._("find the product of a line")),
+            Scope("read_locations", self.env._("tell orders of a point of sale apart")),
+            Scope(
+                "read_all_orders",
+                self.env._("read orders older than 60 days; Shopify grants it on application"),
+                optional=True,
+            ),
+        ]
+
     # === HOOKS - READING === #
 
     def _fetch(self, backend, external_ids):
@@ -136,9 +152,11 @@ class IntegrationShopifyOrder(models.AbstractModel):
 
     @api.model
     def _complete(self, answer):
-        """Return the data of an answer in which nothing but personal data is missing."""
+        """Return the data of an answer in which nothing but protected personal data is missing."""
         withheld = denied_leaves(answer)
-        if any(not PROTECTED_FIELDS.intersection(path) for path in withheld):
+        if missing_scopes(answer.errors) or any(
+            not PROTECTED_FIELDS.intersection(path) for path in withheld
+        ):
             raise access_denied(answer.errors)
         return answer.data
 

@@ -8,6 +8,7 @@ from odoo.tests import BaseCase
 from odoo.addons.integration_base.lib.errors import (
     AuthError,
     ConfigurationError,
+    MissingScopeError,
     RateLimitedError,
     RequestRefused,
     RetryableError,
@@ -117,7 +118,20 @@ class TestClient(BaseCase):
         )
         with self.assertRaises(ConfigurationError) as caught:
             self.execute({"data": None, "errors": [denied]})
-        self.assertIn("read_all_orders, read_orders", caught.exception.message)
+        self.assertIn("read_orders or read_all_orders", caught.exception.message)
+        self.assertIsInstance(caught.exception, MissingScopeError)
+        self.assertEqual(caught.exception.scopes, [("read_orders", "read_all_orders")])
+
+    def test_protected_data_is_no_missing_scope(self):
+        denied = error(
+            "ACCESS_DENIED",
+            message="This app is not approved to use the email field.",
+            path=["orders"],
+        )
+        with self.assertRaises(ConfigurationError) as caught:
+            self.execute({"data": None, "errors": [denied]})
+        self.assertNotIsInstance(caught.exception, MissingScopeError)
+        self.assertIn("not approved to use the email field", caught.exception.message)
 
     def test_partial_data_is_kept(self):
         denied = error("ACCESS_DENIED", path=["shop", "email"])
@@ -229,8 +243,8 @@ class TestOauth(BaseCase):
         self.assertFalse(oauth.is_signed_query(parameters, ["other"]))
         self.assertFalse(oauth.is_signed_query({}, ["hush"]))
 
-    def test_scopes(self):
-        self.assertEqual(
-            oauth.missing_scopes(["write_orders", "read_customers", "read_products"]),
-            ["read_locations"],
+    def test_consent_is_asked_for_the_scopes_given(self):
+        url = oauth.authorize_url(
+            "https://demo.myshopify.com", "app", "https://odoo.example.com/back", "s", ["a", "b"]
         )
+        self.assertIn("scope=a%2Cb", url)

@@ -72,8 +72,10 @@ class FakeHttp:
 
     def data(self, request):
         if "query Shop" in request["query"]:
+            return {"shop": SHOP}
+        if "query AccessScopes" in request["query"]:
             rows = [{"handle": scope} for scope in self.scopes]
-            return {"shop": SHOP, "currentAppInstallation": {"accessScopes": rows}}
+            return {"currentAppInstallation": {"accessScopes": rows}}
         if "query WebhookSubscriptions" in request["query"]:
             return {
                 "webhookSubscriptions": {
@@ -302,10 +304,79 @@ class TestConnection(ConnectionMixin, ShopifyCase):
         self.renew()
         self.assertEqual(self.http.forms()[0]["refresh_token"], "refresh-0")
 
-    def test_missing_scopes_are_named(self):
+    def scopes(self):
+        """Return ``{scope: state}`` of the table on the backend."""
+        return {row.name: row.state for row in self.backend.scope_ids}
+
+    def test_missing_scopes_stop_the_flow_that_needs_them(self):
         self.http.scopes = ["read_orders"]
-        with self.assertRaisesRegex(UserError, "read_customers, read_products, read_locations"):
-            self.press_test_connection()
+        self.press_test_connection()
+        self.assertEqual(self.backend.state, "active")
+        self.assertEqual(
+            self.scopes(),
+            {
+                "read_customers": "missing",
+                "read_products": "missing",
+                "read_locations": "missing",
+                "read_all_orders": "optional",
+                "read_orders": "granted",
+            },
+        )
+        self.assertEqual(self.flow.missing_scopes, "read_customers read_products read_locations")
+        self.assertIn("read_customers (read who ordered)", self.flow.scope_text)
+        self.assertIn("Shopify Dev Dashboard", self.flow.scope_text)
+        with self.assertRaisesRegex(UserError, "read_customers"):
+            self.flow.action_read_changes()
+        self.http.scopes += ["read_customers", "read_products", "read_locations"]
+        self.press_test_connection()
+        self.assertFalse(self.flow.missing_scopes)
+        self.assertFalse(self.backend.missing_access)
+
+    def test_writing_includes_reading(self):
+        self.press_test_connection()
+        row = self.backend.scope_ids.filtered(lambda row: row.name == "write_orders")
+        self.assertEqual(self.scopes()["read_orders"], "granted")
+        self.assertEqual(row.state, "superfluous")
+        self.assertIn("replace it by read_orders", row.advice)
+        self.http.scopes.append("read_orders")
+        self.press_test_connection()
+        self.assertIn("remove it", row.advice)
+        reading = self.backend.scope_ids.filtered(lambda row: row.name == "read_orders")
+        self.assertEqual(
+            reading.reason.splitlines(),
+            [
+                "Connection: be notified of changes",
+                "Orders (Into Odoo): read the orders and their lines",
+            ],
+        )
+
+    def test_the_way_to_more_access_depends_on_how_one_signs_in(self):
+        self.http.scopes = ["read_orders"]
+        self.press_test_connection()
+        for auth, text in (
+            ("authorization_code", "press Reconnect"),
+            ("legacy", "Admin API access scopes"),
+            ("client_credentials", "accept it in the shop"),
+        ):
+            self.backend.auth_kind = f"shopify.{auth}"
+            self.env.invalidate_all()
+            self.assertIn(text, self.flow.scope_text)
+        self.backend.auth_kind = "shopify.authorization_code"
+        self.assertEqual(
+            self.backend.action_reconnect()["url"],
+            f"/integration/oauth/connect/{self.backend.id}",
+        )
+
+    def test_consent_is_asked_for_what_the_flows_need(self):
+        needed = ["read_orders", "read_customers", "read_products", "read_locations"]
+        self.assertEqual(self.backend._scopes_to_request(), needed)
+        self.http.scopes.append("read_all_orders")
+        self.press_test_connection()
+        self.assertEqual(
+            self.backend._scopes_to_request(), [*needed, "read_all_orders"], "not to lose it"
+        )
+        self.flow.enabled = False
+        self.assertEqual(self.backend._scopes_to_request(), [])
 
     def test_subscriptions_are_made_once(self):
         self.press_test_connection()

@@ -27,6 +27,7 @@ VARIABLES = {
         {**PAGE, "query": "updated_at:>='2026-11-20T10:00:00Z'"},
         {"first": 250, "after": None, "query": None},
     ],
+    "access_scopes": [{}],
     "shop": [{}],
     "webhook_subscriptions": [
         {"first": 100, "after": None, "topics": ["ORDERS_CREATE", "ORDERS_UPDATED"]}

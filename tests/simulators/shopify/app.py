@@ -325,26 +325,29 @@ class Simulator:
                 "invalid_request",
                 "The authorization code was not found or was already used",
             )
-        scopes = self.shop.config.scopes
+        # The consent was given to what was asked for.
+        scopes = self.shop.offered_scopes(code["asked"])
         if str(values.get("expiring", "")) not in ("1", "true"):
             token = self.shop.issue_token(scopes, None)
             return json_response({"access_token": token, "scope": ",".join(scopes)})
-        return self._expiring(request)
+        return self._expiring(code["asked"])
 
-    def _expiring(self, request: Request, previous: str | None = None) -> Response:
+    def _expiring(self, asked: str, previous: str | None = None) -> Response:
         shop, config = self.shop, self.shop.config
         lifetime = min(config.token_lifetime, 3600)
-        token = shop.issue_token(config.scopes, lifetime)
+        scopes = shop.offered_scopes(asked)
+        token = shop.issue_token(scopes, lifetime)
         refresh = "shprt_" + secrets.token_hex(16)
         shop.refresh_tokens[refresh] = {
             "expires": time.time() + config.refresh_lifetime,
             # The predecessor stays good until this one is used for the first time.
             "previous": previous,
+            "asked": asked,
         }
         return json_response(
             {
                 "access_token": token,
-                "scope": ",".join(config.scopes),
+                "scope": ",".join(scopes),
                 "expires_in": lifetime,
                 "refresh_token": refresh,
                 "refresh_token_expires_in": config.refresh_lifetime,
@@ -360,7 +363,7 @@ class Simulator:
             )
         self.shop.refresh_tokens.pop(known["previous"], None)
         known["previous"] = None
-        return self._expiring(request, token)
+        return self._expiring(known["asked"], token)
 
     def authorize(self, request: Request) -> Response:
         """The merchant's consent, given at once."""
@@ -372,7 +375,10 @@ class Simulator:
             )
         code = secrets.token_hex(16)
         with self.shop.lock:
-            self.shop.codes[code] = {"created": time.time()}
+            self.shop.codes[code] = {
+                "created": time.time(),
+                "asked": request.args.get("scope", ""),
+            }
             self.shop.unsaved.set()
         values = {
             "code": code,

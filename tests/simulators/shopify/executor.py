@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from graphql import (
@@ -93,6 +94,12 @@ class Context:
 
     gql_type = "AppInstallation"
 
+    @cached_property
+    def allowed(self) -> set[str]:
+        """The scopes, and the reading that writing includes."""
+        read = {s.replace("write_", "read_", 1) for s in self.scopes if s.startswith("write_")}
+        return read.union(self.scopes)
+
     def warn_search(self, info: GraphQLResolveInfo, query: str | None, fields: list[str]) -> None:
         self.search.append(
             {
@@ -143,7 +150,7 @@ def resolve_field(source: Any, info: GraphQLResolveInfo, **arguments: Any) -> An
 def _check_access(parent: str, name: str, info: GraphQLResolveInfo, context: Context) -> None:
     if parent == "Mutation":
         scope = _MUTATION_SCOPES.get(name)
-        if scope and scope not in context.scopes:
+        if scope and scope not in context.allowed:
             raise _denied(name, (scope,))
         return
     if not context.shop.config.protected_data and name in _PROTECTED.get(parent, ()):
@@ -159,7 +166,7 @@ def _check_access(parent: str, name: str, info: GraphQLResolveInfo, context: Con
         return
     kind = get_named_type(info.return_type).name.removesuffix("Connection")
     wanted = _TYPE_SCOPES.get(kind)
-    if wanted and not set(wanted) & set(context.scopes):
+    if wanted and not context.allowed & set(wanted):
         raise _denied(name, wanted)
 
 

@@ -1456,6 +1456,11 @@ class Shop:
         self.tokens[token] = {"scopes": tuple(scopes), "expires": expires}
         return token
 
+    def offered_scopes(self, asked: str) -> tuple[str, ...]:
+        """Those of the scopes asked for (``a,b``) that the app has been given; all without any."""
+        names = {name.strip() for name in asked.split(",") if name.strip()}
+        return tuple(s for s in self.config.scopes if not names or s in names)
+
     def token_scopes(self, token: str | None) -> tuple[str, ...] | None:
         """Scopes of a valid token; None when it is unknown or over."""
         if not token:

@@ -323,6 +323,13 @@ def test_missing_scope_leaves_the_rest(graphql: Run, simulator: Simulator) -> No
     assert "read_customers" in error["extensions"]["requiredAccess"]
 
 
+def test_writing_includes_reading(graphql: Run, simulator: Simulator) -> None:
+    place(simulator, lines=[{"sku": "MUG-350"}])
+    query = "{ orders(first: 1) { nodes { name } } }"
+    assert "errors" not in graphql(query, scopes=("write_orders", "read_all_orders"))
+    assert codes(graphql(query, scopes=("write_products",))) == ["ACCESS_DENIED"]
+
+
 def test_protected_data_is_null_with_an_error(graphql: Run, simulator: Simulator) -> None:
     place(simulator, lines=[{"sku": "MUG-350"}], customer={"email": "a@example.com"})
     simulator.shop.config.protected_data = False

@@ -68,6 +68,25 @@ def test_expired_and_unknown_tokens(served: str, simulator: Simulator) -> None:
     assert ask(served, secret="shpat_demo").ok
 
 
+def test_consent_covers_what_was_asked_for(served: str) -> None:
+    query = {
+        "client_id": APP["client_id"],
+        "redirect_uri": "https://odoo.example.com/callback",
+        "scope": "read_orders,read_products,read_nothing",
+    }
+    answer = requests.get(
+        f"{served}/admin/oauth/authorize", params=query, allow_redirects=False, timeout=10
+    )
+    code = parse_qs(urlsplit(answer.headers["Location"]).query)["code"][0]
+    first = token(served, grant_type="authorization_code", code=code, expiring="1").json()
+    assert first["scope"] == "read_orders,read_products"
+    scopes = "{ currentAppInstallation { accessScopes { handle } } }"
+    second = token(served, grant_type="refresh_token", refresh_token=first["refresh_token"]).json()
+    rows = ask(served, scopes, secret=second["access_token"]).json()["data"]
+    handles = [row["handle"] for row in rows["currentAppInstallation"]["accessScopes"]]
+    assert handles == ["read_orders", "read_products"]
+
+
 def test_authorization_code_and_rotation(served: str) -> None:
     target = "https://odoo.example.com/callback"
     query = {"client_id": APP["client_id"], "redirect_uri": target, "state": "abc"}
