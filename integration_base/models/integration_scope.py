@@ -140,11 +140,11 @@ class IntegrationScope(models.Model):
     def _refresh(self, backend):
         """Write the rows of a backend, and stop the flows that lack a scope, without a call."""
         # sudo: all of it follows from what the connector declares and the service said
-        backend = backend.sudo()
+        backend, Scope = backend.sudo(), self.sudo()
         needed = [scope for _flow, scope in backend._scope_needs()]
         states = compare(needed, backend._granted_scopes(), backend._connector()._implied_scopes)
-        known = {row.name: row for row in self.sudo().search([("backend_id", "=", backend.id)])}
-        self.sudo().union(*(row for name, row in known.items() if name not in states)).unlink()
+        known = {row.name: row for row in Scope.search([("backend_id", "=", backend.id)])}
+        Scope.union(*(row for name, row in known.items() if name not in states)).unlink()
         new = []
         for name, state in states.items():
             values = {"state": state, "sequence": STATES.index(state)}
@@ -152,10 +152,7 @@ class IntegrationScope(models.Model):
                 new.append({"backend_id": backend.id, "name": name, **values})
             elif known[name].state != state:
                 known[name].write(values)
-        self.sudo().create(new)
-        self.sudo().search([("backend_id", "=", backend.id)]).invalidate_recordset(
-            ["reason", "advice"]
-        )
+        Scope.create(new)
         for flow in backend.flow_ids:
             flow._stop_without_scopes()
 

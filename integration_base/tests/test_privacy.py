@@ -27,6 +27,7 @@ PLAIN = {
     "integration.agreement": "agreed_state",
     "integration.backend": (
         "name base_url other_base_url private_hosts database_identity webhook_token kept"
+        " granted_scopes"
     ),
     "integration.backfill": "cursor_page",
     "integration.binding": "resource external_id res_model import_digest export_digest",
@@ -34,7 +35,7 @@ PLAIN = {
     "integration.discrepancy": "external_id version res_model",
     "integration.exchange": "batch_ref method",
     "integration.field.mapping": "resource external_path",
-    "integration.flow": "resource schedule_times cursor_page",
+    "integration.flow": "resource schedule_times cursor_page missing_scopes refused_scopes",
     "integration.incident": "key",
     "integration.intent": "action resource res_model batch_ref idempotency_key request_digest",
     "integration.mapping": "external_value",
@@ -42,6 +43,7 @@ PLAIN = {
     "integration.privacy.request": "reference external_ids counts terms position",
     "integration.rate.bucket": "name",
     "integration.reconciliation": "page",
+    "integration.scope": "name",
     "integration.sync.attempt": "batch_ref",
     "integration.sync.log": "resource key external_id claim_token batch_ref depends_on fingerprint"
     " res_model",

@@ -128,7 +128,8 @@ class TestReview(IntegrationCase):
             self.env, "reader", groups="base.group_user,integration_base.group_integration_user"
         )
         incident = self.incidents().with_user(user)
-        self.assertEqual(incident.count, 1)
+        with self.assertRaises(AccessError):
+            incident.read(["message"])
         with self.assertRaises(UserError):
             incident.action_retry_all()
         with self.assertRaises(UserError):

@@ -142,10 +142,9 @@ class TestScopes(IntegrationCase):
         self.service.put("c1", "One")
         self.service.put("n1", "Two")
         contact = self.append("c1")
+        self.drain()
         self.flow = self.notes
         note = self.append("n1")
-        self.drain()
-        self.flow = self.contacts
         self.drain()
         self.assertEqual((contact.state, note.state), ("done", "pending"))
         self.assertEqual(note.attempts, 0)
