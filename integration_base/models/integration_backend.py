@@ -157,7 +157,7 @@ class IntegrationBackend(models.Model):
     granted_scopes = fields.Json(readonly=True, copy=False)
     scopes_checked_at = fields.Datetime(string="Access Checked", readonly=True, copy=False)
     scope_ids = fields.One2many("integration.scope", "backend_id", readonly=True, groups=READERS)
-    missing_access = fields.Text(compute="_compute_missing_access")
+    missing_access = fields.Text(compute="_compute_missing_access", groups=READERS)
     waiting_count = fields.Integer(compute="_compute_operation_counts")
     failed_count = fields.Integer(compute="_compute_operation_counts")
     oldest_waiting_at = fields.Datetime(string="Waiting Since", compute="_compute_operation_counts")
