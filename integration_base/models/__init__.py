@@ -1,5 +1,5 @@
 # what others inherit comes first
-from . import integration_readable_mixin
+from . import integration_company_mixin, integration_readable_mixin
 
 # isort: split
 from . import (

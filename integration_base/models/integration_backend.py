@@ -3,16 +3,15 @@ import logging
 import os
 import secrets
 from collections import defaultdict
-from configparser import RawConfigParser
-from functools import cache
 from urllib.parse import urlsplit
 
 from odoo import Command, api, fields, models
 from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.tools import config, ormcache
+from odoo.tools.misc import clean_context
 from odoo.tools.urls import urljoin
 
-from ..lib.address_guard import read_private_hosts
+from ..lib.address_guard import origin_of, read_private_hosts
 from ..lib.auth import AuthorizationCode
 from ..lib.errors import (
     AuthError,
@@ -23,6 +22,7 @@ from ..lib.errors import (
 )
 from ..lib.http import HttpClient
 from ..lib.scopes import covered
+from ..lib.server_config import read_setting
 from .integration_engine import MAX_SLOTS
 from .integration_exchange import check_time, record_exchange
 from .integration_rate_bucket import Limiter
@@ -34,13 +34,10 @@ _logger = logging.getLogger(__name__)
 #: else the line ``private_hosts`` in the section ``[integration]`` of Odoo's configuration file.
 #: Not in the database: who can change a backend shall not reach the network around the server.
 HOSTS_VARIABLE = "INTEGRATION_PRIVATE_HOSTS"
-
-
-@cache
-def _configured_hosts(path):
-    parser = RawConfigParser()
-    parser.read([path] if path else [])
-    return parser.get("integration", "private_hosts", fallback="")
+#: What only buttons and the engine change; a remote call could name an easy address, say.
+OWN_FIELDS = frozenset(
+    {"state", "pause_reason", "database_identity", "webhook_token", "other_base_url", "kept"}
+)
 
 
 class IntegrationBackend(models.Model):
@@ -48,7 +45,7 @@ class IntegrationBackend(models.Model):
 
     _name = "integration.backend"
     _description = "Integration Backend"
-    _inherit = ["mail.thread", "mail.activity.mixin"]
+    _inherit = ["integration.company.mixin", "mail.thread", "mail.activity.mixin"]
     _order = "sequence, name"
     _check_company_auto = True
 
@@ -318,10 +315,16 @@ class IntegrationBackend(models.Model):
 
     @api.model_create_multi
     def create(self, vals_list):
+        own = {f"default_{name}" for name in OWN_FIELDS}
+        if not self.env.su and own & self.env.context.keys():
+            kept = {name: self.env.context[name] for name in self.env.context.keys() - own}
+            self = self.with_env(self.env(context=kept))
         for vals in vals_list:
+            self._check_own_fields(vals)
             if vals.get("state") == "active":
                 vals["database_identity"] = self._this_database()
         backends = super().create(vals_list)
+        backends.filtered("work_user_id")._check_lent_rights()
         for backend in backends:
             backend._create_missing_parts()
             backend._appoint_worker()
@@ -329,6 +332,7 @@ class IntegrationBackend(models.Model):
         return backends
 
     def write(self, vals):
+        self._check_own_fields(vals)
         if "connector" in vals and any(b.connector != vals["connector"] for b in self):
             raise UserError(
                 self.env._(
@@ -358,7 +362,13 @@ class IntegrationBackend(models.Model):
             vals = {**vals, "database_identity": self._this_database()}
         moved = self.filtered(lambda backend: backend._loses_tokens(vals))
         were_drafts = {backend.state == "draft" for backend in self}
+        if "base_url" in vals:
+            self._bind_credentials()
         result = super().write(vals)
+        if "base_url" in vals:
+            self._bind_credentials()
+        if "work_user_id" in vals:
+            self._check_lent_rights()
         for backend in switched:
             backend._take_credentials()
         for backend in moved:
@@ -401,6 +411,35 @@ class IntegrationBackend(models.Model):
                     self.env._(
                         "%s does not sign in this way. Choose another one.",
                         backend._connector()._connector_name,
+                    )
+                )
+
+    @api.model
+    def _check_own_fields(self, vals):
+        """Refuse what nobody but the buttons and the engine may change.
+
+        :raises AccessError: when a user tries.
+        """
+        if not self.env.su and OWN_FIELDS & vals.keys():
+            raise AccessError(
+                self.env._("The state and the addresses of a backend are changed by its buttons.")
+            )
+
+    def _check_lent_rights(self):
+        """Refuse to lend imports rights that whoever chooses the user does not have.
+
+        :raises AccessError: unless it is the technical user, the user himself, or the choice of
+            somebody who may grant rights anyway.
+        """
+        if self.env.su or self.env.user.has_group("base.group_erp_manager"):
+            return
+        for backend in self:
+            if backend.work_user_id not in self.env.user | backend._technical_user():
+                raise AccessError(
+                    self.env._(
+                        "Imports would get rights that you may not grant. Choose yourself or the "
+                        "technical user of %s under Works as, or ask an administrator to choose.",
+                        backend.company_id.name,
                     )
                 )
 
@@ -448,6 +487,8 @@ class IntegrationBackend(models.Model):
                             and resource._resource_interval_minutes,
                         }
                     )
+        # what a remote call says about defaults is not meant for these
+        self = self.with_context(clean_context(self.env.context))
         # sudo: flows follow from the connector, nobody adds others
         self.env["integration.flow"].sudo().create(flows)
         # sudo: whoever may create a backend gets the empty rows to type its secrets into
@@ -492,27 +533,62 @@ class IntegrationBackend(models.Model):
         """
         self.ensure_one()
         needed = self._needed_groups()
-        login = f"integration-{self.company_id.id}"
-        if not needed or (self.work_user_id and self.work_user_id.login != login):
+        technical = self._technical_user()
+        if not needed or (self.work_user_id and self.work_user_id != technical):
             return
-        # sudo: whoever may connect a service need not be allowed to create users; this one has
-        # nothing but what the connector asks for, and no password
-        Users = self.env["res.users"].sudo().with_context(no_reset_password=True)
-        technical = Users.with_context(active_test=False).search([("login", "=", login)])
-        if not technical:
+        if technical:
+            self._check_technical(technical)
+        else:
+            # sudo: whoever may connect a service need not be allowed to create users; this one has
+            # nothing but what the connector asks for, no password, and nothing of the context
+            Users = (
+                self.env["res.users"]
+                .sudo()
+                .with_context(clean_context(self.env.context), no_reset_password=True)
+            )
             technical = Users.create(
                 {
                     "name": self.env._("Integrations (%s)", self.company_id.name),
-                    "login": login,
+                    "login": self._technical_login(),
                     "company_id": self.company_id.id,
                     "company_ids": [Command.set(self.company_id.ids)],
                     "group_ids": [Command.set(self.env.ref("base.group_user").ids)],
                     "tz": "UTC",
                 }
             )
-        self.work_user_id = technical
+        # sudo: the choice follows from the connector
+        self.sudo().work_user_id = technical
         if needed - technical.all_group_ids:
             technical.group_ids = [Command.link(group.id) for group in needed]
+
+    def _technical_login(self):
+        return f"integration-{self.company_id.id}"
+
+    def _technical_user(self):
+        """Return the technical user of the company, empty before it is needed."""
+        self.ensure_one()
+        # sudo: users are for administrators to read
+        Users = self.env["res.users"].sudo().with_context(active_test=False)
+        return Users.search([("login", "=", self._technical_login())])
+
+    @api.model
+    def _check_technical(self, user):
+        """Refuse a person who has the login of the technical user: he would get its rights.
+
+        :raises UserError: when somebody can log in as that user, or has done so.
+        """
+        user.flush_recordset()
+        self.env.cr.execute("SELECT password FROM res_users WHERE id = %s", [user.id])
+        (password,) = self.env.cr.fetchone()
+        if password or user.share or user.login_date:
+            raise UserError(
+                self.env._(
+                    "The login %(login)s is needed for the technical user, but %(user)s can log in "
+                    "with it. Have an administrator give that person another login.",
+                    login=user.login,
+                    user=user.name,
+                )
+            )
 
     @contextlib.contextmanager
     def _working(self, items):
@@ -725,6 +801,40 @@ class IntegrationBackend(models.Model):
         """
         return self._credentials(code)[0]
 
+    def _host(self):
+        """Return the host that the service answers at, empty without an address."""
+        self.ensure_one()
+        with contextlib.suppress(ConfigurationError):
+            return origin_of(self._connector()._base_url(self)).host
+        return ""
+
+    def _bind_credentials(self):
+        """Bind the credentials in use that have no host yet to that of the present address."""
+        for backend in self:
+            backend._credential_rows()._bind_to(backend._host())
+
+    def _ensure_own_host(self, host):
+        """Refuse to send credentials to another host than the one they were stored for.
+
+        Who can change the address could else have them sent to a server of his own.
+
+        :raises AuthError: with the way out.
+        """
+        others = self._credential_rows().filtered(lambda row: row._is_elsewhere(host))
+        if others:
+            raise AuthError(
+                self.env._(
+                    "Credentials of %(backend)s (%(names)s) were entered for %(old)s, but its "
+                    "address leads to %(new)s now. Nothing was sent, so that they do not get into "
+                    "other hands. Correct the address, or enter the credentials of %(new)s on the "
+                    "Credentials page, then press Test Connection.",
+                    backend=self.display_name,
+                    names=", ".join(others.mapped("name")),
+                    old=others[0].host,
+                    new=host,
+                )
+            )
+
     def _use_credentials(self, stored):
         """Take the credentials of this backend from ``stored`` for the rest of the transaction.
 
@@ -800,10 +910,13 @@ class IntegrationBackend(models.Model):
         :param options: passed to :class:`~..lib.http.HttpClient`, e.g. ``timeout``.
         :raises ConfigurationError: when the address is missing or not allowed, or the database is
             a copy of the one that was connected.
+        :raises AuthError: when the credentials were stored for another host.
         """
         self.ensure_one()
         self._ensure_callable()
         connector = self._connector()
+        base_url = connector._base_url(self)
+        self._ensure_own_host(origin_of(base_url).host)
         limiter = Limiter(self)
 
         def before_request(request):
@@ -816,13 +929,15 @@ class IntegrationBackend(models.Model):
             options["sign"] = lambda *request: connector._sign_request(self, *request)
         options.setdefault("certificate", connector._auth_certificate(self))
         return HttpClient(
-            connector._base_url(self),
+            base_url,
             **self._guard_options(),
             classify=lambda response: connector._classify_response(self, response),
             on_exchange=lambda exchange: record_exchange(self, exchange),
             before_request=before_request,
             after_response=limiter.after_response,
-            redactor=connector._redactor(),
+            # sudo: the address for notifications is only for managers to read; calls that tell it
+            # to the service are kept for more people
+            redactor=connector._redactor().with_secrets([self.sudo().webhook_token]),
             **options,
         )
 
@@ -850,7 +965,7 @@ class IntegrationBackend(models.Model):
     def _guard_options(self):
         """Return what this backend may call, for :class:`~..lib.http.HttpClient`."""
         sandbox = self.environment == "sandbox"
-        hosts = os.environ.get(HOSTS_VARIABLE) or _configured_hosts(config["config"])
+        hosts = os.environ.get(HOSTS_VARIABLE) or read_setting(config["config"], "private_hosts")
         if sandbox and self.private_hosts:
             hosts = f"{hosts},{self.private_hosts}"
         return {"allow_insecure": sandbox, "private_hosts": hosts}
@@ -945,8 +1060,10 @@ class IntegrationBackend(models.Model):
         before = self.base_url
         names = dict(self._fields["environment"]._description_selection(self.env))
         target = "production" if self.environment == "sandbox" else "sandbox"
-        self.write({"state": "draft", "pause_reason": False})
-        self.write(
+        # sudo: nobody but the buttons changes what is behind them; the rights were checked there
+        own = self.sudo()
+        own.write({"state": "draft", "pause_reason": False})
+        own.write(
             {
                 "environment": target,
                 "base_url": base_url,
@@ -989,7 +1106,8 @@ class IntegrationBackend(models.Model):
 
     def _set_paused(self, reason):
         """Stop calling the service; operations keep waiting. :meth:`_tell_paused` tells why."""
-        self.filtered(lambda backend: backend.state != "paused").write(
+        # sudo: the state is written by the code alone
+        self.sudo().filtered(lambda backend: backend.state != "paused").write(
             {"state": "paused", "pause_reason": reason}
         )
 
@@ -1020,7 +1138,8 @@ class IntegrationBackend(models.Model):
             self.env["integration.scope"]._check(self)
         except IntegrationError as error:
             raise UserError(error.message) from error
-        self.write({"state": "active", "pause_reason": False})
+        # sudo: the state is written by the code alone
+        self.sudo().write({"state": "active", "pause_reason": False})
         self._appoint_worker()
         self.env["integration.incident"]._resolve("paused", self, "", message)
         self.env["integration.breaker"]._close(self)
@@ -1056,7 +1175,8 @@ class IntegrationBackend(models.Model):
         """Let this database, a copy, take over the work of the one it was copied from."""
         self.check_access("write")
         # what the original did since the copy was made is read again
-        self.write({"state": "draft"})
+        # sudo: the state is written by the code alone
+        self.sudo().write({"state": "draft"})
         # the original is still notified at its own address
         # sudo: the rows follow from the checks
         self.sudo().subscription_ids.unlink()
@@ -1065,7 +1185,8 @@ class IntegrationBackend(models.Model):
     def action_pause(self):
         """Stop calling the service until somebody resumes; nothing is lost meanwhile."""
         self.check_access("write")
-        self.write({"state": "paused", "pause_reason": self.env._("Paused by hand.")})
+        # sudo: the state is written by the code alone
+        self.sudo().write({"state": "paused", "pause_reason": self.env._("Paused by hand.")})
 
     def action_switch_environment(self):
         """Stop calling the service, and ask what shall become of the backend elsewhere."""
@@ -1073,7 +1194,8 @@ class IntegrationBackend(models.Model):
         self.check_access("write")
         if self.state == "active":
             reason = self.env._("Paused to switch between sandbox and production.")
-            self.write({"state": "paused", "pause_reason": reason})
+            # sudo: the state is written by the code alone
+            self.sudo().write({"state": "paused", "pause_reason": reason})
         return self.env["integration.switch.environment"]._action_ask(self)
 
     def action_resume(self):
@@ -1129,7 +1251,8 @@ class IntegrationBackend(models.Model):
         """Replace the webhook address; the old one stops working at once."""
         self.check_access("write")
         for backend in self:
-            backend.webhook_token = secrets.token_urlsafe(32)
+            # sudo: the address is made by the code alone
+            backend.sudo().webhook_token = secrets.token_urlsafe(32)
             backend._audit(self.env._("The address for notifications was replaced."))
             if backend.state == "active":
                 backend.action_test_connection()

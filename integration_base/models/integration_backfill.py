@@ -26,6 +26,7 @@ class IntegrationBackfill(models.Model):
     """
 
     _name = "integration.backfill"
+    _inherit = ["integration.company.mixin"]
     _description = "Initial Load"
     _order = "id desc"
 

@@ -1,6 +1,7 @@
 import contextlib
+import logging
 import os
-from configparser import RawConfigParser
+import re
 from datetime import timedelta
 from functools import cache
 
@@ -12,6 +13,12 @@ from ..lib.auth import REFRESH_TOKEN, TOKEN_LABELS
 from ..lib.crypto import SecretBox, check_private, load_keys, read_key_file
 from ..lib.errors import ConfigurationError
 from ..lib.redact import value_mask
+from ..lib.server_config import read_setting
+from ..lib.typed_code import typed_code
+
+_logger = logging.getLogger(__name__)
+
+_ONE_CALL = re.compile(r"model\.\w+\(\)")
 
 #: Environment variable with the Fernet keys (newest first, comma separated); else the file that
 #: KEY_FILE_VARIABLE names; else the line ``encryption_key`` in the section ``[integration]`` of
@@ -30,9 +37,7 @@ ROTATION_BATCH = 200
 
 @cache
 def _configured_keys(path):
-    parser = RawConfigParser()
-    parser.read([path] if path else [])
-    keys = parser.get("integration", "encryption_key", fallback="")
+    keys = read_setting(path, "encryption_key")
     if keys:
         check_private(path)
     return keys
@@ -94,6 +99,12 @@ class IntegrationCredential(models.Model):
     )
     has_previous = fields.Boolean(compute="_compute_has_previous")
     is_set = fields.Boolean(string="Set", readonly=True, copy=False)
+    host = fields.Char(
+        string="For",
+        readonly=True,
+        copy=False,
+        help="The host that the address led to when the value was stored. It is sent to no other.",
+    )
     status = fields.Selection(
         [
             ("set", "Stored"),
@@ -101,6 +112,7 @@ class IntegrationCredential(models.Model):
             ("optional", "Optional"),
             ("expiring", "Expires soon"),
             ("expired", "Expired"),
+            ("elsewhere", "For another host"),
         ],
         compute="_compute_status",
     )
@@ -153,12 +165,14 @@ class IntegrationCredential(models.Model):
         for credential in self:
             credential.display_name = credential.name
 
-    @api.depends("is_set", "required", "expires_at", "kind")
+    @api.depends("is_set", "required", "expires_at", "kind", "host", "backend_id.base_url")
     def _compute_status(self):
         for credential in self:
             stage = credential._expiry_stage()
             if not credential.is_set:
                 credential.status = "missing" if credential.required else "optional"
+            elif credential.active and credential._is_elsewhere(credential.backend_id._host()):
+                credential.status = "elsewhere"
             elif stage is None:
                 credential.status = "set"
             else:
@@ -234,6 +248,16 @@ class IntegrationCredential(models.Model):
 
     # === CHANGING === #
 
+    def _is_elsewhere(self, host):
+        """Whether the value was stored for another host than ``host``."""
+        self.ensure_one()
+        return bool(self.is_set and self.host and self.host != host)
+
+    def _bind_to(self, host):
+        """Note the host of values that were stored before there was an address."""
+        if host:
+            self.filtered(lambda row: row.is_set and not row.host).host = host
+
     def _set(self, value, expires_at=None):
         """Encrypt and keep ``value``; the replaced one stays valid for a while."""
         self.ensure_one()
@@ -247,6 +271,7 @@ class IntegrationCredential(models.Model):
                 "previous_until": now + self.ROTATION_GRACE if old else False,
                 "ciphertext": self._box().encrypt(value),
                 "is_set": True,
+                "host": self.backend_id._host(),
                 "set_at": now,
                 "set_by_id": self.env.uid,
                 "expires_at": expires_at,
@@ -472,7 +497,9 @@ class IntegrationCredential(models.Model):
         """Return the box that closes and opens secrets.
 
         :raises ConfigurationError: without a valid key; secrets are never stored in the clear.
+        :raises AccessError: for a template or an expression.
         """
+        self._check_caller()
         keys = os.environ.get(KEY_VARIABLE)
         if not keys and (path := os.environ.get(KEY_FILE_VARIABLE)):
             keys = _key_file(path)
@@ -491,6 +518,55 @@ class IntegrationCredential(models.Model):
                 )
             )
         return _secret_box(keys)
+
+    @api.model
+    def _check_caller(self):
+        """Refuse code that people typed into the database, and note where it cannot be refused.
+
+        A hook has to get at secrets whoever's work it does, so rights alone cannot keep a mail
+        template from calling one. Server actions are an administrator's code, which could do the
+        same in other ways: each use is noted in Odoo's log and in the server's.
+
+        :raises AccessError: for a template or an expression.
+        """
+        for name in typed_code():
+            action = re.fullmatch(r"ir\.actions\.server\((\d+),\)", name)
+            if not action:
+                raise AccessError(
+                    self.env._("Templates and expressions cannot use the secrets of integrations.")
+                )
+            self._note_action(int(action[1]))
+
+    @api.model
+    def _note_action(self, action_id):
+        """Note that a server action uses secrets, unless it only calls a method, as crons do.
+
+        Once in a transaction, in another one: it stays when the action ends with an error.
+        """
+        # sudo: server actions are for administrators to read
+        action = self.env["ir.actions.server"].sudo().browse(action_id)
+        noted = ("integration_noted_action", action_id)
+        if noted in self.env.cr.cache or _ONE_CALL.fullmatch((action.code or "").strip()):
+            return
+        self.env.cr.cache[noted] = True
+        message = "The server action %s (%s), run by %s, uses secrets of integrations."
+        values = (action.name, action_id, self.env.user.login)
+        _logger.warning(message, *values)
+        with self.env.registry.cursor() as cr:
+            # superuser: nobody writes this log by hand
+            env = api.Environment(cr, SUPERUSER_ID, {})
+            env["ir.logging"].create(
+                {
+                    "name": __name__,
+                    "type": "server",
+                    "dbname": cr.dbname,
+                    "level": "WARNING",
+                    "message": message % values,
+                    "path": "integration.credential",
+                    "func": "_box",
+                    "line": str(action_id),
+                }
+            )
 
     # === ROTATION OF THE KEY === #
 

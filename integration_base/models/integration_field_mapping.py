@@ -12,6 +12,7 @@ class IntegrationFieldMapping(models.Model):
     """
 
     _name = "integration.field.mapping"
+    _inherit = ["integration.company.mixin"]
     _description = "Field Mapping"
     _order = "connector, resource, sequence, id"
 

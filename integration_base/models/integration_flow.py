@@ -32,6 +32,7 @@ class IntegrationFlow(models.Model):
     """One resource of a backend in one direction: what is switched on, scheduled and measured."""
 
     _name = "integration.flow"
+    _inherit = ["integration.company.mixin"]
     _description = "Integration Flow"
     _order = "backend_id, resource, direction"
     _rec_names_search = ["resource", "backend_id.name"]

@@ -13,6 +13,7 @@ class IntegrationMapping(models.Model):
     """
 
     _name = "integration.mapping"
+    _inherit = ["integration.company.mixin"]
     _description = "Value Mapping"
     _order = "backend_id, kind, external_label, external_value"
     _rec_names_search = ["external_label", "external_value"]

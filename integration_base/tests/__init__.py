@@ -1,6 +1,7 @@
 from . import (
     test_access,
     test_access_matrix,
+    test_attacks,
     test_auth,
     test_backend,
     test_backfill,

@@ -191,7 +191,8 @@ class TestReconciliation(ReconciliationCase):
         partner.write(values)
         self.env.flush_all()
         self.cr.execute(
-            "UPDATE res_partner SET write_date = clock_timestamp() + interval '1 minute' WHERE id = %s",
+            "UPDATE res_partner SET write_date = clock_timestamp() + interval '1 minute'"
+            " WHERE id = %s",
             [partner.id],
         )
         self.env.invalidate_all()

@@ -15,7 +15,7 @@ class IntegrationEditPayload(models.TransientModel):
     _description = "Edit Data and Retry"
 
     operation_id = fields.Many2one("integration.sync.log", required=True, readonly=True)
-    message = fields.Text(related="operation_id.message")
+    message = fields.Text(related="operation_id.message", related_sudo=False)
     payload = fields.Text(string="Data", required=True)
     reason = fields.Text()
 

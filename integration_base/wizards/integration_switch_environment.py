@@ -11,9 +11,13 @@ class IntegrationSwitchEnvironment(models.TransientModel):
     _description = "Switch Environment"
 
     backend_id = fields.Many2one("integration.backend", required=True, readonly=True)
-    environment = fields.Selection(related="backend_id.environment", string="From")
+    environment = fields.Selection(
+        related="backend_id.environment", related_sudo=False, string="From"
+    )
     to_production = fields.Boolean(compute="_compute_changes")
-    old_base_url = fields.Char(related="backend_id.base_url", string="Present Address")
+    old_base_url = fields.Char(
+        related="backend_id.base_url", related_sudo=False, string="Present Address"
+    )
     base_url = fields.Char(string="New Address")
     credentials = fields.Html(compute="_compute_changes", sanitize=False)
     flows = fields.Char(string="Flows That Stop", compute="_compute_changes")
