@@ -11,9 +11,11 @@ import io
 import json
 import logging
 import os
+import queue
 import re
 import socket
 import ssl
+import threading
 import time
 import zlib
 from collections.abc import Callable, Collection, Mapping
@@ -248,7 +250,7 @@ class HttpClient:
     :param sign: called with method, URL and body of each request, returns more such headers.
     :param certificate: shown to the server, which then knows who calls.
     :param timeout: seconds to connect, between two pieces of the answer, and for the whole request.
-        Looking up the name is bounded by the system's resolver only.
+        Looking up the name may take as long as connecting may.
     :param max_response_bytes: most bytes of an answer, after decompression.
     :param allow_insecure: for sandboxes and simulators: this machine can be called as well, also
         with ``http://``. Certificates are checked all the same.
@@ -743,6 +745,29 @@ class _DeadlineResponse(http.client.HTTPResponse):
         self.fp = io.BufferedReader(_DeadlineStream(sock, self.fp.detach(), _PROGRESS.get()))
 
 
+def _look_up(guard: AddressGuard, host: str, port: int, timeout: float) -> list[Target]:
+    """:meth:`AddressGuard.targets` in bounded time.
+
+    The system's resolver knows no deadline; a look-up that is left behind ends by itself.
+    """
+    outcome: queue.SimpleQueue = queue.SimpleQueue()
+
+    def look_up() -> None:
+        try:
+            outcome.put((guard.targets(host, port), None))
+        except Exception as failure:
+            outcome.put(([], failure))
+
+    threading.Thread(target=look_up, daemon=True, name="integration look-up").start()
+    try:
+        found, failure = outcome.get(timeout=timeout)
+    except queue.Empty:
+        found, failure = [], TimeoutError("the name was not looked up in time")
+    if failure:
+        raise failure
+    return found
+
+
 class _Tracked:
     """Connects to judged addresses only; notes when the other side may have seen something."""
 
@@ -752,12 +777,13 @@ class _Tracked:
         # The name stays the connection's host: its certificate is checked against that.
         progress, failure = _PROGRESS.get(), None
         try:
-            for target in progress.guard.targets(self._dns_host, self.port):
+            limit = progress.next_timeout(self.timeout)
+            for target in _look_up(progress.guard, self._dns_host, self.port, limit):
                 try:
                     return self._dial(target, progress.next_timeout(self.timeout))
                 except OSError as error:
                     failure = error
-        except socket.gaierror as error:
+        except (socket.gaierror, TimeoutError) as error:
             failure = error
         raise NewConnectionError(self, f"Failed to connect: {failure}") from failure
 

@@ -488,7 +488,7 @@ class IntegrationBackend(models.Model):
                         }
                     )
         # what a remote call says about defaults is not meant for these
-        self = self.with_context(clean_context(self.env.context))
+        self = self.with_env(self.env(context=clean_context(self.env.context)))
         # sudo: flows follow from the connector, nobody adds others
         self.env["integration.flow"].sudo().create(flows)
         # sudo: whoever may create a backend gets the empty rows to type its secrets into
@@ -541,11 +541,8 @@ class IntegrationBackend(models.Model):
         else:
             # sudo: whoever may connect a service need not be allowed to create users; this one has
             # nothing but what the connector asks for, no password, and nothing of the context
-            Users = (
-                self.env["res.users"]
-                .sudo()
-                .with_context(clean_context(self.env.context), no_reset_password=True)
-            )
+            context = {**clean_context(self.env.context), "no_reset_password": True}
+            Users = self.env(context=context)["res.users"].sudo()
             technical = Users.create(
                 {
                     "name": self.env._("Integrations (%s)", self.company_id.name),

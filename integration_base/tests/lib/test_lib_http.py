@@ -361,6 +361,20 @@ def test_unknown_name_sends_nothing(client, monkeypatch):
     assert "cannot be found" in error.message
 
 
+def test_resolver_that_does_not_answer_holds_up_nobody(monkeypatch, exchanges):
+    answered = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_kwargs: answered.wait(20) and [])
+    http = HttpClient(
+        "https://shop.example", timeout=(0.3, 5, 10), on_exchange=exchanges.append
+    )
+    error = failure(lambda: http.post("x", json={}), RetryableError)
+    answered.set()
+    assert error.seconds < 2
+    assert error.outcome == "not_sent"
+    assert "could not be reached in time" in error.message
+    assert exchanges[0].status is None
+
+
 def test_full_backlog_times_out_before_anything_is_sent(client):
     with create_server(("127.0.0.1", 0), backlog=0) as listener:
         fillers = [socket.socket() for _ in range(3)]
