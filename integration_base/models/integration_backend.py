@@ -5,15 +5,16 @@ import secrets
 from collections import defaultdict
 from urllib.parse import urlsplit
 
-from odoo import Command, api, fields, models
+from odoo import SUPERUSER_ID, Command, api, fields, models
 from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.tools import config, ormcache
 from odoo.tools.misc import clean_context
 from odoo.tools.urls import urljoin
 
-from ..lib.address_guard import origin_of, read_private_hosts
+from ..lib.address_guard import AddressGuard, origin_of, read_private_hosts
 from ..lib.auth import AuthorizationCode
 from ..lib.errors import (
+    AddressError,
     AuthError,
     ConfigurationError,
     IntegrationError,
@@ -115,6 +116,7 @@ class IntegrationBackend(models.Model):
     state = fields.Selection(
         [("draft", "Not connected"), ("active", "Connected"), ("paused", "Paused")],
         required=True,
+        readonly=True,
         default="draft",
         copy=False,
         tracking=True,
@@ -315,12 +317,13 @@ class IntegrationBackend(models.Model):
 
     @api.model_create_multi
     def create(self, vals_list):
-        own = {f"default_{name}" for name in OWN_FIELDS}
-        if not self.env.su and own & self.env.context.keys():
-            kept = {name: self.env.context[name] for name in self.env.context.keys() - own}
-            self = self.with_env(self.env(context=kept))
         for vals in vals_list:
             self._check_own_fields(vals)
+            self._check_reach(vals)
+            if not self.env.su:
+                # whatever the context and the user's own defaults say
+                vals.update(dict.fromkeys(OWN_FIELDS, False))
+                vals.update(state="draft", webhook_token=secrets.token_urlsafe(32))
             if vals.get("state") == "active":
                 vals["database_identity"] = self._this_database()
         backends = super().create(vals_list)
@@ -333,6 +336,7 @@ class IntegrationBackend(models.Model):
 
     def write(self, vals):
         self._check_own_fields(vals)
+        self._check_reach(vals)
         if "connector" in vals and any(b.connector != vals["connector"] for b in self):
             raise UserError(
                 self.env._(
@@ -423,6 +427,31 @@ class IntegrationBackend(models.Model):
         if not self.env.su and OWN_FIELDS & vals.keys():
             raise AccessError(
                 self.env._("The state and the addresses of a backend are changed by its buttons.")
+            )
+
+    @api.model
+    def _check_reach(self, vals):
+        """Refuse to let a backend call this machine or the network around it.
+
+        What is there trusts whoever calls from here. That a service of one's own may be called is
+        decided by those who look after the server.
+
+        :raises AccessError: unless the user is an administrator.
+        """
+        if self.env.su or self.env.user.has_group("base.group_system"):
+            return
+        is_reaching = bool(vals.get("private_hosts"))
+        if vals.get("base_url"):
+            try:
+                AddressGuard(vals["base_url"], private_hosts=self._server_hosts())
+            except AddressError:
+                is_reaching = True
+        if is_reaching:
+            raise AccessError(
+                self.env._(
+                    "You can enter public https:// addresses. Only an administrator may let a "
+                    "backend call this machine or the network around it."
+                )
             )
 
     def _check_lent_rights(self):
@@ -539,10 +568,11 @@ class IntegrationBackend(models.Model):
         if technical:
             self._check_technical(technical)
         else:
-            # sudo: whoever may connect a service need not be allowed to create users; this one has
-            # nothing but what the connector asks for, no password, and nothing of the context
             context = {**clean_context(self.env.context), "no_reset_password": True}
-            Users = self.env(context=context)["res.users"].sudo()
+            # superuser: whoever may connect a service need not be allowed to create users; this
+            # one has nothing but what the connector asks for, no password, and nothing of the
+            # defaults in the context or of the user
+            Users = self.env(user=SUPERUSER_ID, context=context)["res.users"]
             technical = Users.create(
                 {
                     "name": self.env._("Integrations (%s)", self.company_id.name),
@@ -959,10 +989,15 @@ class IntegrationBackend(models.Model):
             **options,
         )
 
+    @api.model
+    def _server_hosts(self):
+        """Return the private hosts that every backend of this server may call (text)."""
+        return os.environ.get(HOSTS_VARIABLE) or read_setting(config["config"], "private_hosts")
+
     def _guard_options(self):
         """Return what this backend may call, for :class:`~..lib.http.HttpClient`."""
         sandbox = self.environment == "sandbox"
-        hosts = os.environ.get(HOSTS_VARIABLE) or read_setting(config["config"], "private_hosts")
+        hosts = self._server_hosts()
         if sandbox and self.private_hosts:
             hosts = f"{hosts},{self.private_hosts}"
         return {"allow_insecure": sandbox, "private_hosts": hosts}
@@ -1062,12 +1097,11 @@ class IntegrationBackend(models.Model):
         own.write({"state": "draft", "pause_reason": False})
         own.write(
             {
-                "environment": target,
-                "base_url": base_url,
                 "other_base_url": before,
                 "webhook_token": secrets.token_urlsafe(32),
             }
         )
+        self.write({"environment": target, "base_url": base_url})
         # the service there knows nothing of what the one here was asked to send
         # sudo: the rows follow from the checks
         self.sudo().subscription_ids.unlink()

@@ -1,4 +1,5 @@
 import json
+from base64 import b64encode
 from contextlib import contextmanager
 from unittest.mock import patch
 
@@ -31,7 +32,7 @@ class TestAttacks(AccessCase):
         self.env.invalidate_all()
         return result
 
-    def create(self, who, model, values, **context):
+    def make(self, who, model, values, **context):
         """Create one record; returns it with all rights."""
         created = self.call(who, model, "create", [values], **context)
         return self.env[model].sudo().browse(created)
@@ -67,7 +68,7 @@ class TestAttacks(AccessCase):
             self.call("manager", row._name, "write", row.ids, {"backend_id": theirs.id})
 
     def test_no_backend_moves_to_another_company(self):
-        backend = self.create("manager", "integration.backend", {"name": "B", "connector": "fake"})
+        backend = self.make("manager", "integration.backend", {"name": "B", "connector": "fake"})
         other = {"company_id": self.other_company.id}
         with self.refused(AccessError):
             self.call("manager", backend._name, "write", backend.ids, other)
@@ -89,27 +90,57 @@ class TestAttacks(AccessCase):
         for model, values, link, target, field in cases:
             theirs = self.record(f"integration.{target}", self.other_company)
             with self.subTest(model=model, field=field), self.refused(AccessError):
-                row = self.create("manager", model, {**values, link: theirs.id})
+                row = self.make("manager", model, {**values, link: theirs.id})
                 self.call("manager", model, "read", row.ids, [field])
         operation = self.record("integration.sync.log", self.other_company)
         with self.refused(AccessError):
-            row = self.create(
+            row = self.make(
                 "manager", "integration.set.aside", {"operation_ids": operation.ids, "reason": "x"}
             )
             self.call("manager", row._name, "read", row.ids, ["operation_names"])
         event = self.record("integration.webhook.event", self.other_company)
         with self.refused(AccessError):
-            self.create("manager", "integration.webhook.replay", {"event_ids": event.ids})
+            self.make("manager", "integration.webhook.replay", {"event_ids": event.ids})
+
+    def test_dialogs_start_nothing_in_another_company(self):
+        calls = (
+            ("integration.import.now", "flow", "flow_id", {"reference": "1"}, "action_import"),
+            ("integration.edit.payload", "sync.log", "operation_id",
+             {"payload": "{}", "reason": "x"}, "action_retry"),
+            ("integration.switch.environment", "backend", "backend_id",
+             {"account": "same"}, "action_switch"),
+            ("integration.mapping.import", "backend", "backend_id",
+             {"file": b64encode(b"kind,external_value,odoo\ncurrency,EUR,EUR\n").decode()},
+             "action_import"),
+            ("integration.webhook.replay", "backend", "backend_id", {}, "action_replay"),
+        )  # fmt: skip
+        for model, target, link, values, method in calls:
+            theirs = self.record(f"integration.{target}", self.other_company)
+            before = self.everything()
+            with self.subTest(model=model), self.refused(UserError):
+                dialog = self.make("manager", model, {**values, link: theirs.id})
+                self.call("manager", model, method, dialog.ids)
+            self.assertEqual(
+                self.everything() | {model.replace(".", "_"): None},
+                before | {model.replace(".", "_"): None},
+            )
 
     # === MORE RIGHTS THAN ONE HAS === #
 
     def _needs(self, *groups):
         self.startPatcher(patch.object(FakeContact, "_resource_groups", groups, create=True))
 
-    def test_technical_user_gets_nothing_from_the_context(self):
+    def test_nothing_is_slipped_in_as_a_default(self):
         self._needs("base.group_partner_manager")
         system = self.env.ref("base.group_system")
-        backend = self.create(
+        for model, field, value in (
+            ("res.users", "password", "known"),
+            ("res.users", "email", "attacker@example.com"),
+            ("integration.backend", "webhook_token", "guessed"),
+            ("integration.backend", "state", "active"),
+        ):
+            self.call("manager", "ir.default", "set", model, field, value, True)
+        backend = self.make(
             "manager",
             "integration.backend",
             {"name": "B", "connector": "fake"},
@@ -137,7 +168,7 @@ class TestAttacks(AccessCase):
         self._needs("base.group_partner_manager")
         stranger = new_test_user(self.env, f"integration-{self.company.id}", password="known-pass")
         with self.refused(UserError):
-            self.create("manager", "integration.backend", {"name": "B", "connector": "fake"})
+            self.make("manager", "integration.backend", {"name": "B", "connector": "fake"})
         self.assertFalse(stranger.has_group("base.group_partner_manager"))
 
     def test_managers_lend_no_rights_they_do_not_have(self):
@@ -154,6 +185,37 @@ class TestAttacks(AccessCase):
         self.call(admin, backend._name, "write", backend.ids, {"work_user_id": False})
         self.assertFalse(backend.work_user_id)
 
+    def test_managers_do_not_reach_around_the_server(self):
+        backend = self.make("manager", "integration.backend", {"name": "B", "connector": "fake"})
+        admin = new_test_user(self.env, "adm", groups=f"base.group_system,{PREFIX}manager")
+        around = (
+            {"base_url": "http://localhost:8069"},
+            {"base_url": "https://127.0.0.1:8443"},
+            {"base_url": "https://10.1.2.3"},
+            {"private_hosts": "intranet.example"},
+        )
+        for values in around:
+            with self.subTest(values=values):
+                with self.refused(AccessError):
+                    self.call("manager", backend._name, "write", backend.ids, values)
+                with self.refused(AccessError):
+                    self.make(
+                        "manager", backend._name, {"name": "B", "connector": "fake", **values}
+                    )
+        backend.database_identity = "1/2"
+        wizard = self.make(
+            "manager",
+            "integration.switch.environment",
+            {"backend_id": backend.id, "base_url": "https://10.1.2.3", "account": "same"},
+        )
+        with self.refused(AccessError):
+            self.call("manager", wizard._name, "action_switch", wizard.ids)
+        public = {"base_url": "https://service.example.com", "private_hosts": False}
+        self.call("manager", backend._name, "write", backend.ids, public)
+        self.call(admin, backend._name, "write", backend.ids, around[0])
+        with patch.dict("os.environ", {"INTEGRATION_PRIVATE_HOSTS": "10.1.2.3"}):
+            self.call("manager", backend._name, "write", backend.ids, around[2])
+
     def test_what_the_form_does_not_offer_is_not_written(self):
         backend = self.record("integration.backend", self.company)
         for values in (
@@ -168,7 +230,16 @@ class TestAttacks(AccessCase):
             with self.subTest(values=values), self.refused(AccessError):
                 self.call("manager", backend._name, "write", backend.ids, values)
             with self.subTest(create=values), self.refused(AccessError):
-                self.create("manager", backend._name, {"name": "B", "connector": "fake", **values})
+                self.make("manager", backend._name, {"name": "B", "connector": "fake", **values})
+
+    def test_readers_say_nothing_in_the_chatter(self):
+        # incidents are there to be talked about
+        for model in ("integration.backend", "integration.privacy.request"):
+            record = self.record(model, self.company)
+            for who in ("user", "auditor", "employee", "portal"):
+                with self.subTest(model=model, who=who), self.refused(AccessError):
+                    reader = record.with_user(self.users[who]).sudo(False)
+                    call_kw(reader, "message_post", [record.ids], {"body": "Type it here"})
 
     def test_shipped_field_mappings_are_of_all_companies(self):
         shipped = self.record("integration.field.mapping", self.company).copy({"backend_id": False})
@@ -292,7 +363,7 @@ class TestAttacks(AccessCase):
         self.assertFalse(self.env["ir.logging"].search([("path", "=", "integration.credential")]))
 
     def test_secrets_stay_with_the_host_they_were_typed_for(self):
-        backend = self.create(
+        backend = self.make(
             "manager",
             "integration.backend",
             {"name": "B", "connector": "fake", "base_url": "https://service.example.com"},
@@ -326,7 +397,7 @@ class TestAttacks(AccessCase):
             backend._client()
 
     def test_secrets_typed_before_the_address_get_its_host(self):
-        backend = self.create("manager", "integration.backend", {"name": "B", "connector": "fake"})
+        backend = self.make("manager", "integration.backend", {"name": "B", "connector": "fake"})
         row = backend.credential_ids
         self.call("manager", row._name, "write", row.ids, {"value": SECRET})
         self.assertFalse(row.host)

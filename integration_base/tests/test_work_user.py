@@ -142,3 +142,26 @@ class TestAllRights(IntegrationCase):
         self.append("c1")
         self.drain()
         self.assertIn("c1", self.partners())
+
+    def test_work_stays_in_the_company_of_its_backend(self):
+        other = self.env["res.company"].create({"name": "Other"})
+        theirs = self.backend.copy({"name": "Theirs", "company_id": other.id})
+        theirs.state = "active"
+        seen = []
+
+        def spy(resource, backend, items, apply=FakeContact._apply):
+            for env in (resource.env, backend.env, *(item.record.env for item in items)):
+                seen.append((env.company, env.companies))
+            return apply(resource, backend, items)
+
+        self.service.put("c1", "One")
+        partner = self.env["res.partner"].create({"name": "Before", "ref": "c1"})
+        for backend, company in ((self.backend, self.env.company), (theirs, other)):
+            self.flow = backend.flow_ids
+            self.append("c1")
+            with patch.object(FakeContact, "_apply", spy):
+                self.drain()
+            self.assertEqual(set(seen), {(company, company)})
+            seen.clear()
+        links = self.env["integration.binding"].search([("res_id", "=", partner.id)])
+        self.assertEqual(links.mapped("company_id"), self.env.company | other)

@@ -187,3 +187,15 @@ class BreakerMachine(RuleBasedStateMachine):
 
 
 TestBreakerMachine = BreakerMachine.TestCase
+
+
+def test_an_hour_of_failures_costs_few_calls():
+    """A caller that tries every second, for as long as the service is down."""
+    breaker, calls = Breaker(), 0
+    for second in range(3600):
+        now = after(second)
+        probe = breaker.begin_probe(now)
+        if breaker.state == CLOSED or probe:
+            calls += 1
+            breaker = (probe or breaker).note(1, 1, now, rand=lambda: 0.0)
+    assert 5 < calls < 25

@@ -364,9 +364,7 @@ def test_unknown_name_sends_nothing(client, monkeypatch):
 def test_resolver_that_does_not_answer_holds_up_nobody(monkeypatch, exchanges):
     answered = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_kwargs: answered.wait(20) and [])
-    http = HttpClient(
-        "https://shop.example", timeout=(0.3, 5, 10), on_exchange=exchanges.append
-    )
+    http = HttpClient("https://shop.example", timeout=(0.3, 5, 10), on_exchange=exchanges.append)
     error = failure(lambda: http.post("x", json={}), RetryableError)
     answered.set()
     assert error.seconds < 2
