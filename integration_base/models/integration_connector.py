@@ -7,6 +7,9 @@ from ..lib.breaker import DEFAULT_POLICY
 from ..lib.errors import ConfigurationError, WebhookRefused
 from ..lib.redact import Redactor
 
+#: Where notifications arrive: whoever knows it can send some, so it is no more shown than a secret.
+WEBHOOK_PATH = r"/integration/webhook/[\w-]+"
+
 
 class IntegrationConnector(models.AbstractModel):
     """Behaviour of one external service. Inherit it as ``integration.connector.<code>``.
@@ -141,7 +144,7 @@ class IntegrationConnector(models.AbstractModel):
         return Redactor(
             keys=(*self._connector_secret_keys, *self._connector_personal_keys, *params),
             headers=self._connector_secret_headers,
-            patterns=self._connector_secret_patterns,
+            patterns=(WEBHOOK_PATH, *self._connector_secret_patterns),
         )
 
     def _base_url(self, backend):

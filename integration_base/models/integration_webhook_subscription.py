@@ -105,7 +105,8 @@ class IntegrationWebhookSubscription(models.Model):
         try:
             backend._connector()._delete_subscription(backend, subscription.remote_id)
         except RequestRefused as error:
-            return [self._values(backend, "failed", subscription, error.message)]
+            message = self._without_address(backend, error)
+            return [self._values(backend, "failed", subscription, message)]
         return []
 
     @api.model
@@ -121,13 +122,18 @@ class IntegrationWebhookSubscription(models.Model):
                 try:
                     remote_id = backend._connector()._create_subscription(backend, topic, address)
                 except RequestRefused as error:
-                    refused = error.message
+                    refused = self._without_address(backend, error)
                     values.append({**row, "state": "failed", "message": refused})
                 else:
                     values.append({**row, "state": "ok", "remote_id": remote_id})
             else:
                 values.append({**row, "state": "missing", "message": refused})
         return values
+
+    @api.model
+    def _without_address(self, backend, error):
+        """Return the text of an error for those who may not see the address for notifications."""
+        return backend._connector()._redactor().text(error.message)
 
     @api.model
     def _check_and_report(self, backend):
@@ -142,7 +148,8 @@ class IntegrationWebhookSubscription(models.Model):
         except (RetryableError, RateLimitedError):
             raise
         except IntegrationError as error:
-            Incident._raise("webhooks", backend, "subscriptions", error.message)
+            message = self._without_address(backend, error)
+            Incident._raise("webhooks", backend, "subscriptions", message)
             return None
         if rows is None:
             return None
@@ -163,7 +170,8 @@ class IntegrationWebhookSubscription(models.Model):
     def _cron_check(self):
         """Check the subscriptions of every connected backend, and what it is allowed to do."""
         cron = self.env["ir.cron"]
-        backends = self.env["integration.backend"].search([("state", "=", "active")])
+        Backend = self.env["integration.backend"]
+        backends = Backend.search([("state", "=", "active"), *Backend._connected_here()])
         for done, backend in enumerate(backends, start=1):
             try:
                 backend._ensure_callable()

@@ -21,7 +21,7 @@ class TestSubscriptions(IntegrationCase):
 
         def create(connector, backend, topic, address):
             if "refused" in address:
-                raise RequestRefused("The address is not public")
+                raise RequestRefused(f"The address is not public: {address}")
             remote_id = f"r{len(case.remote) + 1}"
             case.remote[remote_id] = Subscription(topic, address, remote_id)
             return remote_id
@@ -47,6 +47,9 @@ class TestSubscriptions(IntegrationCase):
         return self.env["integration.incident"].search(
             [("backend_id", "=", self.backend.id), ("kind", "=", "webhooks")]
         )
+
+    def text_of(self, record):
+        return record.body if record._name == "mail.message" else record.message
 
     def test_missing_ones_are_made_by_the_test_of_the_connection(self):
         self.backend.action_test_connection()
@@ -94,7 +97,10 @@ class TestSubscriptions(IntegrationCase):
         self.backend.action_test_connection()
         self.assertEqual(self.backend.state, "active")
         self.assertEqual(self.backend.subscription_ids.state, "failed")
-        self.assertIn("The address is not public. Until this is solved", self.incident().message)
+        self.assertRegex(self.incident().message, "The address is not public: .*Until this is sol")
+        # those who see incidents may not see the address
+        for shown in (self.incident(), self.incident().message_ids, self.backend.subscription_ids):
+            self.assertNotIn(self.backend.webhook_token, str(shown.mapped(self.text_of)))
         self.env["ir.config_parameter"].set_param("web.base.url", "https://good.example.com")
         self.backend.action_check_subscriptions()
         self.assertEqual(self.incident().state, "closed")
@@ -103,6 +109,9 @@ class TestSubscriptions(IntegrationCase):
         self.problem = ConfigurationError("The app may not list subscriptions.")
         self.assertIsNone(self.check())
         self.assertIn("may not list", self.incident().message)
+        self.problem = ConfigurationError(f"Refused: {self.backend._webhook_url()}.")
+        self.assertIsNone(self.check())
+        self.assertNotIn(self.backend.webhook_token, self.incident().message)
         self.problem = RetryableError("No answer.")
         with self.assertRaisesRegex(UserError, "No answer"):
             self.backend.action_check_subscriptions()
