@@ -3,6 +3,7 @@ import logging
 import os
 import secrets
 from collections import defaultdict
+from contextvars import ContextVar
 from urllib.parse import urlsplit
 
 from odoo import SUPERUSER_ID, Command, api, fields, models
@@ -39,6 +40,9 @@ HOSTS_VARIABLE = "INTEGRATION_PRIVATE_HOSTS"
 OWN_FIELDS = frozenset(
     {"state", "pause_reason", "database_identity", "webhook_token", "other_base_url", "kept"}
 )
+#: Ids of backends that a person lets work in this copy of the database just now. Hooks have
+#: transactions of their own, which do not see yet that it was noted.
+_taken_over = ContextVar("taken over", default=frozenset())
 
 
 class IntegrationBackend(models.Model):
@@ -129,6 +133,7 @@ class IntegrationBackend(models.Model):
         "service until somebody says so.",
     )
     in_foreign_database = fields.Boolean(compute="_compute_in_foreign_database")
+    in_neutralized_database = fields.Boolean(compute="_compute_in_neutralized_database")
     max_drains = fields.Integer(
         string="Flows at Work",
         default=2,
@@ -242,9 +247,13 @@ class IntegrationBackend(models.Model):
     @api.depends("database_identity", "state")
     def _compute_in_foreign_database(self):
         for backend in self:
-            backend.in_foreign_database = (
-                backend.state == "active" and backend.database_identity != self._this_database()
+            was_connected = backend.database_identity or backend.state == "active"
+            backend.in_foreign_database = bool(
+                was_connected and backend.database_identity != self._this_database()
             )
+
+    def _compute_in_neutralized_database(self):
+        self.in_neutralized_database = self.env["integration.watchdog"]._is_copy()
 
     @api.depends_context("uid")
     def _compute_operation_counts(self):
@@ -363,7 +372,10 @@ class IntegrationBackend(models.Model):
                 )
             )
         if vals.get("state") == "active":
-            vals = {**vals, "database_identity": self._this_database()}
+            # one that is noted already stays: only a person takes a backend to another database
+            unbound = self.filtered(lambda backend: not backend.database_identity)
+            if unbound:
+                unbound.database_identity = self._this_database()
         moved = self.filtered(lambda backend: backend._loses_tokens(vals))
         were_drafts = {backend.state == "draft" for backend in self}
         if "base_url" in vals:
@@ -1055,18 +1067,35 @@ class IntegrationBackend(models.Model):
         )
         return self.env.cr.fetchone()[0]
 
+    @api.model
+    def _connected_here(self, path=""):
+        """Return the domain of the backends that were connected in this database.
+
+        What goes on by itself is for these: in a copy, nobody is to be called, or to be told.
+
+        :param str path: from the model that is searched to the backend, e.g. ``backend_id.``.
+        """
+        return [(f"{path}database_identity", "=", self._this_database())]
+
+    @api.model
+    def _ensure_not_neutralized(self):
+        """Refuse to call any service from a neutralized copy of a database.
+
+        :raises ConfigurationError: in such a copy.
+        """
+        if self.env["integration.watchdog"]._is_copy():
+            raise ConfigurationError(
+                self.env._("This database is a neutralized copy: it calls no external service.")
+            )
+
     def _ensure_callable(self):
         """Refuse to call the service from a copy of the database.
 
         :raises ConfigurationError: in a neutralized copy, and in any other copy until a person
             has said that it shall work there.
         """
-        # sudo: system parameters are for administrators, this one guards every user
-        if self.env["ir.config_parameter"].sudo().get_param("database.is_neutralized"):
-            raise ConfigurationError(
-                self.env._("This database is a neutralized copy: it calls no external service.")
-            )
-        if self.in_foreign_database:
+        self._ensure_not_neutralized()
+        if self.in_foreign_database and self.id not in _taken_over.get():
             raise ConfigurationError(
                 self.env._(
                     "%s was connected in another database. If this one is a copy, two databases "
@@ -1203,15 +1232,44 @@ class IntegrationBackend(models.Model):
         }
 
     def action_connect_here(self):
-        """Let this database, a copy, take over the work of the one it was copied from."""
+        """Let this database, a copy, take over the work of the one it was copied from.
+
+        That holds also when the service cannot be called yet: the tokens of an old backup, say,
+        have to be replaced first.
+
+        :raises UserError: when this is a neutralized copy.
+        """
+        self.ensure_one()
         self.check_access("write")
+        try:
+            self._ensure_not_neutralized()
+        except ConfigurationError as error:
+            raise UserError(error.message) from error
         # what the original did since the copy was made is read again
         # sudo: the state is written by the code alone
-        self.sudo().write({"state": "draft"})
+        self.sudo().write({"state": "draft", "database_identity": self._this_database()})
+        self._audit(self.env._("This database took over the work of the one it was copied from."))
         # the original is still notified at its own address
         # sudo: the rows follow from the checks
         self.sudo().subscription_ids.unlink()
-        return self.action_test_connection()
+        token = _taken_over.set(_taken_over.get() | {self.id})
+        try:
+            with self.env.cr.savepoint():
+                return self.action_test_connection()
+        except UserError as error:
+            return {
+                "type": "ir.actions.client",
+                "tag": "display_notification",
+                "params": {
+                    "type": "danger",
+                    "title": self.env._("Not connected yet"),
+                    "message": str(error),
+                    "sticky": True,
+                    "next": {"type": "ir.actions.client", "tag": "soft_reload"},
+                },
+            }
+        finally:
+            _taken_over.reset(token)
 
     def action_pause(self):
         """Stop calling the service until somebody resumes; nothing is lost meanwhile."""

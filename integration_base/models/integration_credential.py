@@ -396,6 +396,7 @@ class IntegrationCredential(models.Model):
             [
                 ("expires_at", "!=", False),
                 ("backend_id.active", "=", True),
+                *self.env["integration.backend"]._connected_here("backend_id."),
             ]
         )._tell_expiry()
 

@@ -319,6 +319,13 @@ class IntegrationPrivacyRequest(models.Model):
             note=notes[self.kind],
         )
 
+    @api.autovacuum
+    def _gc_files_of_copies(self):
+        """Delete files that neutralize.sql has closed: SQL does not reach them on the disk."""
+        # sudo: they belong to no record any more, nobody else may touch them
+        files = self.env["ir.attachment"].sudo()
+        files.search([("res_model", "=", self._name), ("res_id", "=", False)]).unlink()
+
     # === ACTIONS === #
 
     def action_open_contact(self):

@@ -33,6 +33,7 @@ class IntegrationPushMonitor(models.AbstractModel):
                 ("enabled", "=", True),
                 ("backend_id.active", "=", True),
                 ("backend_id.state", "=", "active"),
+                *self.env["integration.backend"]._connected_here("backend_id."),
             ]
         )
         counts = self._count(flows, now)

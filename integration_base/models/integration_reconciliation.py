@@ -178,6 +178,7 @@ class IntegrationReconciliation(models.Model):
                 ("reconcile_days", ">", 0),
                 ("backend_id.active", "=", True),
                 ("backend_id.state", "=", "active"),
+                *self.env["integration.backend"]._connected_here("backend_id."),
                 "|",
                 ("next_reconcile_at", "=", False),
                 ("next_reconcile_at", "<=", now),

@@ -96,7 +96,8 @@ class IntegrationWatchdog(models.AbstractModel):
 
         :param bool silent: whether the heartbeat should have come long ago.
         """
-        backends = self.env["integration.backend"].search([("state", "=", "active")])
+        Backend = self.env["integration.backend"]
+        backends = Backend.search([("state", "=", "active"), *Backend._connected_here()])
         Incident = self.env["integration.incident"]
         for backend in backends:
             if silent:
@@ -274,6 +275,7 @@ class IntegrationWatchdog(models.AbstractModel):
                 ("next_run_at", "<=", now),
                 ("backend_id.active", "=", True),
                 ("backend_id.state", "=", "active"),
+                *self.env["integration.backend"]._connected_here("backend_id."),
             ]
         )
         # a flow that somebody is editing is planned by the next heartbeat

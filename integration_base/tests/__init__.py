@@ -14,6 +14,7 @@ from . import (
     test_intent,
     test_intent_faults,
     test_mapping,
+    test_neutralize,
     test_outbox,
     test_own_records,
     test_privacy,

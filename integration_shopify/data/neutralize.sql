@@ -1,0 +1,9 @@
+-- The copy is connected to no shop any more: its next consent is for the shop that is typed in, and
+-- never for the one of the original.
+UPDATE integration_backend
+   SET shopify_domain = NULL,
+       shopify_shop_name = NULL,
+       shopify_currency = NULL,
+       shopify_timezone = NULL,
+       shopify_api_version = NULL,
+       shopify_api_deprecated = NULL;
