@@ -52,7 +52,10 @@ class IntegrationFlow(models.Model):
         "are not collected meanwhile: run the initial load once it is on again.",
     )
     user_id = fields.Many2one(
-        "res.users", string="Responsible", help="Reviews failures; empty: the backend's owner."
+        "res.users",
+        string="Responsible",
+        help="Reviews failures, with the role Integration Operator. Without it, or empty: the "
+        "backend's owner.",
     )
     interval_minutes = fields.Integer(
         string="Every (minutes)",
@@ -611,11 +614,6 @@ class IntegrationFlow(models.Model):
         """Open or close the gate for heavy work where quiet hours begin; a step of the watchdog."""
         flows = self.search([("heavy_until", "<=", fields.Datetime.now())])
         flows.try_lock_for_update()._plan_heavy_work()
-
-    def _owner(self):
-        """Return the user who is told about failures."""
-        self.ensure_one()
-        return self.user_id or self.backend_id._owner()
 
     def _wake_after_commit(self):
         """Start a drain of these flows once the present transaction is committed."""

@@ -502,9 +502,15 @@ class IntegrationIncident(models.Model):
     # === TELLING PEOPLE === #
 
     def _owner(self):
-        """Return the user who is told."""
+        """Return the user who is told: the first of those in charge who may review failures.
+
+        A to-do shows its text to whomever it is assigned to, whatever else that user may read.
+        """
         self.ensure_one()
-        return self.flow_id._owner() if self.flow_id else self.backend_id._owner()
+        admin = self.env.ref("base.user_admin")
+        in_charge = (self.flow_id.user_id, self.backend_id._owner())
+        role = "integration_base.group_integration_operator"
+        return next((user for user in in_charge if user and user.has_group(role)), admin)
 
     def _notify(self):
         """Give the person in charge one to-do for each incident that is new or got much worse.

@@ -6,6 +6,8 @@ from ..lib.errors import ConflictError
 from ..models.integration_incident import FLOOD_LIMIT
 from .common import IntegrationCase
 
+ROLE = "integration_base.group_integration_"
+
 
 @tagged("post_install", "-at_install")
 class TestIncidents(IntegrationCase):
@@ -189,13 +191,32 @@ class TestIncidents(IntegrationCase):
         user = new_test_user(
             self.env,
             "flow_owner",
-            groups="base.group_user,integration_base.group_integration_user",
+            groups="base.group_user,integration_base.group_integration_operator",
         )
         self.flow.user_id = user
         self.failing("c1")
         self.assertEqual(
             (self.incidents().user_id, self.incidents().activity_id.user_id), (user,) * 2
         )
+
+    def test_who_may_not_review_is_told_nothing(self):
+        """A to-do carries the message, and shows it to whomever it is assigned to."""
+        users = [
+            new_test_user(self.env, f"reader_{number}", groups=f"base.group_user,{role}")
+            for number, role in enumerate(("base.group_user", ROLE + "user", ROLE + "auditor"))
+        ]
+        for number, user in enumerate(users):
+            self.flow.user_id = user
+            self.failing(f"c{number}")
+            incident = self.incidents()[:1]
+            self.assertEqual((incident.user_id, incident.activity_id.user_id), (self.owner,) * 2)
+            incident._close("Next")
+        self.assertFalse(
+            self.env["mail.activity"].search([("user_id", "in", [user.id for user in users])])
+        )
+        self.backend.user_id = users[0]
+        self.failing("c9")
+        self.assertEqual(self.incidents()[:1].user_id, self.env.ref("base.user_admin"))
 
     def drain_all(self):
         """Drain until nothing is due; one drain makes room after half a minute."""
