@@ -138,6 +138,10 @@ class IntegrationConnectorShopify(models.AbstractModel):
 
     # === HOOKS - ACCESS === #
 
+    def _oauth_scopes(self, backend):
+        # without a consent the version of the app says what its tokens allow
+        return super()._oauth_scopes(backend) if backend.needs_consent else []
+
     def _connector_scopes(self, backend):
         if not self._webhook_topics(backend):
             return []

@@ -367,6 +367,12 @@ class TestConnection(ConnectionMixin, ShopifyCase):
             f"/integration/oauth/connect/{self.backend.id}",
         )
 
+    def test_an_app_of_ones_own_asks_for_no_scopes(self):
+        """Shopify's client credentials grant has no such parameter: the app's version says it."""
+        self.press_test_connection()
+        (form,) = self.http.forms()
+        self.assertEqual(set(form), {"client_id", "client_secret", "grant_type"})
+
     def test_consent_is_asked_for_what_the_flows_need(self):
         needed = ["read_orders", "read_customers", "read_products", "read_locations"]
         self.assertEqual(self.backend._scopes_to_request(), needed)
