@@ -137,7 +137,8 @@ def resolve_field(source: Any, info: GraphQLResolveInfo, **arguments: Any) -> An
         _remember_overrides(source, info, context)
     function = FIELDS.get(parent, {}).get(name)
     if function is not None:
-        return plain(function(source, info, **arguments))
+        value = plain(function(source, info, **arguments))
+        return _without_denied(value, info) if name in ("node", "nodes") else value
     # A payload leaves out what did not come about; everything else it has to say.
     if isinstance(source, dict) and (name in source or parent.endswith("Payload")):
         return source.get(name)
@@ -168,6 +169,21 @@ def _check_access(parent: str, name: str, info: GraphQLResolveInfo, context: Con
     wanted = _TYPE_SCOPES.get(kind)
     if wanted and not context.allowed & set(wanted):
         raise _denied(name, wanted)
+
+
+def _without_denied(value: Any, info: GraphQLResolveInfo) -> Any:
+    """Leave out of what was looked up by id the records that the scopes do not cover.
+
+    What such a field may return says nothing of its type: only the record does.
+    """
+    if info.parent_type.name != "QueryRoot":
+        return value
+    if isinstance(value, list):
+        return [_without_denied(item, info) for item in value]
+    wanted = _TYPE_SCOPES.get(resolve_type(value, info, None) or "")
+    if wanted and not info.context.allowed & set(wanted):
+        return _denied(info.field_name, wanted)
+    return value
 
 
 def _remember_overrides(order: Order, info: GraphQLResolveInfo, context: Context) -> None:

@@ -330,6 +330,23 @@ def test_writing_includes_reading(graphql: Run, simulator: Simulator) -> None:
     assert codes(graphql(query, scopes=("write_products",))) == ["ACCESS_DENIED"]
 
 
+def test_missing_scope_of_records_looked_up_by_id(graphql: Run, simulator: Simulator) -> None:
+    order = place(simulator, lines=[{"sku": "MUG-350"}])[0]
+    for query, expected in (
+        ("query N($ids: [ID!]!) { nodes(ids: $ids) { id } }", {"nodes": [None]}),
+        ("query N($ids: [ID!]!) { node(id: $ids) { id } }", {"node": None}),
+    ):
+        one = "node(id" in query
+        query = query.replace("$ids: [ID!]!", "$ids: ID!") if one else query
+        ids = order.gid if one else [order.gid]
+        body = graphql(query, {"ids": ids}, scopes=("read_products",))
+        assert body["data"] == expected
+        (error,) = body["errors"]
+        assert error["extensions"]["code"] == "ACCESS_DENIED"
+        assert "read_orders" in error["extensions"]["requiredAccess"]
+        assert "errors" not in graphql(query, {"ids": ids}, scopes=("read_orders",))
+
+
 def test_protected_data_is_null_with_an_error(graphql: Run, simulator: Simulator) -> None:
     place(simulator, lines=[{"sku": "MUG-350"}], customer={"email": "a@example.com"})
     simulator.shop.config.protected_data = False
