@@ -15,6 +15,7 @@ UPDATE integration_credential
        previous_ciphertext = NULL,
        previous_until = NULL,
        is_set = FALSE,
+       host = NULL,
        set_at = NULL,
        set_by_id = NULL,
        expires_at = NULL;

@@ -32,6 +32,19 @@ class TestTours(FakeConnectorMixin, HttpCase):
         self.assertEqual(backend.state, "active")
         self.assertEqual(backend._credential("secret"), "tour-secret")
 
+    def test_connect_from_here(self):
+        self.env.cr.execute(
+            "UPDATE integration_backend SET database_identity = '1/2' WHERE id = %s",
+            [self.backend.id],
+        )
+        self.backend.invalidate_recordset()
+        self.start_tour(
+            f"/odoo/integration.backend/{self.backend.id}",
+            "integration_connect_from_here",
+            login="integration-manager",
+        )
+        self.assertFalse(self.backend.in_foreign_database)
+
     def test_set_a_failed_operation_aside(self):
         operation = self._append("1001", "#1001")
         operation.write(

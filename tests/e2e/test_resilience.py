@@ -10,7 +10,6 @@ from pathlib import Path
 
 import psycopg2
 import pytest
-from runtime import database
 
 from tests.simulators.generic.client import GenericService
 from tests.simulators.generic.connect import connect_backend
@@ -210,42 +209,6 @@ def test_hanging_service_slows_neither_users_nor_others(odoo, backends, healthy,
     assert median(pages) < 2 * median(usual_pages) + 0.05
     assert median(flows) < 2 * median(usual_flows) + 0.1
     assert max(flows) < 8
-
-
-def test_copy_of_the_database_makes_no_call(odoo, project, odoo_server, backends, healthy):
-    """Not neutralized: the same keys, the same jobs, the same schedules."""
-    place(healthy, 2)
-    settled(odoo, backends["healthy"], healthy)
-    copy = odoo_server(workers=2, test_addons=True)
-    copy.stop()
-    odoo.stop()
-    try:
-        database.drop(project, copy.database)
-        database.copy(project, odoo.database, copy.database)
-        healthy.webhook_faults(hold=True)
-        healthy.create(name="For the original only")
-        copy.sql(
-            "INSERT INTO integration_sync_log (flow_id, backend_id, company_id, resource, kind,"
-            " key, external_id, trigger, priority, state, attempts, crashes, next_attempt_at,"
-            " create_date) SELECT id, backend_id, company_id, resource, 'record', '9', '9',"
-            " 'manual', 10, 'pending', 0, 0, now() AT TIME ZONE 'UTC', now() AT TIME ZONE 'UTC'"
-            " FROM integration_flow WHERE resource = 'contact'"
-        )
-        copy.sql("UPDATE integration_flow SET interval_minutes = 1, next_run_at = now()")
-        healthy.reset_calls()
-        copy.start()
-        session = copy.session()
-        domain = [("name", "=", "Healthy")]
-        [backend] = session.call(
-            "integration.backend", "search_read", domain, ["in_foreign_database"]
-        )
-        assert backend["in_foreign_database"]
-        time.sleep(20)
-        assert not healthy.calls().get("endpoints"), healthy.calls()
-        copy.stop()
-    finally:
-        healthy.webhook_faults(hold=False)
-        odoo.start()
 
 
 def test_killer_ends_alone_as_a_dead_letter(odoo, backends, healthy):

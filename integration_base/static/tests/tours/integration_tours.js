@@ -3,6 +3,29 @@ import { stepUtils } from "@web_tour/tour_utils";
 
 const tours = registry.category("web_tour.tours");
 
+tours.add("integration_connect_from_here", {
+    steps: () => [
+        {
+            content: "The form says that nothing is called from this copy",
+            trigger: ".alert-danger:contains('This database is a copy.')",
+        },
+        {
+            content: "Take over",
+            trigger: ".alert-danger button[name='action_connect_here']",
+            run: "click",
+        },
+        {
+            content: "The original has to be off",
+            trigger: ".modal:contains('switched off?') .modal-footer .btn-primary",
+            run: "click",
+        },
+        {
+            content: "It is connected",
+            trigger: ".o_form_view:not(:has(.alert-danger)) .o_arrow_button_current:contains('Connected')",
+        },
+    ],
+});
+
 tours.add("integration_connect_backend", {
     url: "/odoo/integrations",
     steps: () => [
