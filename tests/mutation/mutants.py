@@ -58,10 +58,16 @@ def mutants(source: str) -> Iterator[Mutant]:
         if EQUIVALENT in lines[node.lineno - 1]:
             continue
         for mistake in _mistakes(node):
-            before = ast.unparse(node)
+            change = _change(node, mistake)
             put(parent, place, mistake)
-            yield Mutant(node.lineno, f"{before}  ->  {ast.unparse(mistake)}", ast.unparse(tree))
+            yield Mutant(node.lineno, change, ast.unparse(tree))
             put(parent, place, node)
+
+
+def _change(node: ast.AST, mistake: ast.AST) -> str:
+    if _is_list_of_words(node):
+        return f"{set(node.value.split()) - set(mistake.value.split())} is missing"
+    return f"{ast.unparse(node)}  ->  {ast.unparse(mistake)}"
 
 
 def put(parent: ast.AST, place: tuple[str, int | None], node: ast.AST) -> None:
@@ -90,6 +96,14 @@ def _is_documentation(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
+def _is_list_of_words(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and node.value.startswith("\n")
+    )
+
+
 def _mistakes(node: ast.AST) -> Iterator[ast.AST]:
     changed: list[ast.AST] = []
     match node:
@@ -106,6 +120,10 @@ def _mistakes(node: ast.AST) -> Iterator[ast.AST]:
             changed = [ast.BinOp(left, _OPERATORS[type(operator)](), right)]
         case ast.AugAssign(target, operator, value) if type(operator) in _OPERATORS:
             changed = [ast.AugAssign(target, _OPERATORS[type(operator)](), value)]
+        case ast.Constant(value) if _is_list_of_words(node):
+            words = value.split()
+            fewer = [words[:place] + words[place + 1 :] for place in range(len(words))]
+            changed = [ast.Constant(" ".join(rest)) for rest in fewer]
         case ast.Constant(value):
             changed = [ast.Constant(other) for other in _other_values(value)]
         case ast.If(test, body, orelse):

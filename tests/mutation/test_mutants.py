@@ -21,6 +21,7 @@ from tests.mutation.mutants import mutants
         ("x |= a", ["x |= a  ->  x &= a"]),
         ("x = True", ["True  ->  False"]),
         ("x = 'a'", ["'a'  ->  'XXaXX'"]),
+        ("x = '\\na b\\n'", ["{'a'} is missing", "{'b'} is missing"]),
         ("x = b'a'", ["b'a'  ->  b'XXaXX'"]),
         ("x = a if b else c", ["a if b else c  ->  a", "a if b else c  ->  c"]),
         ("x = bool(a)", ["bool(a)  ->  a"]),
@@ -80,7 +81,7 @@ def checkout(tmp_path, monkeypatch):
 def test_weak_tests_are_found_out(checkout, capfd):
     checkout("assert allowed(4) and not allowed(5)")
     assert program.survivors("limit") == 0
-    assert "limit.py: 3 mutants, 3 noticed, 0 not." in capfd.readouterr().out
+    assert "limit.py: 3 mutants, 3 noticed, 0 not, 0." in capfd.readouterr().out
     checkout("assert allowed(4)")
     assert program.survivors("limit") == 2
     assert "limit.py:2: nobody notices  n < 5  ->  n <= 5" in capfd.readouterr().out
