@@ -6,7 +6,9 @@ import logging
 import os
 import re
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
@@ -111,9 +113,16 @@ class SecretBox:
     have to be rotated, and makes a missing key a clear error instead of a riddle.
     """
 
-    def __init__(self, keys: list[str]):
-        """:raises ConfigurationError: see :func:`load_keys`."""
+    def __init__(self, keys: list[str], seen: Callable[[str], Any] | None = None):
+        """Make a box that opens with each of the keys.
+
+        :param seen: is told every secret that passes through the box, and the keys.
+        :raises ConfigurationError: see :func:`load_keys`.
+        """
         valid = load_keys("\n".join(keys))
+        self._seen = seen or (lambda secret: None)
+        for key in valid:
+            self._seen(key)
         self._fernets = {_key_id(key): Fernet(key) for key in valid}
         self.key_id = _key_id(valid[0])
 
@@ -127,6 +136,7 @@ class SecretBox:
 
     def encrypt(self, secret: str) -> str:
         """The text to store for ``secret``."""
+        self._seen(secret)
         token = self._fernets[self.key_id].encrypt(secret.encode("utf-8", "surrogatepass"))
         return f"v1:{self.key_id}:{token.decode('ascii')}"
 
@@ -137,7 +147,9 @@ class SecretBox:
         """
         key_id, token = self._split(stored)
         with contextlib.suppress(InvalidToken):
-            return self._fernets[key_id].decrypt(token).decode("utf-8", "surrogatepass")
+            secret = self._fernets[key_id].decrypt(token).decode("utf-8", "surrogatepass")
+            self._seen(secret)
+            return secret
         raise ConfigurationError(_DAMAGED)
 
     def needs_rotation(self, stored: str) -> bool:

@@ -12,6 +12,7 @@ from odoo.tools import SQL, config, format_datetime
 from ..lib.auth import REFRESH_TOKEN, TOKEN_LABELS
 from ..lib.crypto import SecretBox, check_private, load_keys, read_key_file
 from ..lib.errors import ConfigurationError
+from ..lib.log_secrets import SECRETS
 from ..lib.redact import value_mask
 from ..lib.server_config import read_setting
 from ..lib.typed_code import typed_code
@@ -48,7 +49,7 @@ _key_file = cache(read_key_file)
 
 @cache
 def _secret_box(keys):
-    return SecretBox(load_keys(keys))
+    return SecretBox(load_keys(keys), SECRETS.add)
 
 
 class IntegrationCredential(models.Model):

@@ -33,6 +33,39 @@ class Killed(BaseException):
 
 
 @tagged("post_install", "-at_install")
+class TestServerLog(IntegrationCase):
+    """What code that was given a secret puts into an error is in the log without it."""
+
+    def failure(self, secret):
+        logger = logging.getLogger("odoo.addons.somebody")
+        with self.assertLogs(logger) as log:
+            try:
+                raise ValueError(f"{secret} was refused")
+            except ValueError:
+                logger.exception("The request with %s failed", secret)
+        return log.output[0]
+
+    def test_secret_that_was_typed(self):
+        secret = "typed-0f3b-into-a-field"
+        self.assertIn(secret, self.failure(secret))
+        self.backend.credential_ids.write({"value": secret})
+        shown = self.failure(secret)
+        self.assertIn("The request with *** failed", shown)
+        self.assertIn("ValueError: *** was refused", shown)
+        self.assertNotIn(secret, shown)
+
+    def test_secret_that_was_read(self):
+        secret = "read-77ac-from-a-row"
+        stored = SecretBox([OLD]).encrypt(secret)
+        self.assertIn(secret, self.failure(secret))
+        with self._patch_key(OLD):
+            self.backend.credential_ids.write({"ciphertext": stored})
+            self.assertIn(secret, self.backend.credential_ids._decrypt())
+            self.assertNotIn(secret, self.failure(secret))
+            self.assertNotIn(OLD, self.failure(OLD))
+
+
+@tagged("post_install", "-at_install")
 class TestKeyRotation(IntegrationCase):
     @classmethod
     def setUpClass(cls):

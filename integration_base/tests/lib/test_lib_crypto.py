@@ -161,3 +161,15 @@ def test_key_file_without_a_key(tmp_path, content):
         file.chmod(0o600)
     with pytest.raises(ConfigurationError, match="cannot be read or is empty"):
         read_key_file(str(file))
+
+
+def test_who_hides_secrets_learns_each():
+    seen = []
+    box = SecretBox([NEW, OLD], seen.append)
+    assert seen == [NEW, OLD]
+    stored = box.encrypt(SECRET)
+    assert seen.pop() == SECRET
+    assert box.decrypt(stored) == seen.pop() == SECRET
+    with pytest.raises(ConfigurationError):
+        box.decrypt("v1:0")
+    assert seen == [NEW, OLD]
