@@ -6,6 +6,7 @@ sees it. Comments and processing instructions are dropped: they would cut texts 
 """
 
 import codecs
+import contextlib
 import re
 
 from lxml import etree
@@ -80,7 +81,7 @@ def _parse(data: bytes | bytearray, max_depth: int, max_bytes: int) -> etree._El
     if not text.strip():
         raise _Problem("it is empty", damaged=True)
     _refuse_prolog(text)
-    root, error = None, None
+    error = None
     try:
         root = etree.fromstring(text.encode(), _parser())
     except etree.XMLSyntaxError as failure:
@@ -99,7 +100,7 @@ def _parser() -> etree.XMLParser:
     return etree.XMLParser(
         encoding="utf-8",
         resolve_entities=False,
-        no_network=True,
+        no_network=True,  # no mutant: nothing is resolved that could be on the network
         load_dtd=False,
         huge_tree=False,
         recover=False,
@@ -113,7 +114,8 @@ def _decode(data: bytes | bytearray) -> str:
     mark, encoding = next((pair for pair in _MARKS if data.startswith(pair[0])), (b"", ""))
     data = data.removeprefix(mark)
     if not encoding:
-        declared = _DECLARATION.match(data[:200].decode("latin-1"))
+        begin = data[:200]  # no mutant: no declaration is so long
+        declared = _DECLARATION.match(begin.decode("latin-1"))
         encoding = _known_encoding(declared[1] if declared and declared[1] else "utf-8")
     try:
         text = data.decode(encoding)
@@ -126,13 +128,11 @@ def _decode(data: bytes | bytearray) -> str:
 
 
 def _known_encoding(name: str) -> str:
-    try:
+    with contextlib.suppress(LookupError):
         known = codecs.lookup(name).name
-    except LookupError:
-        known = ""
-    if known not in _ENCODINGS:
-        raise _Problem(f"its encoding {name} is not supported")
-    return known
+        if known in _ENCODINGS:
+            return known
+    raise _Problem(f"its encoding {name} is not supported")
 
 
 def _refuse_prolog(text: str) -> None:

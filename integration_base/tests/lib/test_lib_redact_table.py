@@ -257,6 +257,7 @@ def test_as_deep_as_it_is_looked_at():
         ('"city": "Main 5", "x', None),
         # names without quotes
         ("pin=X", "pin=***"),
+        ("token=https://a.example/x", "token=***"),
         ("Cookie: token=1; pin=2\npassword=a", "Cookie: ***\npassword=***"),
         (f"{'x' * 300}token=a", f"{'x' * 300}token=***"),
         ("password=a, b=1", "password=***, b=1"),

@@ -82,6 +82,9 @@ def test_namespaces_attributes_and_page_in_a_text():
         (b"<a/><b/>", "not XML, extra content at the end", True),
         (b"<!-- a", "not XML", True),
         (b"<?a", "not XML", True),
+        (b" <?a", "not XML", True),
+        (b"  <!-- a", "not XML", True),
+        (b"XXXX<a/>", "not XML, start tag expected", True),
         (b"OK", "not XML, start tag expected", True),
         (b'{"a": 1}', "not XML", True),
         (b"<a b=1/>", "not XML", True),
@@ -201,7 +204,17 @@ def test_definitions_are_refused_and_nobody_is_called(data, encode):
 
 
 def test_definitions_are_told():
-    for data in (DTDS[0], LAUGHS, b"<!-->x--><!DOCTYPE a><a/>", b"<?p>?><!DOCTYPE a><a/>"):
+    for data in (
+        DTDS[0],
+        LAUGHS,
+        b"<!-->x--><!DOCTYPE a><a/>",
+        b"<?p>?><!DOCTYPE a><a/>",
+        # also what no parser would understand
+        b"<!-- c --><!DOCTYPE a",
+        b"<!----><!DOCTYPE a --><a",
+        b"<?p ?><!DOCTYPE a",
+        b"<??><!DOCTYPE a>?><a/>",
+    ):
         error = refused(data)
         assert "document type definition (DTD), which is not accepted" in error.message
         assert not isinstance(error, DamagedXmlError)
@@ -217,6 +230,19 @@ def test_parser_alone_calls_nobody_and_does_not_grow(monkeypatch):
     finally:
         wire.close()
     assert wire.connections == 0
+
+
+def test_parser_alone_reads_nothing_else(tmp_path):
+    other = tmp_path / "other"
+    other.write_text('<!ENTITY x "read">')
+    entity = f'<!DOCTYPE a [<!ENTITY x SYSTEM "{other.as_uri()}">]><a>&x;</a>'
+    root = etree.fromstring(entity.encode(), xml_strict._parser())
+    assert root.text is None
+    definition = f'<!DOCTYPE a SYSTEM "{other.as_uri()}"><a/>'
+    root = etree.fromstring(definition.encode(), xml_strict._parser())
+    assert root.getroottree().docinfo.externalDTD is None
+    inner = etree.fromstring(b'<!DOCTYPE a [<!ENTITY x "y">]><a>&x;</a>', xml_strict._parser())
+    assert inner.text is None
 
 
 def test_billion_laughs_end_at_once():
