@@ -987,9 +987,12 @@ class IntegrationBackend(models.Model):
 
         :param str url: absolute address of the token endpoint.
         :param secrets: texts that requests to it hold, kept out of what is recorded.
+        :raises AuthError: when the credentials were stored for another host than that of the
+            backend's present address.
         """
         self.ensure_one()
         self._ensure_callable()
+        self._ensure_own_host(self._host())
         connector = self._connector()
         return HttpClient(
             "{0.scheme}://{0.netloc}".format(urlsplit(url)),

@@ -396,6 +396,16 @@ class TestAttacks(AccessCase):
         with self.assertRaisesRegex(AuthError, "access.*service.example.com"):
             backend._client()
 
+    def test_no_token_is_asked_for_elsewhere(self):
+        """A refusal makes the engine ask for another token, with the secrets it has."""
+        backend = self.record("integration.backend", self.company)
+        backend.base_url = "https://service.example.com"
+        backend.credential_ids.value = SECRET
+        backend._token_client("https://login.example.com/token", []).close()
+        backend.base_url = "https://evil.example"
+        with self.assertRaisesRegex(AuthError, "service.example.com.*evil.example now"):
+            backend._token_client("https://evil.example/token", [])
+
     def test_secrets_typed_before_the_address_get_its_host(self):
         backend = self.make("manager", "integration.backend", {"name": "B", "connector": "fake"})
         row = backend.credential_ids

@@ -114,6 +114,7 @@ class TestBackend(IntegrationCase):
         self.backend.write({"environment": "sandbox", "private_hosts": "simulator, 10.1.2.0/24"})
         for address in ("http://simulator:8080", "https://10.1.2.3"):
             self.backend.base_url = address
+            self.backend.credential_ids.value = "for that host"
             self.assertEqual(self.backend._client().base_url, address)
         address = {"base_url": "https://10.1.2.3", "private_hosts": "10.1.2.0/24"}
         for values, words in (
