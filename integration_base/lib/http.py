@@ -308,12 +308,7 @@ class HttpClient:
         self._after_response = after_response
         self._redactor = redactor or Redactor()
         self._classify = classify
-        tls = _tls_context(ca_bundle)
-        if certificate:
-            # a context of its own: others do not show this certificate
-            tls = _make_tls_context(ca_bundle)
-            certificate.load_into(tls)
-        self._adapter = _Adapter(tls)
+        self._adapter = _Adapter(_tls_context(ca_bundle, certificate))
 
     def __enter__(self) -> "HttpClient":
         return self
@@ -853,12 +848,13 @@ class _Adapter(HTTPAdapter):
 
 
 @lru_cache(maxsize=16)
-def _tls_context(ca_bundle: str | None) -> ssl.SSLContext:
-    """Trust in authorities; shared by all clients, because reading them takes 20 ms."""
-    return _make_tls_context(ca_bundle)
+def _tls_context(
+    ca_bundle: str | None, certificate: ClientCertificate | None = None
+) -> ssl.SSLContext:
+    """Trust in authorities; shared by all clients, because reading them takes 20 ms.
 
-
-def _make_tls_context(ca_bundle: str | None) -> ssl.SSLContext:
+    Those who show a certificate share it with others who show the same one.
+    """
     folder = bool(ca_bundle) and os.path.isdir(ca_bundle)
     context = None
     with contextlib.suppress(OSError):
@@ -872,6 +868,8 @@ def _make_tls_context(ca_bundle: str | None) -> ssl.SSLContext:
         )
     if not ca_bundle:
         context.load_verify_locations(requests.certs.where())
+    if certificate:
+        certificate.load_into(context)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     return context
