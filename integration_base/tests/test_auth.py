@@ -234,6 +234,7 @@ class TestKinds(DoorCase):
             form.connector = "fake"
             self.assertFalse(form.auth_kind)
             form.connector = "door"
+            form.base_url = self.door.url
         backend = form.save()
         self.assertEqual(backend.auth_kind, "door.api_key")
         self.assertEqual(len(backend.auth_kinds), 8)
@@ -363,6 +364,22 @@ class TestTokens(DoorCase):
         self.press_test(backend)
         codes["client_id"].value = SECRETS["client_id"]
         self.assertEqual(self.tokens(backend), [None, None])
+
+    def test_client_secret_goes_to_no_other_host(self):
+        """Who may change the address could else have it sent to a server of his own."""
+        other = AuthService()
+        self.addCleanup(other.close)
+        address = other.url.replace("localhost", "127.0.0.1")
+        backend = self.granted()
+        backend.base_url = address
+        pending, url = self.Auth._begin_consent(backend, "st4te", "v3rifier-canary" * 4)
+        with self.enter_registry_test_mode(), self.assertRaisesRegex(AuthError, "localhost"):
+            self.Auth._complete_consent(backend, other.consent(url), pending)
+        with self.subTest("nor at night"):
+            self.env.flush_all()
+            with self.enter_registry_test_mode():
+                self.env["integration.credential"]._cron_daily()
+        self.assertEqual(other.forms, [])
 
     def test_nobody_has_granted_access(self):
         backend = self.make("authorization_code")
