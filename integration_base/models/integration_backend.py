@@ -954,8 +954,6 @@ class IntegrationBackend(models.Model):
         self.ensure_one()
         self._ensure_callable()
         connector = self._connector()
-        base_url = connector._base_url(self)
-        self._ensure_own_host(origin_of(base_url).host)
         limiter = Limiter(self)
 
         def before_request(request):
@@ -967,6 +965,8 @@ class IntegrationBackend(models.Model):
             options["auth_params"] = lambda: connector._auth_params(self)
             options["sign"] = lambda *request: connector._sign_request(self, *request)
         options.setdefault("certificate", connector._auth_certificate(self))
+        base_url = connector._base_url(self)
+        self._ensure_own_host(origin_of(base_url).host)
         return HttpClient(
             base_url,
             **self._guard_options(),

@@ -8,9 +8,8 @@ class IntegrationBinding(models.Model):
     """The link between one external record and one Odoo record in one backend."""
 
     _name = "integration.binding"
-    _inherit = ["integration.company.mixin"]
     _description = "Integration Binding"
-    _inherit = ["integration.readable.mixin"]
+    _inherit = ["integration.company.mixin", "integration.readable.mixin"]
     _order = "id desc"
     _rec_names_search = ["external_label", "external_id"]
 
