@@ -438,9 +438,9 @@ class IntegrationCredential(models.Model):
                 ("code", "not in", keep),
             ]
         ).unlink()
-        for backend in backends:
-            for code in TOKEN_LABELS:
-                self.env.cr.cache.pop(("integration_token", backend.id, code), None)
+        cache, prefixes = self.env.cr.cache, {("integration_token", id_) for id_ in backends.ids}
+        for key in [key for key in cache if isinstance(key, tuple) and key[:2] in prefixes]:
+            del cache[key]
 
     # === USING === #
 

@@ -242,9 +242,3 @@ class TestOauth(BaseCase):
         self.assertFalse(oauth.is_signed_query({**parameters, "shop": "x"}, ["hush"]))
         self.assertFalse(oauth.is_signed_query(parameters, ["other"]))
         self.assertFalse(oauth.is_signed_query({}, ["hush"]))
-
-    def test_consent_is_asked_for_the_scopes_given(self):
-        url = oauth.authorize_url(
-            "https://demo.myshopify.com", "app", "https://odoo.example.com/back", "s", ["a", "b"]
-        )
-        self.assertIn("scope=a%2Cb", url)
