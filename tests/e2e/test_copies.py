@@ -53,6 +53,7 @@ def world(odoo_server, project):
         connect(world)
         make_busy(world)
         odoo.kill()
+        add_jobs(odoo)
         world.tokens = dict(odoo.sql("SELECT name, webhook_token FROM integration_backend"))
         secrets.update({f"address of {name}": token for name, token in world.tokens.items()})
         secrets.update(stored_tokens(world))
@@ -136,6 +137,10 @@ def make_busy(world):
     service.change(*({**spec, "values": {"name": f"Late {n}"}} for n in range(10)))
     wait_until(lambda: odoo.sql("SELECT 1 FROM integration_intent WHERE outcome = 'new'"), 60)
     wait_until(lambda: odoo.sql("SELECT 1 FROM queue_job WHERE state = 'started'"), 60)
+
+
+def add_jobs(odoo):
+    """Have a job in each state; nobody runs them, the server is dead."""
     for state in JOBS:
         odoo.sql(
             "INSERT INTO queue_job (uuid, identity_key, state, model_name, method_name,"
