@@ -1127,13 +1127,8 @@ class IntegrationBackend(models.Model):
         # sudo: nobody but the buttons changes what is behind them; the rights were checked there
         own = self.sudo()
         own.write({"state": "draft", "pause_reason": False})
-        own.write(
-            {
-                "other_base_url": before,
-                "webhook_token": secrets.token_urlsafe(32),
-            }
-        )
         self.write({"environment": target, "base_url": base_url})
+        own.write({"other_base_url": before, "webhook_token": secrets.token_urlsafe(32)})
         # the service there knows nothing of what the one here was asked to send
         # sudo: the rows follow from the checks
         self.sudo().subscription_ids.unlink()
