@@ -563,8 +563,8 @@ def forms_of(value: str) -> set[str]:
         json.dumps(value)[1:-1],
         json.dumps(value, ensure_ascii=False)[1:-1],
         json.dumps(value)[1:-1].replace("/", "\\/"),
-        base64.b64encode(raw).decode("ascii").rstrip("="),
-        base64.urlsafe_b64encode(raw).decode("ascii").rstrip("="),
+        base64.b64encode(raw).decode("ascii").partition("=")[0],
+        base64.urlsafe_b64encode(raw).decode("ascii").partition("=")[0],
         raw.hex(),
     }
 
