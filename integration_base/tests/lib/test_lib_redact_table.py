@@ -224,6 +224,7 @@ def test_as_deep_as_it_is_looked_at():
         ('{"password": "a b", "c": 1', '{"password": "***", "c": 1'),
         ('"password" : 12, "c": 1', '"password" : ***, "c": 1'),
         ('"password": 12} x', '"password": ***} x'),
+        ('x "pin": "a b, c', 'x "pin": "***"'),
         ('"pin":[1, 2], "c": 3', '"pin":***'),
         ('"pin": {"a": 2}, "c": 3', '"pin": ***'),
         ('{"password": null, "token": true, "x', '{"password": null, "token": true, "x'),
