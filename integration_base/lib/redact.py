@@ -657,8 +657,5 @@ def _mask_card(found: re.Match) -> str:
 
 
 def _luhn(digits: str) -> bool:
-    total = 0
-    for index, digit in enumerate(reversed(digits)):
-        value = int(digit) * (1 + index % 2)
-        total += value - 9 if value > 9 else value
-    return total % 10 == 0
+    values = (int(digit) * (1 + index % 2) for index, digit in enumerate(reversed(digits)))
+    return sum(value - 9 if value > 9 else value for value in values) % 10 == 0
