@@ -65,6 +65,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     core_tests.record(passed)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _files_of_other_workers() -> None:
+    """Leave the clean-up of files to the end: workers share a database and its file store.
+
+    After each class Odoo deletes the files that no row of the database has; those of a test that
+    another worker has just then in an open transaction are among them.
+    """
+    from odoo.tests.common import TransactionCase
+
+    TransactionCase._gc_filestore = classmethod(lambda cls: None)
+
+
 @pytest.fixture(scope="session")
 def project() -> testbed.InsideProject:
     """The checkout with its Odoo and PostgreSQL."""
