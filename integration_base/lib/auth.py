@@ -24,6 +24,7 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from .client_certificate import ClientCertificate, certificate_expiry
 from .errors import AuthError, ConfigurationError, RequestRefused, RetryableError, TokenRefused
+from .log_secrets import SECRETS
 
 #: Codes under which tokens are kept beside the credentials that are typed in.
 ACCESS_TOKEN = "oauth_access"
@@ -220,7 +221,7 @@ class Basic(Auth):
                 "again on the page Credentials of the backend."
             )
         both = f"{username}:{get(self.password)}".encode()
-        return {"Authorization": f"Basic {base64.b64encode(both).decode('ascii')}"}
+        return _hidden({"Authorization": f"Basic {base64.b64encode(both).decode('ascii')}"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -436,7 +437,7 @@ class OAuth(Auth):
             response = http.post(
                 url,
                 data=dict(url_decode(body)),
-                headers=headers,
+                headers=_hidden(headers),
                 label="get an access token",
                 expected=(400, 401, 403),
             )
@@ -553,6 +554,12 @@ class AuthorizationCode(OAuth):
             **proof,
             **self.authorize_params,
         )
+
+
+def _hidden(headers: dict[str, str]) -> dict[str, str]:
+    """Keep what authenticates out of the log: encoded with its name, a secret has another form."""
+    SECRETS.add(headers.get("Authorization", "").rpartition(" ")[2])
+    return headers
 
 
 def _expiry(seconds: Any, *, early: bool = False) -> datetime | None:

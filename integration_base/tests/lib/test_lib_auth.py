@@ -31,6 +31,7 @@ from odoo.addons.integration_base.lib.errors import (
     TokenRefused,
 )
 from odoo.addons.integration_base.lib.http import HttpClient
+from odoo.addons.integration_base.lib.log_secrets import KnownSecrets
 from odoo.addons.integration_base.lib.redact import Redactor
 
 SECRET = "s3cr3t-canary&="
@@ -138,6 +139,14 @@ def _only_certificate(code):
 def test_user_name_with_a_colon_is_refused():
     with patch.dict(VALUES, username="an:na"), pytest.raises(ConfigurationError, match="colon"):
         Basic().headers(get)
+
+
+def test_basic_authentication_is_kept_out_of_the_log():
+    """Encoded together with the name, the password has none of the forms that are looked for."""
+    secrets = KnownSecrets()
+    with patch.object(auth_module, "SECRETS", secrets):
+        sent = Basic().headers(get)["Authorization"]
+    assert secrets.mask(f"refused: {sent}") == "refused: Basic ***"
 
 
 # === SIGNED REQUESTS === #
