@@ -60,7 +60,8 @@ class IntegrationBinding(models.Model):
 
     def write(self, vals):
         result = super().write(vals)
-        if {"res_model", "res_id"} & vals.keys():
+        # whatever one end is moved to, the record at the other is written from there
+        if {"backend_id", "resource", "external_id", "res_model", "res_id"} & vals.keys():
             self._check_record()
         return result
 

@@ -249,6 +249,36 @@ class TestAttacks(AccessCase):
         with self.refused(AccessError):
             self.call("manager", shipped._name, "unlink", shipped.ids)
 
+    def test_no_link_leads_the_import_to_a_record_that_is_closed(self):
+        """An import writes with rights that whoever moves the link may not have."""
+        operator = new_test_user(self.env, "linker", groups=f"base.group_user,{PREFIX}operator")
+        other = self.backend.copy({"name": "Another"})
+        link = self.env["integration.binding"].create(
+            {
+                "backend_id": self.backend.id,
+                "resource": "contact",
+                "external_id": "a",
+                "res_model": "res.partner",
+                "res_id": self.env["res.partner"].create({"name": "A"}).id,
+            }
+        )
+        moves = (
+            {"external_id": "b"},
+            {"resource": "other"},
+            {"backend_id": other.id},
+            {"res_id": self.env.company.partner_id.id},
+        )
+        for values in moves:
+            with self.subTest(values=values), self.refused(AccessError):
+                self.call(operator, link._name, "write", link.ids, values)
+        self.call(operator, link._name, "write", link.ids, {"external_label": "Still allowed"})
+        operator.group_ids |= self.env.ref("base.group_partner_manager")
+        for values in moves:
+            self.call(operator, link._name, "write", link.ids, values)
+        theirs = self.record("integration.backend", self.other_company)
+        with self.refused(AccessError):
+            self.call(operator, link._name, "write", link.ids, {"backend_id": theirs.id})
+
     # === SECRETS === #
 
     def _guess(self, who, model, domain):
