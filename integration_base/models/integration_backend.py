@@ -758,8 +758,13 @@ class IntegrationBackend(models.Model):
         return self.env[f"integration.{self.connector}.{code}"]
 
     def _webhook_url(self):
-        """Return the public address the service sends this backend's notifications to."""
+        """Return the public address the service sends this backend's notifications to.
+
+        :raises AccessError: for a template or an expression: whoever writes one, it is read by
+            others.
+        """
         self.ensure_one()
+        self.env["integration.credential"]._check_caller()
         # sudo: the address is a secret, but the connector has to tell it to the service
         return urljoin(self.get_base_url(), f"/integration/webhook/{self.sudo().webhook_token}")
 

@@ -343,15 +343,34 @@ class TestAttacks(AccessCase):
             "object.credential_ids._open(object.credential_ids._stored())",
             "object.credential_ids._box()._fernets",
             "object._client()._auth()",
+            "object._webhook_url()",
+            "object.sudo()._webhook_url()",
+            "object.webhook_url",
         )
         for user in (editor, admin):
             for expression in expressions:
                 with self.subTest(user=user.login, expression=expression):
                     shown = self._render(user, f"{{{{ {expression} }}}}")
-                    for part in (SECRET, "v1:", "Fernet"):
+                    parts = (SECRET, "v1:", "Fernet", self.backend.webhook_token)
+                    for part in parts:
                         self.assertNotIn(part, shown)
                     body = f'<t t-out="{expression}"/>'
-                    self.assertNotIn(SECRET, self._render(user, body, "qweb"))
+                    shown = self._render(user, body, "qweb")
+                    for part in parts:
+                        self.assertNotIn(part, shown)
+
+    def test_templates_show_the_address_for_notifications_to_nobody_else(self):
+        for role in ("user", "operator", "auditor"):
+            reader = new_test_user(
+                self.env, f"editor_{role}", groups=f"mail.group_mail_template_editor,{PREFIX}{role}"
+            )
+            for name in ("webhook_token", "webhook_url", "_webhook_url()"):
+                with self.subTest(role=role, name=name):
+                    shown = self._render(reader, f"{{{{ object.{name} }}}}")
+                    self.assertNotIn(self.backend.webhook_token, shown)
+            self.assertEqual(
+                self._render(reader, "{{ object.name }}"), str({self.backend.id: "Fake"})
+            )
 
     def test_server_actions_that_use_secrets_are_noted(self):
         admin = new_test_user(self.env, "adm", groups=f"base.group_system,{PREFIX}manager")
