@@ -353,6 +353,7 @@ class IntegrationBackend(models.Model):
                     "belong to the old service. Create another backend."
                 )
             )
+        appointed = self.browse()
         if "company_id" in vals:
             moved = self.filtered(lambda backend: backend.company_id.id != vals["company_id"])
             moved._check_unused(
@@ -361,6 +362,12 @@ class IntegrationBackend(models.Model):
                     "its log belong to the old one. Create another backend."
                 )
             )
+            if "work_user_id" not in vals:
+                appointed = moved.filtered(
+                    lambda backend: (
+                        backend.work_user_id and backend.work_user_id == backend._technical_user()
+                    )
+                )
         switched = self.filtered(
             lambda backend: backend.environment != vals.get("environment", backend.environment)
         )
@@ -380,7 +387,12 @@ class IntegrationBackend(models.Model):
         were_drafts = {backend.state == "draft" for backend in self}
         if "base_url" in vals:
             self._bind_credentials()
+        if appointed:
+            # sudo: the technical user of the new company takes its place below
+            appointed.sudo().work_user_id = False
         result = super().write(vals)
+        for backend in appointed:
+            backend._appoint_worker()
         if "base_url" in vals:
             self._bind_credentials()
         if "work_user_id" in vals:

@@ -1,5 +1,6 @@
 from unittest.mock import patch
 
+from odoo import Command
 from odoo.exceptions import ValidationError
 from odoo.tests import tagged
 from odoo.tests.common import new_test_user
@@ -47,6 +48,31 @@ class TestWorkUser(IntegrationCase):
         theirs = self.backend.copy({"company_id": other.id}).work_user_id
         self.assertNotEqual(theirs, self.technical)
         self.assertEqual(theirs.company_ids, other)
+
+    def test_unused_backend_moves_to_another_company(self):
+        other = self.env["res.company"].create({"name": "Other"})
+        manager = new_test_user(
+            self.env,
+            "two_companies",
+            groups="base.group_user,integration_base.group_integration_manager",
+            company_id=self.backend.company_id.id,
+            company_ids=[Command.set((self.backend.company_id + other).ids)],
+        )
+        unused = self.backend.copy({"name": "Unused"})
+        mine = unused.with_user(manager).with_context(allowed_company_ids=manager.company_ids.ids)
+        mine.company_id = other
+        self.assertEqual(unused.work_user_id, unused._technical_user())
+        self.assertEqual(unused.work_user_id.company_ids, other)
+        self.assertTrue(unused.work_user_id.has_group(CONTACTS))
+        self.assertEqual(self.technical.company_ids, self.backend.company_id)
+        # whom somebody has chosen is left to somebody
+        clerk = new_test_user(self.env, "clerk_there", company_id=other.id)
+        unused.work_user_id = clerk
+        with self.assertRaisesRegex(ValidationError, "may not work in"):
+            unused.company_id = self.backend.company_id
+        unused.work_user_id = False
+        unused.company_id = self.backend.company_id
+        self.assertFalse(unused.work_user_id, "all rights were chosen")
 
     def test_hooks_run_with_the_rights_of_that_user_only(self):
         seen = {}
