@@ -277,7 +277,8 @@ class IntegrationConnector(models.AbstractModel):
     def _scope_advice(self, backend):
         """Return what a person has to do, so that the service grants a missing right."""
         return self.env._(
-            "Grant it in the settings of the service. Then press Check Access on the backend."
+            "Grant it in the settings of the service. Then press Check Access on the backend (role "
+            "Integration Manager)."
         )
 
     # === HOOKS - RATE LIMITS === #

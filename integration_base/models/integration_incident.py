@@ -27,6 +27,8 @@ FLOOD_WINDOW = timedelta(minutes=10)
 TOUCH_EVERY = timedelta(minutes=1)
 #: Kinds that end without anybody's doing.
 SELF_HEALING = ("breaker", "limiter")
+#: Kinds about a flow that only managers can do something about.
+FOR_MANAGERS = ("scopes",)
 #: Kinds that are shown and send nobody a to-do.
 SILENT = ("limiter",)
 
@@ -502,14 +504,15 @@ class IntegrationIncident(models.Model):
     # === TELLING PEOPLE === #
 
     def _owner(self):
-        """Return the user who is told: the first of those in charge who may review failures.
+        """Return the user who is told: the first of those in charge who may do what it advises.
 
         A to-do shows its text to whomever it is assigned to, whatever else that user may read.
         """
         self.ensure_one()
         admin = self.env.ref("base.user_admin")
         in_charge = (self.flow_id.user_id, self.backend_id._owner())
-        role = "integration_base.group_integration_operator"
+        role = "manager" if self.kind in FOR_MANAGERS else "operator"
+        role = f"integration_base.group_integration_{role}"
         return next((user for user in in_charge if user and user.has_group(role)), admin)
 
     def _notify(self):

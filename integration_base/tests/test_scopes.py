@@ -273,6 +273,23 @@ class TestScopes(IntegrationCase):
         self.assertFalse(self.contacts.missing_scopes)
         self.assertEqual(set(self.backend.scope_ids.mapped("state")), {"unknown"})
 
+    def test_the_to_do_is_given_to_somebody_who_has_the_buttons(self):
+        users = {
+            role: new_test_user(
+                self.env,
+                f"told-{role}",
+                groups=f"base.group_user,integration_base.group_integration_{role}",
+            )
+            for role in ("operator", "manager")
+        }
+        self.notes.user_id = users["operator"]
+        self.backend.user_id = users["manager"]
+        self.granted = ["read_contacts"]
+        self.connect()
+        incident = self.scope_incidents()
+        self.assertEqual(incident.user_id, users["manager"])
+        self.assertIn("Check Access on the backend (role Integration Manager)", incident.message)
+
     def test_who_sees_and_asks(self):
         self.granted = ["read_contacts"]
         self.connect()

@@ -160,16 +160,18 @@ class IntegrationConnectorShopify(models.AbstractModel):
         if backend.needs_consent:
             return self.env._(
                 "Add it to the app in the Shopify Dev Dashboard and release the version, then "
-                "press Reconnect on the backend: Shopify asks for your consent."
+                "press Reconnect on the backend (role Integration Manager): Shopify asks for your "
+                "consent."
             )
         if backend.auth_kind == "shopify.legacy":
             return self.env._(
                 "In the Shopify admin open Settings, Apps, the app of this connection, and add it "
-                "to its Admin API access scopes. Then press Check Access on the backend."
+                "to its Admin API access scopes. Then press Check Access on the backend (role "
+                "Integration Manager)."
             )
         return self.env._(
             "Add it to the app in the Shopify Dev Dashboard, release the version and accept it in "
-            "the shop. Then press Check Access on the backend."
+            "the shop. Then press Check Access on the backend (role Integration Manager)."
         )
 
     # === HOOKS - SUBSCRIPTIONS === #
