@@ -29,8 +29,6 @@ from odoo.addons.integration_base.lib.token_bucket import RateLimit, RateState
 #: The stable version our documents are written for; Shopify keeps it until 2027-10-16.
 API_VERSION = "2026-10"
 ENDPOINT = f"/admin/api/{API_VERSION}/graphql.json"
-#: Points a single query may cost, whatever the size of the bucket.
-MAX_QUERY_COST = 1000
 #: Points of a shop on the standard plan; every answer tells the real size of its bucket.
 POINTS = RateLimit("points", per_second=100, capacity=2000)
 #: What a query that was not asked yet is taken to cost; Shopify's first answer tells.
