@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from odoo import SUPERUSER_ID, Command, api, fields, models
 from odoo.exceptions import AccessError, UserError, ValidationError
+from odoo.fields import Domain
 from odoo.tools import config, ormcache
 from odoo.tools.misc import clean_context
 from odoo.tools.urls import urljoin
@@ -38,7 +39,15 @@ _logger = logging.getLogger(__name__)
 HOSTS_VARIABLE = "INTEGRATION_PRIVATE_HOSTS"
 #: What only buttons and the engine change; a remote call could name an easy address, say.
 OWN_FIELDS = frozenset(
-    {"state", "pause_reason", "database_identity", "webhook_token", "other_base_url", "kept"}
+    {
+        "state",
+        "pause_reason",
+        "database_identity",
+        "webhook_token",
+        "other_base_url",
+        "account_since",
+        "kept",
+    }
 )
 #: Ids of backends that a person lets work in this copy of the database just now. Hooks have
 #: transactions of their own, which do not see yet that it was noted.
@@ -116,6 +125,13 @@ class IntegrationBackend(models.Model):
     )
     other_base_url = fields.Char(
         readonly=True, copy=False, help="The address in the other environment, when it was left."
+    )
+    account_since = fields.Datetime(
+        string="This Account since",
+        readonly=True,
+        copy=False,
+        help="When it was switched to an account with other records. What was received before "
+        "is not processed again: it belongs to the other account.",
     )
     state = fields.Selection(
         [("draft", "Not connected"), ("active", "Connected"), ("paused", "Paused")],
@@ -1164,20 +1180,63 @@ class IntegrationBackend(models.Model):
         )
 
     def _forget_records(self):
-        """Remove the links to records of another account, and set what waits for them aside.
+        """Remove the links to records of another account, and end all work on them.
 
         :returns: number of links removed.
         """
+        mine = [("backend_id", "=", self.id)]
+        reason = self.env._("It belongs to the other environment.")
         # sudo: whoever may switch the backend may remove what belongs to the other account
-        links = self.env["integration.binding"].sudo().search([("backend_id", "=", self.id)])
+        links = self.env["integration.binding"].sudo().search(mine)
         count = len(links)
         links.unlink()
-        operations = self.env["integration.sync.log"].search(
-            [("backend_id", "=", self.id), ("state", "in", ("pending", "dead"))]
+        self.env["integration.backfill"].search(mine).action_cancel()
+        self.env["integration.reconciliation"].search(mine).action_stop()
+        # sudo: what comparisons have found is written by the code alone
+        found = self.env["integration.discrepancy"].sudo()
+        found.search([*mine, ("state", "not in", ("repaired", "outdated"))]).write(
+            {"state": "outdated", "reason": reason}
         )
-        operations._set_aside(self.env._("It belongs to the other environment."))
-        self.flow_ids.write({"cursor_at": False, "cursor_page": False})
+        operations = self.env["integration.sync.log"].search(
+            [*mine, ("state", "in", ("pending", "dead"))]
+        )
+        operations._set_aside(reason)
+        self.flow_ids.write({"cursor_at": False, "cursor_page": False, "held_reason": False})
+        for flow in self.flow_ids:
+            for kind in ("vanished", "drift"):
+                self.env["integration.incident"]._resolve(kind, self, str(flow.id), reason)
+        # to the end of this second: notifications may have come until now
+        # sudo: nobody else writes it
+        self.sudo().account_since = fields.Datetime.add(fields.Datetime.now(), seconds=1)
         return count
+
+    @api.model
+    def _of_other_accounts(self, field):
+        """Return the domain of rows with a backend that are older than its present account.
+
+        :param str field: when such a row was made.
+        """
+        # sudo: a date says nothing about backends of other companies
+        switched = self.sudo().with_context(active_test=False)
+        return Domain.OR(
+            Domain("backend_id", "=", backend.id) & Domain(field, "<", backend.account_since)
+            for backend in switched.search([("account_since", "!=", False)])
+        )
+
+    def _connect_advice(self, anew=False):
+        """Return which button connects the backend (a sentence), for texts that say what to do.
+
+        :param bool anew: a consent that was given before does not hold any more.
+        """
+        self.ensure_one()
+        if self.needs_consent and (anew or self.state == "draft"):
+            return self.env._("Then press Connect.")
+        if self.state == "draft":
+            return self.env._("Then press Test Connection.")
+        if self.state == "paused":
+            return self.env._("Then press Resume.")
+        # whoever reads it may find that the error has paused the backend meanwhile
+        return self.env._("Then press Test Connection, or Resume if the backend is paused.")
 
     def _set_paused(self, reason):
         """Stop calling the service; operations keep waiting. :meth:`_tell_paused` tells why."""

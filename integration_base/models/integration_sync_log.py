@@ -3,6 +3,7 @@ from typing import NamedTuple
 
 from odoo import api, fields, models
 from odoo.exceptions import UserError
+from odoo.fields import Domain
 from odoo.tools import SQL
 
 from ..lib.digest import fingerprint
@@ -434,6 +435,8 @@ class IntegrationSyncLog(models.Model):
 
         :returns: the operations that are due now.
         """
+        others = self.env["integration.backend"]._of_other_accounts("create_date")
+        self -= self.search(others & Domain("id", "in", self.ids))
         unread = self.search(
             [
                 ("id", "in", self.ids),
@@ -498,10 +501,16 @@ class IntegrationSyncLog(models.Model):
     def action_retry(self):
         """Try again now (a single record) or as soon as possible (several)."""
         self._check_review_access()
-        again = self.search([("id", "in", self.ids), ("state", "in", RETRIABLE)])
+        others = self.env["integration.backend"]._of_other_accounts("create_date")
+        again = self.search(
+            Domain("id", "in", self.ids) & Domain("state", "in", RETRIABLE) & ~others
+        )
         if not again:
             raise UserError(
-                self.env._("Nothing to retry: only failed, skipped or waiting operations can be.")
+                self.env._(
+                    "Nothing to retry: only failed, skipped or waiting operations can be, and "
+                    "none from before a switch to another account."
+                )
             )
         if len(again) == 1 and again.flow_id.backend_id.state == "active":
             # sudo: see _check_review_access

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import psycopg2
 
 from odoo import SUPERUSER_ID, api, fields, models
+from odoo.fields import Domain
 from odoo.tools import SQL, ormcache
 
 from ..lib.errors import IntegrationError, InvalidPayloadError, WebhookRefused
@@ -605,11 +606,11 @@ class IntegrationWebhookEvent(models.Model):
         without effect. Who asked for it is kept on the notification and on the operations.
 
         :param force: write the records even if they did not change.
-        :returns: the number of notifications processed; refused ones are not.
+        :returns: the number of notifications processed, see :meth:`_replayable`.
         """
         Operation = self.env["integration.sync.log"]
         # sudo: operators may have work done again, the log itself is closed to them
-        authentic = self.sudo().filtered(lambda event: event.state != "refused")
+        authentic = self.sudo().filtered_domain(self._replayable())
         for start in range(0, len(authentic), CHUNK):
             events = authentic[start : start + CHUNK]
             # sudo: what could not be read is replaced, as by its own button Retry
@@ -625,6 +626,12 @@ class IntegrationWebhookEvent(models.Model):
             events.invalidate_recordset(["body"])
         self.env["integration.incident"]._refresh(authentic.backend_id.flow_ids.ids)
         return len(authentic)
+
+    @api.model
+    def _replayable(self):
+        """Return the domain of what may be processed again: authentic, and of this account."""
+        others = self.env["integration.backend"]._of_other_accounts("received_at")
+        return Domain("state", "!=", "refused") & ~others
 
     def _set_state(self, state, message):
         self.env.cr.execute(

@@ -225,6 +225,7 @@ class TestAttacks(AccessCase):
             {"database_identity": "1/2"},
             {"pause_reason": "x"},
             {"other_base_url": "https://evil.example"},
+            {"account_since": "2000-01-01"},
             {"kept": {"x": "<b>"}},
         ):
             with self.subTest(values=values), self.refused(AccessError):

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import hmac
+import json
 import logging
 import traceback
 from datetime import timedelta
@@ -800,9 +801,106 @@ class TestEnvironment(CredentialCase):
     def test_same_account(self):
         self.link()
         waiting = self.append("c2")
+        event = self.notify("c3")
         self.switch(account="same")
         self.assertEqual(self.backend.binding_count, 1)
         self.assertEqual(self.states(waiting), ["pending"])
+        self.assertEqual(event._replay(), 1)
+
+    def notify(self, external_id):
+        body = json.dumps({"id": external_id}).encode()
+        signature = hmac.new(SECRET.encode(), body, "sha256").hexdigest()
+        headers = {"X-Signature": signature, "X-Topic": "contact/updated"}
+        headers["X-Event-Id"] = external_id
+        return self.env["integration.webhook.event"]._receive(self.backend, headers, body)
+
+    def wait_out_the_second(self):
+        """Let the switch be a while ago, as it is when a person has typed the credentials."""
+        before = self.backend.account_since
+        for table, column in (
+            ("integration_webhook_event", "received_at"),
+            ("integration_sync_log", "create_date"),
+        ):
+            self.env.cr.execute(
+                SQL(
+                    "UPDATE %s SET %s = %s - interval '1 minute'",
+                    *(SQL.identifier(table), SQL.identifier(column), SQL.identifier(column)),
+                )
+            )
+        self.backend.account_since = before - timedelta(seconds=30)
+
+    def test_other_account_ends_initial_loads_and_comparisons(self):
+        for number in range(4):
+            self.service.put(f"c{number}", f"Contact {number}")
+        self.service.page_size = 2
+        load = self.env["integration.backfill"].create({"flow_id": self.flow.id})
+        load.action_start()
+        for state in ("running", "paused"):
+            with self.subTest(state=state), self.env.cr.savepoint() as savepoint:
+                load.write({"state": state, "cursor_page": {"page": 2}})
+                run = self.env["integration.reconciliation"]._start(self.flow, "manual")
+                run.state = state
+                self.flow._hold_vanished(9)
+                line = self.env["integration.discrepancy"].create(
+                    {
+                        "reconciliation_id": run.id,
+                        "flow_id": self.flow.id,
+                        "backend_id": self.backend.id,
+                        "company_id": self.backend.company_id.id,
+                        "kind": "missing_in_odoo",
+                        "external_id": "c1",
+                        "state": "open",
+                    }
+                )
+                self.switch(account="other")
+                self.assertEqual((load.state, run.state), ("cancelled", "stopped"))
+                self.assertEqual(line.state, "outdated")
+                self.assertFalse(self.flow.held_reason)
+                self.assertFalse(self.incidents())
+                self.backend.credential_ids.value = "live-secret"
+                self.backend.action_test_connection()
+                load._step_advance()
+                self.env["integration.reconciliation"]._settle_runs()
+                open_ones = self.env["integration.sync.log"].search(
+                    [("backend_id", "=", self.backend.id), ("state", "in", ("pending", "dead"))]
+                )
+                self.assertFalse(open_ones)
+                with self.assertRaisesRegex(UserError, "choose lines that are open"):
+                    line.action_repair()
+                savepoint.rollback()
+            self.env.invalidate_all()
+
+    def test_other_account_ends_what_was_received_before(self):
+        event = self.notify("c1")
+        waiting = event.operation_ids
+        self.switch(account="other")
+        self.backend.credential_ids.value = SECRET
+        self.backend.action_test_connection()
+        self.wait_out_the_second()
+        wizard = self.env["integration.webhook.replay"].create({"event_ids": event.ids})
+        self.assertEqual(wizard.count, 0)
+        with self.assertRaisesRegex(UserError, "before a switch to another account"):
+            wizard.action_replay()
+        self.assertEqual(event._replay(force=True), 0)
+        with self.assertRaisesRegex(UserError, "before a switch to another account"):
+            waiting.action_retry()
+        waiting._requeue()
+        self.assertEqual(self.states(waiting), ["ignored"])
+        self.assertEqual(event.operation_ids, waiting)
+        # what the account sends now is like any other
+        fresh = self.notify("c2")
+        fresh.operation_ids._set_aside("Later.")
+        fresh.operation_ids._requeue()
+        self.assertEqual(self.states(fresh.operation_ids), ["pending"])
+        self.assertEqual(fresh._replay(), 1)
+
+    def test_it_says_what_is_left_to_do_by_hand(self):
+        wizard = self.ask()
+        wizard.base_url = "https://live.example.com"
+        shown = wizard.action_switch()["params"]
+        self.assertEqual(shown["title"], "Switched to Production")
+        self.assertIn("new address for notifications", shown["message"])
+        self.assertIn("replace it there by hand", shown["message"])
 
     def test_work_that_goes_on_is_waited_for(self):
         operation = self.append("c1")

@@ -37,13 +37,13 @@ class IntegrationWebhookReplay(models.TransientModel):
     def _domain(self):
         """Return the domain of the notifications meant; none while the range is incomplete."""
         self.ensure_one()
-        authentic = Domain("state", "!=", "refused")
+        replayable = self.env["integration.webhook.event"]._replayable()
         if self.event_ids:
-            return authentic & Domain("id", "in", self.event_ids.ids)
+            return replayable & Domain("id", "in", self.event_ids.ids)
         if not (self.backend_id and self.date_from and self.date_to):
             return Domain.FALSE
         domain = (
-            authentic
+            replayable
             & Domain("backend_id", "=", self.backend_id.id)
             & Domain("received_at", ">=", self.date_from)
             & Domain("received_at", "<=", self.date_to)
@@ -62,8 +62,9 @@ class IntegrationWebhookReplay(models.TransientModel):
         if not events:
             raise UserError(
                 self.env._(
-                    "There is nothing to process again: refused notifications never are, and no "
-                    "other one was received in this time."
+                    "There is nothing to process again: refused notifications and those from "
+                    "before a switch to another account never are, and no other one was received "
+                    "in this time."
                 )
             )
         events._replay(self.force)
