@@ -859,9 +859,10 @@ class IntegrationBackend(models.Model):
             raise ConfigurationError(
                 self.env._(
                     "%(backend)s has no %(credential)s. Type it into the Credentials page of the "
-                    "backend and press Test Connection.",
+                    "backend. %(button)s",
                     backend=self.display_name,
                     credential=rows[:1].name or code,
+                    button=self._connect_advice(),
                 )
             )
         return values
@@ -899,8 +900,9 @@ class IntegrationBackend(models.Model):
                     "Credentials of %(backend)s (%(names)s) were entered for %(old)s, but its "
                     "address leads to %(new)s now. Nothing was sent, so that they do not get into "
                     "other hands. Correct the address, or enter the credentials of %(new)s on the "
-                    "Credentials page, then press Test Connection.",
+                    "Credentials page. %(button)s",
                     backend=self.display_name,
+                    button=self._connect_advice(anew=True),
                     names=", ".join(others.mapped("name")),
                     old=others[0].host,
                     new=host,

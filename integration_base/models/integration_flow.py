@@ -862,8 +862,9 @@ class IntegrationFlow(models.Model):
             if flow.backend_id.state != "active":
                 raise UserError(
                     self.env._(
-                        "%s is not connected. Open it and press Test Connection.",
-                        flow.backend_id.name,
+                        "%(backend)s is not connected. Open it. %(button)s",
+                        backend=flow.backend_id.name,
+                        button=flow.backend_id._connect_advice(),
                     )
                 )
             if not flow.enabled:

@@ -142,7 +142,8 @@ class IntegrationIncident(models.Model):
         """Return what the reader can do about the incident, or that nothing is to be done."""
         by_kind = {
             "paused": self.env._(
-                "Open the backend, correct the cause and press Resume. Operations keep waiting."
+                "Open the backend and correct the cause. Then press Resume, or Connect if access "
+                "has to be granted again. Operations keep waiting."
             ),
             "breaker": self.env._(
                 "Nothing: the service is asked again by itself, and the waiting operations go on "

@@ -1,15 +1,20 @@
+import re
 import socket
 from tempfile import NamedTemporaryFile
 from unittest.mock import patch
+
+from lxml import etree
 
 from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.tests import tagged
 from odoo.tests.common import new_test_user
 from odoo.tools import config
+from odoo.tools.safe_eval import safe_eval
 
+from ..lib.auth import AuthorizationCode
 from ..lib.errors import AddressError
 from ..models import integration_credential
-from .common import IntegrationCase
+from .common import FakeConnector, IntegrationCase
 
 SECRET = "s3cr3t-canary"
 
@@ -29,6 +34,39 @@ class TestBackend(IntegrationCase):
         backend.credential_ids.value = "x"
         backend.action_test_connection()
         self.assertEqual(backend.state, "active")
+
+    def test_texts_name_a_button_that_is_there(self):
+        view = self.env["integration.backend"].get_view(
+            self.env.ref("integration_base.integration_backend_view_form").id
+        )
+        header = etree.fromstring(view["arch"]).find("header")
+        context = {"id": 1, "in_foreign_database": False, "in_neutralized_database": False}
+
+        def shown(**values):
+            return {
+                button.get("string")
+                for button in header.iter("button")
+                if not safe_eval(button.get("invisible"), {**context, **values})
+            }
+
+        grant = AuthorizationCode(token_url="/token", authorize_url="/authorize")
+        for kinds in ((), (grant,)):
+            self.startPatcher(patch.object(FakeConnector, "_connector_auth", kinds, create=True))
+            self.env.invalidate_all()
+            consent = self.backend.needs_consent
+            self.assertEqual(consent, bool(kinds))
+            for state in ("draft", "paused", "active"):
+                self.backend.state = state
+                buttons = shown(state=state, needs_consent=consent)
+                for anew in (False, True):
+                    text = self.backend._connect_advice(anew)
+                    named = set(re.findall(r"Test Connection|Resume|Connect(?= Again|\.)", text))
+                    # the error itself may have paused it meanwhile
+                    later = shown(state="paused", needs_consent=consent)
+                    allowed = buttons | later if state == "active" else buttons
+                    with self.subTest(text=text, state=state):
+                        self.assertTrue(named)
+                        self.assertLessEqual(named, allowed)
 
     def test_secret_is_written_and_used_but_never_read(self):
         credential = self.backend.credential_ids

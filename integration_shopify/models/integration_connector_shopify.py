@@ -334,7 +334,7 @@ class IntegrationConnectorShopify(models.AbstractModel):
             raise ConfigurationError(
                 self.env._(
                     "%s has no taxes yet. Choose its fiscal localization in the accounting "
-                    "settings, then press Test Connection again.",
+                    "settings, then press the same button again.",
                     company.name,
                 )
             )
@@ -368,9 +368,10 @@ class IntegrationConnectorShopify(models.AbstractModel):
         if response.status in (402, 423):
             raise AuthError(
                 self.env._(
-                    "Shopify has closed the shop %s for now (unpaid or locked). Solve that in the "
-                    "Shopify admin, then press Resume. Nothing is lost meanwhile.",
-                    backend.display_name,
+                    "Shopify has closed the shop %(backend)s for now (unpaid or locked). Solve "
+                    "that in the Shopify admin. %(button)s Nothing is lost meanwhile.",
+                    backend=backend.display_name,
+                    button=backend._connect_advice(),
                 )
             )
         if response.status == 404:
