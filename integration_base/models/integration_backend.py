@@ -6,6 +6,8 @@ from collections import defaultdict
 from contextvars import ContextVar
 from urllib.parse import urlsplit
 
+import psycopg2
+
 from odoo import SUPERUSER_ID, Command, api, fields, models
 from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.fields import Domain
@@ -30,6 +32,7 @@ from .integration_engine import MAX_SLOTS
 from .integration_exchange import check_time, record_exchange
 from .integration_rate_bucket import Limiter
 from .integration_sync_log import READERS
+from .integration_webhook_subscription import AGAIN_AFTER
 
 _logger = logging.getLogger(__name__)
 
@@ -1285,17 +1288,12 @@ class IntegrationBackend(models.Model):
             # the connection works, and the daily check comes again
             _logger.info("Subscriptions of backend %s: %s", self.id, error.message)
         self.flow_ids._wake_after_commit()
-        return {
-            "type": "ir.actions.client",
-            "tag": "display_notification",
-            "params": {
-                "type": "warning" if self.missing_access else "success",
-                "title": self.env._("Connected"),
-                "message": " ".join(filter(None, (message, self.missing_access))),
-                "sticky": bool(self.missing_access),
-                "next": {"type": "ir.actions.client", "tag": "soft_reload"},
-            },
-        }
+        return self._action_tell(
+            "warning" if self.missing_access else "success",
+            self.env._("Connected"),
+            " ".join(filter(None, (message, self.missing_access))),
+            sticky=bool(self.missing_access),
+        )
 
     def action_connect(self):
         """Open the page of the service on which a person grants access."""
@@ -1333,17 +1331,8 @@ class IntegrationBackend(models.Model):
             with self.env.cr.savepoint():
                 return self.action_test_connection()
         except UserError as error:
-            return {
-                "type": "ir.actions.client",
-                "tag": "display_notification",
-                "params": {
-                    "type": "danger",
-                    "title": self.env._("Not connected yet"),
-                    "message": str(error),
-                    "sticky": True,
-                    "next": {"type": "ir.actions.client", "tag": "soft_reload"},
-                },
-            }
+            title = self.env._("Not connected yet")
+            return self._action_tell("danger", title, str(error), sticky=True)
         finally:
             _taken_over.reset(token)
 
@@ -1413,26 +1402,86 @@ class IntegrationBackend(models.Model):
         return self.action_connect() if self.needs_consent else self.action_test_connection()
 
     def action_new_webhook_address(self):
-        """Replace the webhook address; the old one stops working at once."""
+        """Replace the webhook address; the old one stops working at once.
+
+        That holds also when the service cannot be told the new one now.
+
+        :returns: a client action that says whether it was told.
+        """
+        self.ensure_one()
         self.check_access("write")
-        for backend in self:
-            # sudo: the address is made by the code alone
-            backend.sudo().webhook_token = secrets.token_urlsafe(32)
-            backend._audit(self.env._("The address for notifications was replaced."))
-            if backend.state == "active":
-                backend.action_test_connection()
+        # sudo: the address is made by the code alone
+        self.sudo().webhook_token = secrets.token_urlsafe(32)
+        self._audit(self.env._("The address for notifications was replaced."))
+        was_told, message = self._tell_webhook_address()
+        return self._action_tell(
+            "success" if was_told else "warning",
+            self.env._("The old address no longer works"),
+            f"{message} {self._by_hand_advice()}",
+            sticky=True,
+        )
+
+    def _tell_webhook_address(self):
+        """Subscribe at the service with the present address, whatever goes wrong there.
+
+        :returns: whether that was done, and what to say about it.
+        """
+        self.ensure_one()
+        if self.state != "active":
+            return False, self.env._("The service is told the new one when it is connected.")
+        try:
+            with self.env.cr.savepoint():
+                self._ensure_callable()
+                rows = self.env["integration.webhook.subscription"]._check_and_report(self)
+        except psycopg2.OperationalError:
+            raise
+        except Exception as error:
+            # a leaked address has to go also when the service, or its connector, is out of order
+            _logger.warning("New webhook address of backend %s", self.id, exc_info=True)
+            # sudo: scheduled actions are for administrators
+            cron = self.env.ref("integration_base.ir_cron_check_subscriptions").sudo()
+            cron._trigger(fields.Datetime.now() + AGAIN_AFTER)
+            return False, self.env._(
+                "The service could not be told the new one: %s It is tried again in an hour, or "
+                "press Check Now.",
+                error.message if isinstance(error, IntegrationError) else f"{type(error).__name__}.",
+            )
+        if rows is None or any(row.state in ("failed", "missing") for row in rows):
+            return False, self.env._(
+                "The service was not told the new one: press Check Now, or enter it there."
+            )
+        return True, self.env._("The service was told the new one.")
+
+    @api.model
+    def _by_hand_advice(self):
+        """Return what nobody but a person can do when the address for notifications is new."""
+        return self.env._(
+            "Where the old one was entered at the service by hand (in the settings of an app, "
+            "say), replace it there by hand."
+        )
 
     def action_clean_up(self):
         """Delete now what is over the limits of kept data, and say how much that was."""
         self.ensure_one()
         self.check_access("write")
+        message = self.env["integration.retention"]._clean_up_now(self)
+        return self._action_tell("success", self.env._("Clean Up"), message)
+
+    @api.model
+    def _action_tell(self, kind, title, message, sticky=False):
+        """Return the action that shows a message and reloads the form.
+
+        :param str kind: ``success``, ``warning`` or ``danger``.
+        :param bool sticky: it stays until it is closed.
+        """
         return {
             "type": "ir.actions.client",
             "tag": "display_notification",
             "params": {
-                "type": "success",
-                "title": self.env._("Clean Up"),
-                "message": self.env["integration.retention"]._clean_up_now(self),
+                "type": kind,
+                "title": title,
+                "message": message,
+                "sticky": sticky,
                 "next": {"type": "ir.actions.client", "tag": "soft_reload"},
             },
         }

@@ -1,3 +1,5 @@
+from unittest.mock import patch
+
 from odoo.exceptions import UserError
 from odoo.tests import tagged
 
@@ -86,6 +88,86 @@ class TestSubscriptions(IntegrationCase):
         self.backend.action_connect_here()
         self.assertEqual(len(self.remote), 2)
         self.assertEqual(sorted(self.backend.subscription_ids.mapped("state")), ["foreign", "ok"])
+
+    def new_address(self):
+        """Replace the address; returns the old one and what is said."""
+        old = self.backend._webhook_url()
+        self.env.flush_all()
+        shown = self.backend.action_new_webhook_address()["params"]
+        self.env.invalidate_all()
+        self.assertNotEqual(self.backend._webhook_url(), old)
+        self.assertIn("replace it there by hand", shown["message"])
+        return old, shown
+
+    def addresses(self):
+        return [row.address for row in self.remote.values()]
+
+    def test_new_address_is_told_to_the_service(self):
+        self.check()
+        _old, shown = self.new_address()
+        self.assertEqual(shown["type"], "success")
+        self.assertIn("was told", shown["message"])
+        self.assertEqual(self.addresses(), [self.backend._webhook_url()])
+
+    def test_leaked_address_goes_while_the_service_fails(self):
+        self.check()
+        cron = self.env.ref("integration_base.ir_cron_check_subscriptions")
+        triggers = [("cron_id", "=", cron.id)]
+        for problem, words in (
+            (RetryableError("No answer."), "No answer"),
+            (KeyError("a bug of the connector"), "KeyError"),
+        ):
+            with self.subTest(problem=problem):
+                self.problem = problem
+                before = self.env["ir.cron.trigger"].search_count(triggers)
+                with self.assertLogs("odoo.addons.integration_base.models", "WARNING"):
+                    _old, shown = self.new_address()
+                self.assertEqual(shown["type"], "warning")
+                self.assertIn(words, shown["message"])
+                self.assertEqual(self.backend.state, "active")
+                after = self.env["ir.cron.trigger"].search_count(triggers)
+                self.assertEqual(after, before + 1, "it is tried again by itself")
+        for problem in (ConfigurationError("Not allowed."), None):
+            self.problem = problem
+            _old, shown = self.new_address()
+        self.assertEqual(self.addresses(), [self.backend._webhook_url()])
+
+    def test_leaked_address_goes_when_subscribing_fails_half_way(self):
+        """What the service was told already is the address that is in force."""
+        self.check()
+        connector = self.registry["integration.connector.fake"]
+        create = connector._create_subscription
+
+        def create_and_fail(model, backend, topic, address):
+            create(model, backend, topic, address)
+            raise RetryableError("Cut off.")
+
+        with (
+            patch.object(connector, "_create_subscription", create_and_fail),
+            patch.object(connector, "_delete_subscription", lambda *arguments: None),
+            self.assertLogs("odoo.addons.integration_base.models", "WARNING"),
+        ):
+            old, shown = self.new_address()
+        self.assertIn("Cut off", shown["message"])
+        self.assertEqual(self.addresses(), [old, self.backend._webhook_url()])
+        self.check()
+        self.assertEqual(self.addresses(), [self.backend._webhook_url()])
+
+    def test_new_address_before_the_connection(self):
+        self.backend.state = "draft"
+        _old, shown = self.new_address()
+        self.assertIn("when it is connected", shown["message"])
+        self.assertFalse(self.remote)
+
+    def test_new_address_where_the_service_is_not_asked(self):
+        self.patch(
+            self.registry["integration.connector.fake"],
+            "_list_subscriptions",
+            lambda connector, backend: None,
+        )
+        _old, shown = self.new_address()
+        self.assertEqual(shown["type"], "warning")
+        self.assertIn("enter it there", shown["message"])
 
     def test_flow_that_is_off_needs_none(self):
         self.flow.enabled = False

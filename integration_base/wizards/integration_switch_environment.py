@@ -73,6 +73,7 @@ class IntegrationSwitchEnvironment(models.TransientModel):
     def action_switch(self):
         """Switch the backend; its credentials there are completed and tested afterwards.
 
+        :returns: a client action that says what is left to do.
         :raises UserError: while work is going on, or as long as something was not answered.
         """
         self.ensure_one()
@@ -96,4 +97,11 @@ class IntegrationSwitchEnvironment(models.TransientModel):
                 self.env._("Say whether the records there are the same ones as here or others.")
             )
         backend._switch_environment(self.base_url, self.account == "same")
-        return {"type": "ir.actions.client", "tag": "soft_reload"}
+        names = dict(backend._fields["environment"]._description_selection(self.env))
+        message = self.env._("It is not connected yet, and has a new address for notifications.")
+        return backend._action_tell(
+            "warning",
+            self.env._("Switched to %s", names[backend.environment]),
+            f"{message} {backend._by_hand_advice()}",
+            sticky=True,
+        )
