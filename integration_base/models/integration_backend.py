@@ -1441,10 +1441,11 @@ class IntegrationBackend(models.Model):
             # sudo: scheduled actions are for administrators
             cron = self.env.ref("integration_base.ir_cron_check_subscriptions").sudo()
             cron._trigger(fields.Datetime.now() + AGAIN_AFTER)
+            known = isinstance(error, IntegrationError)
             return False, self.env._(
                 "The service could not be told the new one: %s It is tried again in an hour, or "
                 "press Check Now.",
-                error.message if isinstance(error, IntegrationError) else f"{type(error).__name__}.",
+                error.message if known else f"{type(error).__name__}.",
             )
         if rows is None or any(row.state in ("failed", "missing") for row in rows):
             return False, self.env._(
