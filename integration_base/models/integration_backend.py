@@ -6,8 +6,6 @@ from collections import defaultdict
 from contextvars import ContextVar
 from urllib.parse import urlsplit
 
-import psycopg2
-
 from odoo import SUPERUSER_ID, Command, api, fields, models
 from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.fields import Domain
@@ -1410,10 +1408,15 @@ class IntegrationBackend(models.Model):
         """
         self.ensure_one()
         self.check_access("write")
-        # sudo: the address is made by the code alone
-        self.sudo().webhook_token = secrets.token_urlsafe(32)
-        self._audit(self.env._("The address for notifications was replaced."))
+        # In a transaction of its own: calls are recorded in others, which would wait for this one,
+        # and what the service is told has to be in force whatever happens here afterwards.
+        with self.env.registry.cursor() as cr:
+            own = self.with_env(self.env(cr=cr))
+            # sudo: the address is made by the code alone
+            own.sudo().webhook_token = secrets.token_urlsafe(32)
+            own._audit(self.env._("The address for notifications was replaced."))
         was_told, message = self._tell_webhook_address()
+        self.invalidate_recordset()
         return self._action_tell(
             "success" if was_told else "warning",
             self.env._("The old address no longer works"),
@@ -1422,19 +1425,20 @@ class IntegrationBackend(models.Model):
         )
 
     def _tell_webhook_address(self):
-        """Subscribe at the service with the present address, whatever goes wrong there.
+        """Tell the service the address that was committed last, whatever goes wrong there.
 
-        :returns: whether that was done, and what to say about it.
+        :returns: whether it is known to be told, and what to say about it.
         """
         self.ensure_one()
         if self.state != "active":
             return False, self.env._("The service is told the new one when it is connected.")
         try:
-            with self.env.cr.savepoint():
-                self._ensure_callable()
-                rows = self.env["integration.webhook.subscription"]._check_and_report(self)
-        except psycopg2.OperationalError:
-            raise
+            with self.env.registry.cursor() as cr:
+                own = self.with_env(self.env(cr=cr))
+                own._ensure_callable()
+                own._with_renewed_auth(lambda: own._connector()._connected(own))
+                rows = own.env["integration.webhook.subscription"]._check_and_report(own)
+                states = None if rows is None else set(rows.mapped("state"))
         except Exception as error:
             # a leaked address has to go also when the service, or its connector, is out of order
             _logger.warning("New webhook address of backend %s", self.id, exc_info=True)
@@ -1447,9 +1451,9 @@ class IntegrationBackend(models.Model):
                 "press Check Now.",
                 error.message if known else f"{type(error).__name__}.",
             )
-        if rows is None or any(row.state in ("failed", "missing") for row in rows):
+        if states is None or states & {"failed", "missing"}:
             return False, self.env._(
-                "The service was not told the new one: press Check Now, or enter it there."
+                "Whether the service knows the new one is not certain: press Check Now."
             )
         return True, self.env._("The service was told the new one.")
 

@@ -93,7 +93,8 @@ class TestSubscriptions(IntegrationCase):
         """Replace the address; returns the old one and what is said."""
         old = self.backend._webhook_url()
         self.env.flush_all()
-        shown = self.backend.action_new_webhook_address()["params"]
+        with self.enter_registry_test_mode():
+            shown = self.backend.action_new_webhook_address()["params"]
         self.env.invalidate_all()
         self.assertNotEqual(self.backend._webhook_url(), old)
         self.assertIn("replace it there by hand", shown["message"])
@@ -167,7 +168,7 @@ class TestSubscriptions(IntegrationCase):
         )
         _old, shown = self.new_address()
         self.assertEqual(shown["type"], "warning")
-        self.assertIn("enter it there", shown["message"])
+        self.assertIn("press Check Now", shown["message"])
 
     def test_flow_that_is_off_needs_none(self):
         self.flow.enabled = False

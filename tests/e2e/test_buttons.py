@@ -40,3 +40,24 @@ def test_read_changes(connected, flow, order):
     outcome = connected.odoo.call("integration.flow", "action_read_changes", [flow])["params"]
     assert outcome["type"] == "success", outcome
     assert outcome["message"]
+
+
+def test_new_address(connected, order):
+    """The calls that tell the service are recorded beside the transaction that changes it."""
+    backend, odoo, shop = connected.backend, connected.odoo, connected.shop
+    query = "SELECT webhook_token FROM integration_backend WHERE id = %s"
+    ((old,),) = odoo.sql(query, [backend])
+    before = odoo.sql("SELECT max(id) FROM integration_exchange")[0][0]
+    shown = odoo.call("integration.backend", "action_new_webhook_address", [backend])["params"]
+    assert shown["type"] == "success", shown
+    ((new,),) = odoo.sql(query, [backend])
+    told = {row["uri"].rpartition("/")[2] for row in shop.get("subscriptions")}
+    assert new != old and told == {new}
+    assert odoo.sql("SELECT 1 FROM integration_exchange WHERE id > %s", [before])
+    # the shop goes away, and the address all the same
+    shop.fault(status=503, share=1.0)
+    shown = odoo.call("integration.backend", "action_new_webhook_address", [backend])["params"]
+    assert shown["type"] == "warning", shown
+    shop.clear_faults()
+    ((newest,),) = odoo.sql(query, [backend])
+    assert newest not in (old, new)
