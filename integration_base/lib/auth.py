@@ -23,7 +23,7 @@ from authlib.oauth2.rfc6749.parameters import prepare_grant_uri, prepare_token_r
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from .client_certificate import ClientCertificate, certificate_expiry
-from .errors import AuthError, ConfigurationError, RequestRefused, RetryableError, TokenRefused
+from .errors import AuthError, CredentialError, RequestRefused, RetryableError, TokenRefused
 from .log_secrets import SECRETS
 
 #: Codes under which tokens are kept beside the credentials that are typed in.
@@ -216,7 +216,7 @@ class Basic(Auth):
     def headers(self, get):
         username = get(self.username)
         if ":" in username:
-            raise ConfigurationError(
+            raise CredentialError(
                 "The user name has a colon, which this way to sign in does not allow. Type it "
                 "again on the page Credentials of the backend."
             )
@@ -312,7 +312,7 @@ class HmacSigned(Auth):
             if self.secret_encoding == "hex":
                 return bytes.fromhex(text)
             return base64.b64decode(text, validate=True)
-        raise ConfigurationError(
+        raise CredentialError(
             f"The API secret is not written in {self.secret_encoding}, as this service gives it. "
             f"Copy it again into the page Credentials of the backend."
         )
@@ -346,7 +346,7 @@ class MutualTls(Auth):
     def certificate(self, get):
         try:
             passphrase = get("certificate_passphrase")
-        except ConfigurationError:
+        except CredentialError:
             passphrase = ""
         return ClientCertificate(get("certificate"), get("certificate_key"), passphrase)
 
@@ -429,7 +429,7 @@ class OAuth(Auth):
         except UnicodeError:
             headers = None
         if headers is None:
-            raise ConfigurationError(
+            raise CredentialError(
                 "Client ID or secret have characters that cannot be sent. Copy them again into the "
                 "page Credentials of the backend."
             )

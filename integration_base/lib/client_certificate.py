@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from cryptography import x509
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, CredentialError
 
 _BLOCK = re.compile(
     r"-----BEGIN (?P<label>[A-Z0-9 ]{1,40})-----(?P<body>[A-Za-z0-9+/=\s]*)-----END (?P=label)-----"
@@ -40,7 +40,7 @@ class ClientCertificate:
     def load_into(self, context: ssl.SSLContext) -> None:
         """Let connections of ``context`` show the certificate when they are asked for one.
 
-        :raises ConfigurationError: when certificate and key cannot be used.
+        :raises CredentialError: when certificate and key cannot be used.
         """
         content = f"{_pem(self.certificate)}{_pem(self.key)}".encode("ascii")
         loaded = False
@@ -50,7 +50,7 @@ class ClientCertificate:
             context.load_cert_chain(path, password=self.passphrase)
             loaded = True
         if not loaded:
-            raise ConfigurationError(
+            raise CredentialError(
                 "The client certificate cannot be used: certificate and private key do not belong "
                 "together, are damaged, or the passphrase is wrong. Type them again on the page "
                 "Credentials of the backend, in PEM format."

@@ -12,7 +12,7 @@ from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from .errors import ConfigurationError
+from .errors import CredentialError, KeyUnavailable
 
 _logger = logging.getLogger(__name__)
 
@@ -33,17 +33,17 @@ def generate_key() -> str:
 def load_keys(text: str | None) -> list[str]:
     """Read keys from a setting: separated by commas, spaces or new lines, the newest first.
 
-    :raises ConfigurationError: when there is none, or one is not a Fernet key. The text names the
+    :raises KeyUnavailable: when there is none, or one is not a Fernet key. The text names the
         position, never the key.
     """
     keys = list(dict.fromkeys((text or "").replace(",", " ").split()))
     if not keys:
-        raise ConfigurationError(
+        raise KeyUnavailable(
             f"There is no key to protect the credentials of integrations with. {_HOW_TO}"
         )
     for number, key in enumerate(keys, start=1):
         if not _KEY.fullmatch(key):
-            raise ConfigurationError(
+            raise KeyUnavailable(
                 f"Key number {number} of encryption_key is not valid: it must be 32 bytes "
                 f"in URL-safe base64 (44 characters, the last one is =). {_HOW_TO}"
             )
@@ -58,7 +58,7 @@ def check_private(path: str | os.PathLike) -> None:
     change, so it is only warned of. The group of the server's own process may read it: so do the
     packages of Odoo install their configuration file.
 
-    :raises ConfigurationError: with the command that corrects it.
+    :raises KeyUnavailable: with the command that corrects it.
     :raises OSError: when there is no such file.
     """
     if os.name != "posix":
@@ -70,7 +70,7 @@ def check_private(path: str | os.PathLike) -> None:
     if not stat.S_IMODE(status.st_mode) & risky:
         return
     if status.st_uid == os.geteuid() and not _is_read_only(path):
-        raise ConfigurationError(
+        raise KeyUnavailable(
             f"{path} holds the key of the credentials of integrations, and other users of the "
             f"server can open it (its mode is {stat.S_IMODE(status.st_mode):04o}), so the key is "
             f"not used. Correct that with: chmod 600 {path}"
@@ -91,7 +91,7 @@ def _is_read_only(path) -> bool:
 def read_key_file(path: str) -> str:
     """Return the keys in a file that holds nothing else, e.g. a secret of Docker.
 
-    :raises ConfigurationError: when it cannot be read, is empty, or others can read it.
+    :raises KeyUnavailable: when it cannot be read, is empty, or others can read it.
     """
     try:
         text = Path(path).read_text(encoding="ascii")
@@ -99,7 +99,7 @@ def read_key_file(path: str) -> str:
     except (OSError, ValueError):
         text = ""
     if not text.strip():
-        raise ConfigurationError(
+        raise KeyUnavailable(
             f"The file {path}, which shall hold the key of the credentials of integrations, "
             f"cannot be read or is empty. Correct it, or the variable that names it, and restart."
         )
@@ -117,7 +117,7 @@ class SecretBox:
         """Make a box that opens with each of the keys.
 
         :param seen: is told every secret that passes through the box, and the keys.
-        :raises ConfigurationError: see :func:`load_keys`.
+        :raises KeyUnavailable: see :func:`load_keys`.
         """
         valid = load_keys("\n".join(keys))
         self._seen = seen or (lambda secret: None)
@@ -143,14 +143,21 @@ class SecretBox:
     def decrypt(self, stored: str) -> str:
         """The secret behind a stored text.
 
-        :raises ConfigurationError: unknown key, or damaged text.
+        :raises CredentialError: unknown key, or damaged text.
         """
         key_id, token = self._split(stored)
         with contextlib.suppress(InvalidToken):
             secret = self._fernets[key_id].decrypt(token).decode("utf-8", "surrogatepass")
             self._seen(secret)
             return secret
-        raise ConfigurationError(_DAMAGED)
+        raise CredentialError(_DAMAGED)
+
+    def can_open(self, stored: str) -> bool:
+        """Whether ``stored`` can be decrypted with one of the keys."""
+        with contextlib.suppress(CredentialError):
+            self.decrypt(stored)
+            return True
+        return False
 
     def needs_rotation(self, stored: str) -> bool:
         """Whether ``stored`` is not under the newest key yet."""
@@ -159,7 +166,7 @@ class SecretBox:
     def rotate(self, stored: str) -> str:
         """``stored`` under the newest key; unchanged when it already is.
 
-        :raises ConfigurationError: as :meth:`decrypt`.
+        :raises CredentialError: as :meth:`decrypt`.
         """
         if not self.needs_rotation(stored):
             return stored
@@ -169,15 +176,15 @@ class SecretBox:
         except InvalidToken:
             fresh = None
         if fresh is None:
-            raise ConfigurationError(_DAMAGED)
+            raise CredentialError(_DAMAGED)
         return f"v1:{self.key_id}:{fresh.decode('ascii')}"
 
     def _split(self, stored: str) -> tuple[str, bytes]:
         found = _TOKEN.fullmatch(stored) if isinstance(stored, str) else None
         if not found or not found[2].isascii():
-            raise ConfigurationError(_DAMAGED)
+            raise CredentialError(_DAMAGED)
         if found[1] not in self._fernets:
-            raise ConfigurationError(
+            raise CredentialError(
                 f"A stored credential was encrypted with the key {found[1]}, which is not among "
                 f"the configured keys. Add that key to encryption_key (section [integration]) "
                 f"again, or enter the credential anew."

@@ -9,6 +9,8 @@ NotReadyError       what we depend on is not ready       the operation waits, no
 DependencyError     another record has to come first     as above; that record is imported
 AuthError           credentials refused or expired       the backend pauses, its owner is told
 AddressError        the address must not be called       the backend pauses, its owner is told
+CredentialError     a credential is missing, unreadable  the backend pauses, its owner is told
+KeyUnavailable      the server has no key for them       the flow waits, goes on by itself
 ConfigurationError  a setting is missing or wrong        dead letter
 MappingError        values without a mapping             dead letter, released by the mapping
 MissingScopeError   the service does not allow it        the flow stops, its owner is told
@@ -136,6 +138,24 @@ class AddressError(ConfigurationError):
     """
 
 
+class CredentialError(ConfigurationError):
+    """A credential is missing or cannot be used; nothing was sent.
+
+    Every record would meet it until a person has typed it in, so the backend pauses.
+    """
+
+
+class KeyUnavailable(ConfigurationError):
+    """The server has no key to open credentials with; nothing was sent.
+
+    All backends meet it at once, and each of them again until the administrator has corrected it:
+    the flows wait and look again, nobody has to resume them one by one.
+    """
+
+    #: Seconds until it is worth looking again.
+    retry_after = 60.0
+
+
 class MissingScopeError(ConfigurationError):
     """The service has not granted a right (access scope) that the work needs.
 
@@ -225,3 +245,7 @@ class WebhookRefused(IntegrationError):
     """A notification is not authentic; it is answered with 401 and creates no operation."""
 
     error_class = "webhook_refused"
+
+
+#: What everything of a backend meets until a person has acted: work waits instead of failing.
+PAUSING = (AuthError, AddressError, CredentialError)

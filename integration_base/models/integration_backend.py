@@ -19,6 +19,7 @@ from ..lib.errors import (
     AddressError,
     AuthError,
     ConfigurationError,
+    CredentialError,
     IntegrationError,
     RightsError,
     TokenRefused,
@@ -845,7 +846,8 @@ class IntegrationBackend(models.Model):
     def _credentials(self, code):
         """Return every active value of a credential, newest first (for secrets in rotation).
 
-        :raises ConfigurationError: when there is none.
+        :raises CredentialError: when there is none, or it cannot be read.
+        :raises KeyUnavailable: when the server has no key to read it with.
         """
         self.ensure_one()
         Credential = self.env["integration.credential"]
@@ -857,7 +859,7 @@ class IntegrationBackend(models.Model):
             values = rows._decrypt()
         if not values:
             rows = self._credential_rows(code)
-            raise ConfigurationError(
+            raise CredentialError(
                 self.env._(
                     "%(backend)s has no %(credential)s. Type it into the Credentials page of the "
                     "backend. %(button)s",
@@ -871,7 +873,7 @@ class IntegrationBackend(models.Model):
     def _credential(self, code):
         """Return the newest value of a credential (text).
 
-        :raises ConfigurationError: when there is none.
+        :raises CredentialError, KeyUnavailable: as :meth:`_credentials`.
         """
         return self._credentials(code)[0]
 

@@ -4,7 +4,7 @@ from odoo import api, models
 
 from ..lib.auth import ACCESS_TOKEN, Auth, CredentialSpec
 from ..lib.breaker import DEFAULT_POLICY
-from ..lib.errors import ConfigurationError, WebhookRefused
+from ..lib.errors import ConfigurationError, CredentialError, WebhookRefused
 from ..lib.redact import Redactor
 
 #: Where notifications arrive: whoever knows it can send some, so it is no more shown than a secret.
@@ -100,13 +100,13 @@ class IntegrationConnector(models.AbstractModel):
     def _auth(self, backend):
         """Return the :class:`~..lib.auth.Auth` in force; None where the connector has hooks for it.
 
-        :raises ConfigurationError: when the one that was chosen is gone.
+        :raises CredentialError: when the one that was chosen is gone.
         """
         if not self._connector_auth:
             return None
         auth = backend._auth_in_force()
         if not auth:
-            raise ConfigurationError(
+            raise CredentialError(
                 self.env._(
                     "%s signs in with something that its service does not offer. Choose again "
                     "under Sign in with, on the form of the backend.",

@@ -11,7 +11,7 @@ from odoo.tools import SQL, config, format_datetime
 
 from ..lib.auth import REFRESH_TOKEN, TOKEN_LABELS
 from ..lib.crypto import SecretBox, check_private, load_keys, read_key_file
-from ..lib.errors import ConfigurationError
+from ..lib.errors import ConfigurationError, CredentialError, KeyUnavailable
 from ..lib.log_secrets import SECRETS
 from ..lib.redact import value_mask
 from ..lib.server_config import read_setting
@@ -260,17 +260,24 @@ class IntegrationCredential(models.Model):
             self.filtered(lambda row: row.is_set and not row.host).host = host
 
     def _set(self, value, expires_at=None):
-        """Encrypt and keep ``value``; the replaced one stays valid for a while."""
+        """Encrypt and keep ``value``; the replaced one stays valid for a while.
+
+        :raises KeyUnavailable: see :meth:`_box`.
+        """
         self.ensure_one()
         now = fields.Datetime.now()
+        box = self._box()
         # sudo: the ciphertext is closed to every user, also to the manager who types the secret
         row = self.sudo()
         old = row.ciphertext if self.kind == "typed" else False
+        if old and not box.can_open(old):
+            # what was lost with its key verifies nothing
+            old = False
         row.write(
             {
                 "previous_ciphertext": old,
                 "previous_until": now + self.ROTATION_GRACE if old else False,
-                "ciphertext": self._box().encrypt(value),
+                "ciphertext": box.encrypt(value),
                 "is_set": True,
                 "host": self.backend_id._host(),
                 "set_at": now,
@@ -459,14 +466,17 @@ class IntegrationCredential(models.Model):
     def _open(self, stored):
         """Decrypt what :meth:`_stored` returned; the only place that does.
 
-        :returns: the usable values, newest first (list of text).
+        :returns: the usable values, newest first (list of text). A replaced value whose key is
+            gone is none.
+        :raises CredentialError: when a value in force cannot be read.
+        :raises KeyUnavailable: see :meth:`_box`.
         """
         values = []
         now = fields.Datetime.now()
         for ciphertext, previous, previous_until in stored:
             if ciphertext:
                 values.append(self._box().decrypt(ciphertext))
-            if previous and previous_until > now:
+            if previous and previous_until > now and self._box().can_open(previous):
                 values.append(self._box().decrypt(previous))
         return values
 
@@ -481,9 +491,10 @@ class IntegrationCredential(models.Model):
         rows = self.sudo().with_context(active_test=False)
         rows = rows.search([("backend_id", "=", backend_id)])
         for ciphertext, previous, _until in rows._stored():
-            # without its key a secret cannot have come into the text either
-            with contextlib.suppress(ConfigurationError):
-                values += [self._box().decrypt(text) for text in (ciphertext, previous) if text]
+            for text in filter(None, (ciphertext, previous)):
+                # without its key a secret cannot have come into the text either
+                with contextlib.suppress(CredentialError, KeyUnavailable):
+                    values.append(self._box().decrypt(text))
         return value_mask(values)
 
     def _valid_token(self):
@@ -498,7 +509,7 @@ class IntegrationCredential(models.Model):
     def _box(self):
         """Return the box that closes and opens secrets.
 
-        :raises ConfigurationError: without a valid key; secrets are never stored in the clear.
+        :raises KeyUnavailable: without a valid key; secrets are never stored in the clear.
         :raises AccessError: for a template or an expression.
         """
         self._check_caller()
@@ -508,7 +519,7 @@ class IntegrationCredential(models.Model):
         if not keys:
             keys = _configured_keys(config["config"])
         if not keys:
-            raise ConfigurationError(
+            raise KeyUnavailable(
                 self.env._(
                     "The server has no encryption key, so secrets cannot be stored. Add a section "
                     "[integration] with the line encryption_key = <key> to the Odoo configuration "
@@ -596,7 +607,7 @@ class IntegrationCredential(models.Model):
 
         :returns: ``{"rotated": credentials encrypted again, "unreadable": ids of those whose key
             is missing, or which are damaged}``. Old keys can go when nothing is unreadable.
-        :raises ConfigurationError: without a valid key.
+        :raises KeyUnavailable: without a valid key.
         """
         box = self._box()
         self.flush_model()
@@ -631,7 +642,7 @@ class IntegrationCredential(models.Model):
             for position, text in enumerate(stored):
                 try:
                     rotated[position] = text and box.rotate(text)
-                except ConfigurationError:
+                except CredentialError:
                     failed.append(row_id)
             if rotated != stored:
                 fresh.append((row_id, *rotated))

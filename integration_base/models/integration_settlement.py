@@ -9,10 +9,10 @@ from odoo.tools import SQL
 from ..lib.backoff import next_delay
 from ..lib.digest import fingerprint
 from ..lib.errors import (
-    AddressError,
-    AuthError,
+    PAUSING,
     DependencyError,
     IntegrationError,
+    KeyUnavailable,
     MappingError,
     MissingScopeError,
     NotReadyError,
@@ -25,9 +25,6 @@ from .integration_engine import DATABASE_AWAY, LeaseLost, concerns_all
 from .integration_sync_log import LIVE_PRIORITY
 
 _logger = logging.getLogger(__name__)
-
-#: What everything of a backend meets until a person has acted: work waits instead of failing.
-PAUSING = (AuthError, AddressError)
 
 
 class IntegrationSettlement(models.AbstractModel):
@@ -212,7 +209,7 @@ class IntegrationSettlement(models.AbstractModel):
         silent = self._is_silent(batch, [error for _operation, error, *_item in failures])
         ended, refused = [], []
         for operation, error, *item in failures:
-            if isinstance(error, RateLimitedError):
+            if isinstance(error, (RateLimitedError, KeyUnavailable)):
                 self._slow_down(batch, operation, error)
             elif isinstance(error, PAUSING):
                 self._postpone(batch, [operation], 0, error)
@@ -332,7 +329,7 @@ class IntegrationSettlement(models.AbstractModel):
     # === WAITING === #
 
     def _slow_down(self, batch, operation, error):
-        """Let the flow wait as long as the service, or our own limit, asks for.
+        """Let the flow wait as long as the service, our own limit or a missing key asks for.
 
         Work that has time waits for itself: what is live may still be allowed. As one gate, not
         operation by operation: a long backlog would be gone through in vain.

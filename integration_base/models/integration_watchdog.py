@@ -7,6 +7,7 @@ from odoo.tools import SQL
 
 from odoo.addons.queue_job.exception import RetryableJobError
 
+from ..lib.errors import KeyUnavailable
 from .integration_engine import LOCK_SLOT, MAX_CRASHES, MAX_SLOTS
 
 _logger = logging.getLogger(__name__)
@@ -83,6 +84,7 @@ class IntegrationWatchdog(models.AbstractModel):
         self.env.cr.execute("NOTIFY queue_job")
         planned = beat.eta or beat.date_enqueued or beat.date_created
         self._watch_runner(bool(planned) and fields.Datetime.now() - planned > RUNNER_SILENCE)
+        self._watch_key()
         self._report_stuck()
 
     @api.model
@@ -124,6 +126,27 @@ class IntegrationWatchdog(models.AbstractModel):
                 break
             for flow_id in due:
                 engine._drain(flow_id)
+
+    @api.model
+    def _watch_key(self):
+        """Report to the owners that the server has no key to read their credentials with."""
+        Backend = self.env["integration.backend"]
+        Incident = self.env["integration.incident"]
+        problem = None
+        try:
+            self.env["integration.credential"]._box()
+        except KeyUnavailable as error:
+            problem = error.message
+        for backend in Backend.search([("state", "=", "active"), *Backend._connected_here()]):
+            if problem and any(backend.credential_ids.mapped("is_set")):
+                message = self.env._(
+                    "The credentials cannot be read, so nothing is sent or received; all work "
+                    "waits and goes on by itself. Tell your administrator: %s",
+                    problem,
+                )
+                Incident._raise("watchdog", backend, "key", message)
+            else:
+                Incident._resolve("watchdog", backend, "key")
 
     @api.model
     def _report_stuck(self):

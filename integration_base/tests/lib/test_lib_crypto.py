@@ -14,7 +14,7 @@ from odoo.addons.integration_base.lib.crypto import (
     load_keys,
     read_key_file,
 )
-from odoo.addons.integration_base.lib.errors import ConfigurationError
+from odoo.addons.integration_base.lib.errors import CredentialError, KeyUnavailable
 
 OLD, NEW = generate_key(), generate_key()
 SECRET = "shpat_canary"
@@ -47,8 +47,11 @@ def test_rotation_is_resumable_and_lets_the_old_key_go():
 
 def test_missing_key_is_named_by_its_id():
     old = SecretBox([OLD])
-    with pytest.raises(ConfigurationError, match=old.key_id):
+    with pytest.raises(CredentialError, match=old.key_id):
         SecretBox([NEW]).decrypt(old.encrypt(SECRET))
+    assert old.can_open(old.encrypt(SECRET))
+    assert not SecretBox([NEW]).can_open(old.encrypt(SECRET))
+    assert not old.can_open("nonsense")
 
 
 @pytest.mark.parametrize("how", ["decrypt", "rotate"])
@@ -67,7 +70,7 @@ def test_missing_key_is_named_by_its_id():
 def test_damage_is_one_constant_sentence(damage, how):
     box = SecretBox([NEW, OLD])
     broken = damage(SecretBox([OLD]).encrypt(SECRET))
-    with pytest.raises(ConfigurationError) as caught:
+    with pytest.raises(CredentialError) as caught:
         getattr(box, how)(broken)
     assert "is damaged" in str(caught.value)
     assert caught.value.__context__ is None
@@ -80,9 +83,9 @@ def test_keys_are_separated_by_commas_or_lines(separator):
 
 @pytest.mark.parametrize("nothing", [None, "", "  ", ",\n"])
 def test_no_key_fails_closed(nothing):
-    with pytest.raises(ConfigurationError, match="encryption_key"):
+    with pytest.raises(KeyUnavailable, match="encryption_key"):
         load_keys(nothing)
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(KeyUnavailable):
         SecretBox([])
 
 
@@ -92,7 +95,7 @@ def test_no_key_fails_closed(nothing):
     ids=["no key", "too short", "too long", "not ASCII"],
 )
 def test_bad_key_is_named_by_position_only(bad):
-    with pytest.raises(ConfigurationError, match="Key number 2") as caught:
+    with pytest.raises(KeyUnavailable, match="Key number 2") as caught:
         load_keys(f"{NEW},{bad}")
     assert bad not in str(caught.value)
     assert caught.value.__context__ is None
@@ -128,7 +131,7 @@ def test_key_file_of_the_server_alone(key_file, mode):
 @pytest.mark.parametrize("mode", [0o644, 0o604, 0o602, 0o601, 0o660, 0o777])
 def test_key_file_that_others_can_open_is_refused(key_file, mode):
     key_file.chmod(mode)
-    with pytest.raises(ConfigurationError, match=f"mode is {mode:04o}.*chmod 600 ") as caught:
+    with pytest.raises(KeyUnavailable, match=f"mode is {mode:04o}.*chmod 600 ") as caught:
         read_key_file(str(key_file))
     assert NEW not in str(caught.value)
 
@@ -136,7 +139,7 @@ def test_key_file_that_others_can_open_is_refused(key_file, mode):
 def test_key_file_that_another_group_can_read_is_refused(key_file, monkeypatch):
     key_file.chmod(0o640)
     monkeypatch.setattr(os, "getegid", lambda: key_file.stat().st_gid + 1)
-    with pytest.raises(ConfigurationError, match="0640"):
+    with pytest.raises(KeyUnavailable, match="0640"):
         check_private(key_file)
 
 
@@ -159,7 +162,7 @@ def test_key_file_without_a_key(tmp_path, content):
     if content is not None:
         file.write_bytes(content)
         file.chmod(0o600)
-    with pytest.raises(ConfigurationError, match="cannot be read or is empty"):
+    with pytest.raises(KeyUnavailable, match="cannot be read or is empty"):
         read_key_file(str(file))
 
 
@@ -170,6 +173,6 @@ def test_who_hides_secrets_learns_each():
     stored = box.encrypt(SECRET)
     assert seen.pop() == SECRET
     assert box.decrypt(stored) == seen.pop() == SECRET
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(CredentialError):
         box.decrypt("v1:0")
     assert seen == [NEW, OLD]
