@@ -374,22 +374,23 @@ class IntegrationCredential(models.Model):
                     Incident._resolve("expiring", backend, f"{credential.code}:{other}")
             if stage is None:
                 continue
-            owner = self.with_user(backend._owner())
+            owner = backend._owner()
+            env = self.with_context(lang=owner.lang).env
             values = {
-                "credential": credential.name,
-                "date": format_datetime(owner.env, credential.expires_at),
+                "credential": credential.with_env(env).name,
+                "date": format_datetime(env, credential.expires_at, tz=owner.tz),
             }
             message = (
-                self.env._("%(credential)s expires on %(date)s.", **values)
+                env._("%(credential)s expires on %(date)s.", **values)
                 if stage
-                else self.env._(
+                else env._(
                     "%(credential)s has expired on %(date)s. When the service refuses it, the "
                     "connection pauses.",
                     **values,
                 )
             )
             if credential.kind == "token":
-                message += " " + self.env._("Press Connect on the backend to grant access again.")
+                message += " " + env._("Press Connect on the backend to grant access again.")
             code = f"{credential.code}:{stage}"
             Incident._raise("expiring", backend, code, message, count=1)
 

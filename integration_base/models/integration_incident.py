@@ -8,6 +8,7 @@ from odoo.exceptions import UserError
 from odoo.fields import Domain
 from odoo.tools import SQL, plaintext2html
 
+from ..lib.auth import REFRESH_TOKEN
 from .integration_sync_log import ERROR_CLASSES
 
 _logger = logging.getLogger(__name__)
@@ -133,7 +134,7 @@ class IntegrationIncident(models.Model):
         for incident in self:
             incident.severity = "self" if incident.kind in SELF_HEALING else "person"
 
-    @api.depends("kind", "error_class")
+    @api.depends("kind", "error_class", "key")
     def _compute_advice(self):
         for incident in self:
             incident.advice = incident._advice()
@@ -193,6 +194,11 @@ class IntegrationIncident(models.Model):
             "conflict": self.env._("Open the operations, decide which side is right, and retry."),
             "odoo": self.env._("Solve in Odoo what the message names, then press Retry All."),
         }
+        if self.kind == "expiring" and (self.key or "").startswith(REFRESH_TOKEN):
+            return self.env._(
+                "Open the backend and press Connect or Connect Again: the service asks you to "
+                "grant access once more."
+            )
         if self.kind != "failures":
             return by_kind.get(self.kind)
         return by_class.get(
