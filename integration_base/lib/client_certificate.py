@@ -17,8 +17,15 @@ from cryptography import x509
 
 from .errors import ConfigurationError, CredentialError
 
+#: How OpenSSL's own format says that a key is encrypted. Without line breaks nothing but its length
+#: tells the number after the cipher from the key.
+_LOCK = (
+    r"\s*Proc-Type:\s*4,\s*ENCRYPTED\s*DEK-Info:\s*"
+    r"(?P<lock>AES-(?:128|192|256)-CBC,[0-9A-Fa-f]{32}|DES-EDE3-CBC,[0-9A-Fa-f]{16})"
+)
 _BLOCK = re.compile(
-    r"-----BEGIN (?P<label>[A-Z0-9 ]{1,40})-----(?P<body>[A-Za-z0-9+/=\s]*)-----END (?P=label)-----"
+    rf"-----BEGIN (?P<label>[A-Z0-9 ]{{1,40}})-----(?:{_LOCK})?"
+    r"(?P<body>[A-Za-z0-9+/=\s]*)-----END (?P=label)-----"
 )
 _LINE = 64
 
@@ -84,6 +91,8 @@ def _pem(text: str) -> str:
     for block in _BLOCK.finditer(text):
         body = "".join(block["body"].split())
         lines += [f"-----BEGIN {block['label']}-----"]
+        if block["lock"]:
+            lines += ["Proc-Type: 4,ENCRYPTED", f"DEK-Info: {block['lock']}", ""]
         lines += [body[start : start + _LINE] for start in range(0, len(body), _LINE)]
         lines += [f"-----END {block['label']}-----"]
     return "".join(f"{line}\n" for line in lines)

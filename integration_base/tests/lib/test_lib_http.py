@@ -18,8 +18,10 @@ from email.utils import format_datetime
 from socket import SO_LINGER, SOL_SOCKET, create_server
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from wire import Wire, answer
 
+from odoo.addons.integration_base.lib import client_certificate
 from odoo.addons.integration_base.lib.client_certificate import (
     ClientCertificate,
     certificate_expiry,
@@ -27,6 +29,7 @@ from odoo.addons.integration_base.lib.client_certificate import (
 from odoo.addons.integration_base.lib.errors import (
     AuthError,
     ConfigurationError,
+    CredentialError,
     InvalidPayloadError,
     RateLimitedError,
     RequestRefused,
@@ -39,6 +42,16 @@ from odoo.addons.integration_base.tests.authority import Authority
 
 TOKEN = "shpat_canary0123456789"
 CUSTOM = "C4NARY-custom-value"
+DES_KEY = """
+-----BEGIN EC PRIVATE KEY-----
+Proc-Type: 4,ENCRYPTED
+DEK-Info: DES-EDE3-CBC,63AA2F7E6B19DA5C
+
+BJPtAYqKepnP5MLSpfpCvCjw4T1syqyDO4PIVP+0bXSg0H5f4kp+snlSyaZ3lTgn
+7W9RoRi5Ckn8QEfQE9w4clsjeeOpVXMSAowq66B90PrUMndZDOyG7SdnGe0UQz6N
+aC24G/v5qp6SSndRQTArk6JMRnxXH0r67i+LkE2VUhM=
+-----END EC PRIVATE KEY-----
+"""
 
 
 @pytest.fixture
@@ -984,6 +997,33 @@ def test_client_certificate_is_shown(door, client, authority, passphrase, lines)
     assert door.callers == ["acme"]
 
 
+@pytest.mark.parametrize("between", ["\n", "\r\n", "", " "])
+def test_key_that_openssl_has_encrypted_in_its_own_format(door, client, authority, between):
+    certificate, key = authority.issue("acme")
+    read = serialization.load_pem_private_key(key.encode(), None)
+    key = read.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.TraditionalOpenSSL,
+        serialization.BestAvailableEncryption(b"canary"),
+    ).decode()
+    assert "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC," in key
+    typed = [text.replace("\n", between) for text in (certificate, key)]
+    shown = ClientCertificate(*typed, "canary")
+    http = client(door.url, ca_bundle=authority.path, certificate=shown)
+    assert http.get("x").ok
+    assert door.callers == ["acme"]
+    failure(
+        lambda: client(door.url, certificate=ClientCertificate(*typed, "wrong")), CredentialError
+    )
+
+
+@pytest.mark.parametrize("between", ["\n", ""])
+def test_older_ciphers_of_that_format(between):
+    """Made by ``openssl ec -des3``."""
+    key = client_certificate._pem(DES_KEY.replace("\n", between))
+    assert serialization.load_pem_private_key(key.encode(), b"canary").key_size == 256
+
+
 def test_client_certificate_is_for_its_client_only(door, client, authority, exchanges):
     shown = ClientCertificate(*authority.issue("acme"))
     assert client(door.url, ca_bundle=authority.path, certificate=shown).get("x").ok
@@ -1031,7 +1071,7 @@ def test_unusable_client_certificate(client, authority):
     ):
         error = failure(
             lambda p=parts: client("https://localhost", certificate=ClientCertificate(*p)),
-            ConfigurationError,
+            CredentialError,
         )
         assert "page Credentials" in error.message
         assert key[40:80] not in f"{error.message}{error.detail}"
