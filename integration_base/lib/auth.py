@@ -26,10 +26,16 @@ from .client_certificate import ClientCertificate, certificate_expiry
 from .errors import AuthError, CredentialError, RequestRefused, RetryableError, TokenRefused
 from .log_secrets import SECRETS
 
+
+def _lt(text: str) -> str:
+    """Mark a text for the export of translations; where it is shown it is translated."""
+    return text
+
+
 #: Codes under which tokens are kept beside the credentials that are typed in.
 ACCESS_TOKEN = "oauth_access"
 REFRESH_TOKEN = "oauth_refresh"
-TOKEN_LABELS = {ACCESS_TOKEN: "Access token", REFRESH_TOKEN: "Refresh token"}
+TOKEN_LABELS = {ACCESS_TOKEN: _lt("Access token"), REFRESH_TOKEN: _lt("Refresh token")}
 #: Tokens are replaced this long before they expire.
 RENEW_EARLY = timedelta(minutes=5)
 #: What a token endpoint answers when it may work in a moment, beside HTTP 5xx.
@@ -51,8 +57,8 @@ class CredentialSpec:
     """One secret or identifier that a connector needs from the user.
 
     :param code: technical name, unique in the connector, e.g. ``client_secret``.
-    :param label: what the form shows (English source; translated by the connector).
-    :param help: where the user finds it.
+    :param label: what the form shows; a connector marks its own by ``odoo.tools.LazyTranslate``.
+    :param help: where the user finds it, marked likewise.
     :param required: whether the backend cannot connect without it.
     :param expiry: reads from a value when it ends (naive UTC, None for never); it raises
         ``ConfigurationError`` for a value that cannot be right.
@@ -75,6 +81,11 @@ class Auth:
 
     code: str = ""
     label: str = ""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The label in parts, each of which is translated."""
+        return (self.label,)
 
     @property
     def credentials(self) -> tuple[CredentialSpec, ...]:
@@ -119,9 +130,12 @@ class AllOf(Auth):
 
     def __post_init__(self):
         object.__setattr__(self, "code", self.code or "_".join(part.code for part in self.parts))
-        object.__setattr__(
-            self, "label", self.label or ", ".join(part.label for part in self.parts)
-        )
+
+    @property
+    def labels(self):
+        if self.label:
+            return (self.label,)
+        return tuple(label for part in self.parts for label in part.labels)
 
     @property
     def credentials(self):
@@ -165,7 +179,7 @@ class ApiKey(Auth):
     """
 
     code: str = "api_key"
-    label: str = "API key"
+    label: str = _lt("API key")
     header: str = "X-Api-Key"
     param: str = ""
     prefix: str = ""
@@ -191,7 +205,7 @@ class Bearer(ApiKey):
     """A token that a person has got from the service (RFC 6750)."""
 
     code: str = "bearer"
-    label: str = "Access token"
+    label: str = _lt("Access token")
     header: str = "Authorization"
     prefix: str = "Bearer "
     credential: str = "access_token"
@@ -202,15 +216,15 @@ class Basic(Auth):
     """User name and password (RFC 7617)."""
 
     code: str = "basic"
-    label: str = "User name and password"
+    label: str = _lt("User name and password")
     username: str = "username"
     password: str = "password"
 
     @property
     def credentials(self):
         return (
-            CredentialSpec(self.username, "User name"),
-            CredentialSpec(self.password, "Password"),
+            CredentialSpec(self.username, _lt("User name")),
+            CredentialSpec(self.password, _lt("Password")),
         )
 
     def headers(self, get):
@@ -241,7 +255,7 @@ class HmacSigned(Auth):
     """
 
     code: str = "hmac"
-    label: str = "Signed requests"
+    label: str = _lt("Signed requests")
     parts: tuple[str, ...] = ("method", "target", "timestamp", "body")
     separator: str = "\n"
     algorithm: Literal["sha256", "sha384", "sha512", "sha1"] = "sha256"
@@ -259,8 +273,10 @@ class HmacSigned(Auth):
     @property
     def credentials(self):
         return (
-            CredentialSpec(self.key, "API key"),
-            CredentialSpec(self.secret, "API secret", "Signs requests; it is never sent."),
+            CredentialSpec(self.key, _lt("API key")),
+            CredentialSpec(
+                self.secret, _lt("API secret"), _lt("Signs requests; it is never sent.")
+            ),
         )
 
     def sign(self, get, method, url, body):
@@ -323,22 +339,24 @@ class MutualTls(Auth):
     """A client certificate. Usually beside another kind, see :class:`AllOf`."""
 
     code: str = "certificate"
-    label: str = "Client certificate"
+    label: str = _lt("Client certificate")
 
     @property
     def credentials(self):
         return (
             CredentialSpec(
                 "certificate",
-                "Client certificate",
-                "In PEM format, with those that vouch for it below.",
+                _lt("Client certificate"),
+                _lt("In PEM format, with those that vouch for it below."),
                 expiry=certificate_expiry,
             ),
-            CredentialSpec("certificate_key", "Private key", "Of the certificate, in PEM format."),
+            CredentialSpec(
+                "certificate_key", _lt("Private key"), _lt("Of the certificate, in PEM format.")
+            ),
             CredentialSpec(
                 "certificate_passphrase",
-                "Passphrase",
-                "Of the private key, if it is encrypted.",
+                _lt("Passphrase"),
+                _lt("Of the private key, if it is encrypted."),
                 required=False,
             ),
         )
@@ -396,8 +414,8 @@ class OAuth(Auth):
     @property
     def credentials(self):
         specs = (
-            CredentialSpec("client_id", "Client ID"),
-            CredentialSpec("client_secret", "Client secret"),
+            CredentialSpec("client_id", _lt("Client ID")),
+            CredentialSpec("client_secret", _lt("Client secret")),
         )
         return specs[:1] if self.client_auth == "none" else specs
 
@@ -509,7 +527,7 @@ class ClientCredentials(OAuth):
     """Tokens for client ID and secret alone, without a person (RFC 6749, 4.4)."""
 
     code: str = "client_credentials"
-    label: str = "Client ID and secret"
+    label: str = _lt("Client ID and secret")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -524,7 +542,7 @@ class AuthorizationCode(OAuth):
     """
 
     code: str = "authorization_code"
-    label: str = "Consent in the browser"
+    label: str = _lt("Consent in the browser")
     authorize_url: str
     authorize_params: Mapping[str, str] = field(default_factory=dict)
     code_params: Mapping[str, str] = field(default_factory=dict)

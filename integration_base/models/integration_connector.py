@@ -1,6 +1,8 @@
+from dataclasses import replace
 from datetime import timedelta
 
 from odoo import api, models
+from odoo.tools.translate import LazyGettext, get_translation
 
 from ..lib.auth import ACCESS_TOKEN, Auth, CredentialSpec
 from ..lib.breaker import DEFAULT_POLICY
@@ -27,9 +29,11 @@ class IntegrationConnector(models.AbstractModel):
     #: Kinds of authentication that the service knows, see ``lib/auth.py``; of several the user
     #: chooses one, the first is the default.
     _connector_auth: tuple[Auth, ...] = ()
-    #: Credentials the backend form asks for beside those of the kind of authentication; one with
-    #: the code of such a one takes its place.
+    #: Credentials the backend form asks for whatever the kind of authentication, beside those of
+    #: the kind; one with the code of such a one takes its place.
     _connector_credentials: tuple[CredentialSpec, ...] = ()
+    #: code of a credential -> where the user finds it, for those of the kinds of authentication.
+    _connector_hints: dict[str, str] = {}
     #: Where a person comes back to from the page on which access is granted.
     _connector_oauth_callback = "/integration/oauth/callback"
     #: topic of a webhook -> resource code, for :meth:`_webhook_topics`.
@@ -92,10 +96,21 @@ class IntegrationConnector(models.AbstractModel):
             self.env[f"integration.connector.{code}"] for code, _ in self._connector_codes()
         ]
         return [
-            (value, auth.label)
+            (value, ", ".join(self._translated(label) for label in auth.labels))
             for connector in connectors
             for value, auth in connector._auth_options().items()
         ]
+
+    @api.model
+    def _translated(self, text):
+        """Return a label or help of a kind of authentication in the language of the user.
+
+        :param text: what a connector has marked by a ``LazyTranslate`` of its own, or a text of
+            ``lib/auth.py``, which stands without Odoo.
+        """
+        if isinstance(text, LazyGettext):
+            return self.env._(text)
+        return get_translation("integration_base", self.env.lang or "en_US", text, ())
 
     def _auth(self, backend):
         """Return the :class:`~..lib.auth.Auth` in force; None where the connector has hooks for it.
@@ -132,7 +147,12 @@ class IntegrationConnector(models.AbstractModel):
         :param auth: those of this kind of authentication; without it those of all kinds.
         """
         kinds = (auth,) if auth else self._connector_auth
-        specs = {spec.code: spec for kind in kinds for spec in kind.credentials}
+        hints = self._connector_hints
+        specs = {
+            spec.code: replace(spec, help=hints.get(spec.code, spec.help))
+            for kind in kinds
+            for spec in kind.credentials
+        }
         own = {spec.code: spec for spec in self._connector_credentials}
         return [*(own | {code: spec for code, spec in specs.items() if code not in own}).values()]
 

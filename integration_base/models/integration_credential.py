@@ -145,12 +145,14 @@ class IntegrationCredential(models.Model):
             )
 
     @api.depends("backend_id.auth_kind", "code")
+    @api.depends_context("lang")
     def _compute_spec(self):
+        translated = self.env["integration.connector"]._translated
         for credential in self:
             spec = credential._spec()
             label = TOKEN_LABELS.get(credential.code, credential.code)
-            credential.name = spec.label if spec else label
-            credential.help = spec.help if spec else False
+            credential.name = translated(spec.label if spec else label)
+            credential.help = bool(spec and spec.help) and translated(spec.help)
             credential.required = bool(spec and spec.required)
 
     def _spec(self):
@@ -162,6 +164,7 @@ class IntegrationCredential(models.Model):
         return specs.get(self.code)
 
     @api.depends("name")
+    @api.depends_context("lang")
     def _compute_display_name(self):
         for credential in self:
             credential.display_name = credential.name

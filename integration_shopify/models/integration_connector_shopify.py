@@ -3,6 +3,7 @@ from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 
 from odoo import api, models
+from odoo.tools import LazyTranslate
 
 from odoo.addons.integration_base.lib.auth import (
     ApiKey,
@@ -26,6 +27,8 @@ from odoo.addons.integration_base.lib.scopes import Scope
 from ..lib import oauth, webhook
 from ..lib.client import ENDPOINT, POINTS, bucket_state, expected_cost, refuse_user_errors
 
+_lt = LazyTranslate(__name__)
+
 
 class IntegrationConnectorShopify(models.AbstractModel):
     _name = "integration.connector.shopify"
@@ -44,23 +47,27 @@ class IntegrationConnectorShopify(models.AbstractModel):
         ),
         ApiKey(
             code="legacy",
-            label="Access token",
+            label=_lt("Access token"),
             header=oauth.TOKEN_HEADER,
             credential="access_token",
         ),
     )
     _connector_credentials = (
         CredentialSpec(
-            "client_id",
-            "Client ID",
-            "In the Shopify Dev Dashboard: your app, Settings.",
-        ),
-        CredentialSpec(
             "client_secret",
-            "Client secret",
-            "Beside the client ID. It also checks that notifications come from Shopify.",
+            _lt("Client secret"),
+            _lt(
+                "Beside the client ID of your app; an app made in the Shopify admin calls it API "
+                "secret key. It also checks that notifications come from Shopify."
+            ),
         ),
     )
+    _connector_hints = {
+        "client_id": _lt("In the Shopify Dev Dashboard: your app, Settings."),
+        "access_token": _lt(
+            "Only for an app made in the Shopify admin before 2026; it begins with shpat_."
+        ),
+    }
     _connector_oauth_callback = "/integration/shopify/callback"
     _connector_topics = webhook.TOPICS
     _connector_personal_keys = (

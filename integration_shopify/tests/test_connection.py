@@ -15,6 +15,7 @@ from odoo import SUPERUSER_ID, api, fields
 from odoo.exceptions import UserError, ValidationError
 from odoo.sql_db import db_connect
 from odoo.tests import HttpCase, new_test_user, tagged
+from odoo.tools import translate
 
 from odoo.addons.integration_base.lib.errors import (
     AuthError,
@@ -234,6 +235,39 @@ class TestConnection(ConnectionMixin, ShopifyCase):
     def forget(self, backend_id):
         with db_connect(self.env.cr.dbname).cursor() as cr:
             api.Environment(cr, SUPERUSER_ID, {})["integration.backend"].browse(backend_id).unlink()
+
+    def test_each_kind_asks_for_what_it_uses(self):
+        """The client secret checks notifications, whatever signs requests."""
+        app = ["client_id", "client_secret"]
+        kinds = {
+            "client_credentials": app,
+            "authorization_code": app,
+            "legacy": ["access_token", "client_secret"],
+        }
+        for kind, codes in kinds.items():
+            self.backend.auth_kind = f"shopify.{kind}"
+            self.env.invalidate_all()
+            rows = self.backend.credential_ids
+            self.assertEqual(sorted(rows.mapped("code")), codes, kind)
+            self.assertTrue(all(rows.mapped("help")), kind)
+        self.assertIn("shpat_", self.credential("access_token").help)
+        self.assertIn("Dev Dashboard", self.hint("client_credentials", "client_id"))
+
+    def hint(self, kind, code):
+        self.backend.auth_kind = f"shopify.{kind}"
+        self.env.invalidate_all()
+        return self.credential(code).help
+
+    def test_labels_are_translated(self):
+        self.env["res.lang"]._activate_lang("de_DE")
+        texts = {"Client secret": "Geheimnis"}
+        self.patch(
+            translate.code_translations,
+            "get_python_translations",
+            lambda module, lang: texts if module == "integration_shopify" else {},
+        )
+        row = self.credential("client_secret").with_context(lang="de_DE")
+        self.assertEqual(row.name, "Geheimnis")
 
     def test_legacy_token(self):
         self.backend.auth_kind = "shopify.legacy"

@@ -25,7 +25,7 @@ from odoo.addons.integration_base.lib.auth import (
 from odoo.addons.integration_base.lib.client_certificate import ClientCertificate
 from odoo.addons.integration_base.lib.errors import (
     AuthError,
-    ConfigurationError,
+    CredentialError,
     RateLimitedError,
     RetryableError,
     TokenRefused,
@@ -51,7 +51,7 @@ VALUES = {
 
 def get(code):
     if code not in VALUES:
-        raise ConfigurationError(f"no {code}")
+        raise CredentialError(f"no {code}")
     return VALUES[code]
 
 
@@ -112,11 +112,10 @@ def test_credentials_of_each_kind():
     assert [spec.code for spec in public.credentials] == ["client_id"]
     both = AllOf(parts=(MutualTls(), public))
     assert both.grant is public
-    assert (both.code, both.label) == (
-        "certificate_authorization_code",
-        "Client certificate, Consent in the browser",
-    )
-    assert AllOf(parts=(Bearer(),), code="c", label="L").code == "c"
+    assert both.code == "certificate_authorization_code"
+    assert both.labels == ("Client certificate", "Consent in the browser")
+    named = AllOf(parts=(Bearer(),), code="c", label="L")
+    assert (named.code, named.labels) == ("c", ("L",))
     assert [spec.code for spec in both.credentials][-2:] == ["certificate_passphrase", "client_id"]
 
 
@@ -126,18 +125,18 @@ def test_certificate():
     with patch.dict(VALUES, certificate_passphrase="p"):
         assert MutualTls().certificate(get).passphrase == "p"
     assert Bearer().certificate(get) is None
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(CredentialError):
         MutualTls().certificate(_only_certificate)
 
 
 def _only_certificate(code):
     if code != "certificate":
-        raise ConfigurationError(f"no {code}")
+        raise CredentialError(f"no {code}")
     return "CERT"
 
 
 def test_user_name_with_a_colon_is_refused():
-    with patch.dict(VALUES, username="an:na"), pytest.raises(ConfigurationError, match="colon"):
+    with patch.dict(VALUES, username="an:na"), pytest.raises(CredentialError, match="colon"):
         Basic().headers(get)
 
 
@@ -235,7 +234,7 @@ def test_secret_that_is_written_as_text(clock, encoding, written):
     with patch.dict(VALUES, api_secret=written):
         signed = kind.sign(get, "GET", URL, b"x")
     assert signed["X-Signature"] == seal(b"x", secret="\x00raw").hexdigest()
-    with pytest.raises(ConfigurationError) as caught:
+    with pytest.raises(CredentialError) as caught:
         kind.sign(get, "GET", URL, b"x")
     assert SECRET not in str(caught.value)
     assert caught.value.__context__ is None
@@ -328,7 +327,7 @@ def test_client_without_a_secret(server):
 
 
 def test_client_that_cannot_be_written(server):
-    with patch.dict(VALUES, client_secret="\u20ac"), pytest.raises(ConfigurationError):
+    with patch.dict(VALUES, client_secret="\u20ac"), pytest.raises(CredentialError):
         server.ask(ClientCredentials(token_url="/t"))
     assert server.wire.requests == []
 
