@@ -7,7 +7,7 @@ from odoo import api, models
 from odoo.tools.urls import urljoin
 
 from ..lib.auth import ACCESS_TOKEN, REFRESH_TOKEN, AuthorizationCode
-from ..lib.errors import AuthError, IntegrationError, RetryableError, TokenRefused
+from ..lib.errors import PAUSING, AuthError, IntegrationError, RetryableError, TokenRefused
 
 _logger = logging.getLogger(__name__)
 
@@ -127,8 +127,7 @@ class IntegrationAuth(models.AbstractModel):
     @api.model
     def _consent_grant(self, backend):
         """Return the kind of authentication that needs a person's consent, or None."""
-        auth = backend._connector()._auth(backend)
-        grant = auth and auth.grant
+        grant = backend._auth_grant()
         return grant if isinstance(grant, AuthorizationCode) else None
 
     @api.model
@@ -230,21 +229,34 @@ class IntegrationAuth(models.AbstractModel):
     def _keep_alive(self):
         """Renew tokens of connected backends that have expired, though no work needs them now.
 
-        So an access that has ended is noticed the same day, and not when an order comes.
+        So an access that has ended is noticed the same day, and not when an order comes. What
+        became of a backend is committed at once.
         """
+        Backend = self.env["integration.backend"]
         # sudo: of all companies, whoever runs it
-        backends = self.env["integration.backend"].sudo().search([("state", "=", "active")])
-        for backend in backends:
+        backends = Backend.sudo().search([("state", "=", "active"), *Backend._connected_here()])
+        backends = backends.filtered(lambda backend: backend._auth_grant())
+        if not backends:
+            return
+        cron = self.env["ir.cron"]
+        # nobody shall wait for what was written before until the services have answered
+        cron._commit_progress(remaining=len(backends))
+        for done, backend in enumerate(backends, start=1):
             try:
-                if not self._consent_grant(backend):
-                    continue
-                backend._ensure_callable()
-                self._access_token(backend.with_company(backend.company_id))
-            except AuthError as error:
-                backend._set_paused(error.message)
-                backend._tell_paused(error.message)
-            except IntegrationError as error:
-                _logger.info("Tokens of backend %s: %s", backend.id, error.message)
+                self._keep_one_alive(backend.with_company(backend.company_id))
             except Exception:
-                # the others must not wait for a bug of this one
+                # the others must not wait for a bug of this one, nor for whoever writes it, too
                 _logger.exception("Tokens of backend %s", backend.id)
+                self.env.cr.rollback()
+            cron._commit_progress(1, remaining=len(backends) - done)
+
+    @api.model
+    def _keep_one_alive(self, backend):
+        try:
+            backend._ensure_callable()
+            self._access_token(backend)
+        except PAUSING as error:
+            backend._set_paused(error.message)
+            backend._tell_paused(error.message)
+        except IntegrationError as error:
+            _logger.info("Tokens of backend %s: %s", backend.id, error.message)

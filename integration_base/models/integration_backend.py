@@ -252,8 +252,7 @@ class IntegrationBackend(models.Model):
     def _compute_needs_consent(self):
         Auth = self.env["integration.auth"]
         for backend in self:
-            auth = backend._auth_in_force()
-            backend.needs_consent = isinstance(auth and auth.grant, AuthorizationCode)
+            backend.needs_consent = isinstance(backend._auth_grant(), AuthorizationCode)
             url = Auth._callback_url(backend) if backend.needs_consent else False
             backend.oauth_callback_url = url
 
@@ -823,6 +822,11 @@ class IntegrationBackend(models.Model):
         self.ensure_one()
         options = self._connector()._auth_options()
         return options.get(self.auth_kind or next(iter(options), None))
+
+    def _auth_grant(self):
+        """Return the part of it that needs tokens (``lib.auth.OAuth``), None if there is none."""
+        auth = self._auth_in_force()
+        return auth and auth.grant
 
     def _unused_codes(self):
         """Return the codes (set) of credentials that another kind of authentication needs."""

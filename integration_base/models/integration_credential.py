@@ -399,11 +399,10 @@ class IntegrationCredential(models.Model):
 
     @api.model
     def _cron_daily(self):
-        """Forget replaced values whose time is over, and tell of credentials that expire."""
+        """Forget replaced values, tell of credentials that expire, and renew tokens."""
         self.with_context(active_test=False).search(
             [("previous_until", "<=", fields.Datetime.now())]
         )._end_previous()
-        self.env["integration.auth"]._keep_alive()
         self.search(
             [
                 ("expires_at", "!=", False),
@@ -411,6 +410,8 @@ class IntegrationCredential(models.Model):
                 *self.env["integration.backend"]._connected_here("backend_id."),
             ]
         )._tell_expiry()
+        # commits
+        self.env["integration.auth"]._keep_alive()
 
     # === TOKENS === #
 
