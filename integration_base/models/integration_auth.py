@@ -1,5 +1,6 @@
 import logging
 import time
+from dataclasses import replace
 
 import psycopg2
 
@@ -57,9 +58,19 @@ class IntegrationAuth(models.AbstractModel):
                 if token and token != refused:
                     backend._remember_token(ACCESS_TOKEN, token)
                     return token
+                purpose = fresh._token_purpose()
                 tokens = self._renewed(fresh)
             # still under the lock, else the next worker would not find them
-            self._keep(backend, tokens)
+            kept = self._keep(backend, tokens, purpose)
+        if not kept:
+            raise RetryableError(
+                self.env._(
+                    "The settings of %s were changed while an access token was asked for, so the "
+                    "token was not kept. Another one is asked for.",
+                    backend.display_name,
+                ),
+                outcome="not_sent",
+            )
         return tokens.access
 
     @api.model
@@ -88,9 +99,10 @@ class IntegrationAuth(models.AbstractModel):
         grant = connector._auth(backend).grant
         if not isinstance(grant, AuthorizationCode):
             scope = grant.scope_separator.join(connector._oauth_scopes(backend))
-            return self._request(
+            tokens = self._request(
                 backend, "client_credentials", **({"scope": scope} if scope else {})
             )
+            return self._with_scope(tokens, scope)
         refresh_token = backend._token(REFRESH_TOKEN)
         if not refresh_token:
             raise TokenRefused(
@@ -100,7 +112,18 @@ class IntegrationAuth(models.AbstractModel):
                     backend.display_name,
                 )
             )
-        return self._request(backend, "refresh_token", refresh_token=refresh_token)
+        tokens = self._request(backend, "refresh_token", refresh_token=refresh_token)
+        return self._with_scope(tokens, backend._token_scope())
+
+    @api.model
+    def _with_scope(self, tokens, asked):
+        """Complete what was granted: a service that does not say it grants what it was asked for.
+
+        See RFC 6749, 5.1 and 6.
+
+        :param str asked: what was asked for, or was granted before.
+        """
+        return replace(tokens, scope=tokens.scope or asked)
 
     @api.model
     def _request(self, backend, grant_type, **form):
@@ -116,11 +139,19 @@ class IntegrationAuth(models.AbstractModel):
             return grant.request_tokens(client, url, backend._credential, grant_type, **form)
 
     @api.model
-    def _keep(self, backend, tokens):
+    def _keep(self, backend, tokens, purpose, keep_refresh=True):
+        """Store tokens; returns whether they are still good for something.
+
+        :param dict purpose: what they were asked for, see ``_token_purpose`` of the backend.
+        :param bool keep_refresh: whether the refresh token stays when there is no new one.
+        """
+        more = {"purpose": purpose, "scope": tokens.scope}
         # the new refresh token first: without it the connection would be lost for good
-        if tokens.refresh:
-            backend._store_token(REFRESH_TOKEN, tokens.refresh, tokens.refresh_expires_at)
-        backend._store_token(ACCESS_TOKEN, tokens.access, tokens.expires_at)
+        if tokens.refresh or not keep_refresh:
+            until = tokens.refresh_expires_at
+            if not backend._store_token(REFRESH_TOKEN, tokens.refresh, until, **more):
+                return False
+        return backend._store_token(ACCESS_TOKEN, tokens.access, tokens.expires_at, **more)
 
     # === CONSENT === #
 
@@ -148,22 +179,25 @@ class IntegrationAuth(models.AbstractModel):
         connector = backend._connector()
         grant = self._consent_grant(backend)
         redirect_uri = self._callback_url(backend)
+        client_id = backend._credential("client_id")
+        # what is missing for the code that comes back is said before somebody consents in vain
+        grant.secret_values(backend._credential)
+        scopes = connector._oauth_scopes(backend)
         url = grant.consent_url(
             connector._oauth_address(backend, grant.authorize_url),
-            backend._credential("client_id"),
+            client_id,
             redirect_uri,
             state,
             verifier,
-            connector._oauth_scopes(backend),
+            scopes,
         )
         pending = {
             "state": state,
             "verifier": verifier,
             "user_id": self.env.uid,
             "backend_id": backend.id,
-            "auth_kind": backend.auth_kind,
-            "environment": backend.environment,
-            "base_url": backend.base_url,
+            "purpose": backend._token_purpose(),
+            "scope": grant.scope_separator.join(scopes),
             "redirect_uri": redirect_uri,
             "until": time.time() + CONSENT_SECONDS,
         }
@@ -179,11 +213,11 @@ class IntegrationAuth(models.AbstractModel):
         """
         connector = backend._connector()
         grant = self._consent_grant(backend)
-        settings = ("auth_kind", "environment", "base_url")
-        if not grant or any(backend[name] != pending[name] for name in settings):
-            raise AuthError(
-                self.env._("The settings of the backend were changed meanwhile. Press Connect.")
-            )
+        changed = AuthError(
+            self.env._("The settings of the backend were changed meanwhile. Press Connect.")
+        )
+        if not grant or backend._token_purpose() != pending["purpose"]:
+            raise changed
         if parameters.get("error") or not parameters.get("code"):
             self._refuse_consent(backend, parameters)
         connector._check_consent(backend, parameters)
@@ -199,9 +233,10 @@ class IntegrationAuth(models.AbstractModel):
                 **proof,
                 **grant.code_params,
             )
+            tokens = self._with_scope(tokens, pending["scope"])
             # a refresh token of the consent before must not outlive it
-            backend._store_token(REFRESH_TOKEN, tokens.refresh, tokens.refresh_expires_at)
-            backend._store_token(ACCESS_TOKEN, tokens.access, tokens.expires_at)
+            if not self._keep(backend, tokens, pending["purpose"], keep_refresh=False):
+                raise changed
         backend._audit(self.env._("Access was granted in the browser."))
 
     @api.model

@@ -14,7 +14,7 @@ from odoo.tools.misc import clean_context
 from odoo.tools.urls import urljoin
 
 from ..lib.address_guard import AddressGuard, origin_of, read_private_hosts
-from ..lib.auth import AuthorizationCode
+from ..lib.auth import ACCESS_TOKEN, REFRESH_TOKEN, AuthorizationCode
 from ..lib.errors import (
     AddressError,
     AuthError,
@@ -931,7 +931,32 @@ class IntegrationBackend(models.Model):
             return issued
         return self._credential_rows(code)._valid_token()
 
-    def _store_token(self, code, value, expires_at=None):
+    def _token_purpose(self):
+        """Return the settings (dict) that a token is issued for; with others it is worth nothing.
+
+        Take it before the token is asked for.
+        """
+        self.ensure_one()
+        return {
+            "auth_kind": self.auth_kind,
+            "environment": self.environment,
+            "base_url": (self.base_url or "").rstrip("/"),
+        }
+
+    def _token_scope(self):
+        """Return what the tokens that were issued last allow, as the service writes it (text)."""
+        self.ensure_one()
+        # the present transaction may be older than the tokens
+        with self.env.registry.cursor() as cr:
+            backend = self.with_env(self.env(cr=cr))
+            scopes = [
+                scope
+                for code in (ACCESS_TOKEN, REFRESH_TOKEN)
+                for scope in backend._credential_rows(code).mapped("scope")
+            ]
+        return next(filter(None, scopes), "")
+
+    def _store_token(self, code, value, expires_at=None, purpose=None, scope=None):
         """Keep a token the service has issued, in a transaction of its own.
 
         It must survive a rollback of the work that asked for it: the service may have
@@ -939,17 +964,25 @@ class IntegrationBackend(models.Model):
 
         :param str value: the token; None or an empty text forgets it.
         :param datetime expires_at: naive UTC, None for never.
+        :param dict purpose: what it was asked for, see :meth:`_token_purpose`; None: the settings
+            as they are now.
+        :param str scope: what it allows.
+        :returns: whether it was kept: not when the settings are others by now.
         """
         self.ensure_one()
         with self.env.registry.cursor() as cr:
             env = api.Environment(cr, self.env.uid, {})
             # sudo: hooks renew tokens for users who may not write secrets
-            env["integration.credential"].sudo()._put_token(self.id, code, value, expires_at)
+            Credential = env["integration.credential"].sudo()
+            kept = Credential._put_token(self.id, code, value, expires_at, purpose, scope)
+        if not kept:
+            return False
         # sudo: only what is remembered of them is dropped
         self.sudo().credential_ids.invalidate_recordset()
         # sudo: the same
         self.sudo().invalidate_recordset(["credential_ids"])
         self._remember_token(code, value)
+        return True
 
     def _remember_token(self, code, value):
         """Use a token that another transaction has stored in the present one.

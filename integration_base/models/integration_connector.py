@@ -284,11 +284,17 @@ class IntegrationConnector(models.AbstractModel):
     def _granted_scopes(self, backend):
         """Ask the service which rights it grants.
 
-        :returns: the names (list of text), None (the default) when the service does not tell. Then
-            a flow stops when the service refuses it (:class:`~..lib.errors.MissingScopeError`).
+        Default: what the access token allows, according to the answer it came with; an answer that
+        does not say so grants what was asked for (RFC 6749, 5.1).
+
+        :returns: the names (list of text), None when nobody can tell. Then a flow stops when the
+            service refuses it (:class:`~..lib.errors.MissingScopeError`).
         :raises IntegrationError: when the service cannot be asked.
         """
-        return None
+        grant = backend._auth_grant()
+        if not grant:
+            return None
+        return backend._token_scope().replace(grant.scope_separator, " ").split() or None
 
     def _implied_scopes(self, name):
         """Return the names of the other rights that a right includes, e.g. reading by writing."""
@@ -296,6 +302,11 @@ class IntegrationConnector(models.AbstractModel):
 
     def _scope_advice(self, backend):
         """Return what a person has to do, so that the service grants a missing right."""
+        if backend.needs_consent:
+            return self.env._(
+                "Allow it in the settings of the app at the service, then press Reconnect on the "
+                "backend: the service asks for your consent."
+            )
         return self.env._(
             "Grant it in the settings of the service. Then press Check Access on the backend (role "
             "Integration Manager)."

@@ -117,6 +117,9 @@ class IntegrationCredential(models.Model):
         ],
         compute="_compute_status",
     )
+    scope = fields.Char(
+        readonly=True, copy=False, help="What a token allows, as the service writes it."
+    )
     set_at = fields.Datetime(string="Set on", readonly=True, copy=False)
     set_by_id = fields.Many2one("res.users", string="Set by", readonly=True, copy=False)
     expires_at = fields.Datetime(
@@ -410,15 +413,28 @@ class IntegrationCredential(models.Model):
                 *self.env["integration.backend"]._connected_here("backend_id."),
             ]
         )._tell_expiry()
-        # commits
+        # last, because it commits
         self.env["integration.auth"]._keep_alive()
 
     # === TOKENS === #
 
     @api.model
-    def _put_token(self, backend_id, code, value, expires_at):
-        """Create, replace or (empty value) delete the token row ``code`` of a backend."""
+    def _put_token(self, backend_id, code, value, expires_at, purpose=None, scope=None):
+        """Create, replace or (empty value) delete the token row ``code`` of a backend.
+
+        To be called in a transaction of its own, which sees the settings as they are now.
+
+        :returns: False when these are no longer those that the token was asked for.
+        """
+        # Settings that somebody is about to change wait until the token is stored. Where they do
+        # not, the row is held by a change, maybe of our own caller: nothing can be waited for, and
+        # the token is stored as one of the settings before.
+        self.env.cr.execute(
+            "SELECT 1 FROM integration_backend WHERE id = %s FOR SHARE SKIP LOCKED", [backend_id]
+        )
         backend = self.env["integration.backend"].browse(backend_id)
+        if purpose is not None and backend._token_purpose() != purpose:
+            return False
         row = backend._credential_rows(code)
         if not value:
             return row.unlink()
@@ -432,7 +448,9 @@ class IntegrationCredential(models.Model):
                     "sequence": 100,
                 }
             )
-        return row._set(value, expires_at)
+        row._set(value, expires_at)
+        row.scope = scope
+        return True
 
     @api.model
     def _forget_tokens(self, backends, environment, keep=()):

@@ -143,6 +143,11 @@ class IntegrationScope(models.Model):
         backend, Scope = backend.sudo(), self.sudo()
         needed = [scope for _flow, scope in backend._scope_needs()]
         states = compare(needed, backend._granted_scopes(), backend._connector()._implied_scopes)
+        grant = backend._auth_grant()
+        for name in grant.scopes if grant else ():
+            # asked for whatever the flows need, so it is nothing to take away
+            if states.get(name) == "superfluous":
+                del states[name]
         known = {row.name: row for row in Scope.search([("backend_id", "=", backend.id)])}
         Scope.union(*(row for name, row in known.items() if name not in states)).unlink()
         new = []

@@ -7,18 +7,20 @@ from tempfile import TemporaryDirectory
 from unittest.mock import patch
 from urllib.parse import parse_qs, urlsplit
 
+from cryptography.fernet import Fernet
 from freezegun import freeze_time
 
 from odoo import fields
 from odoo.exceptions import UserError, ValidationError
 from odoo.http import root
 from odoo.tests import Form, HttpCase, TransactionCase, new_test_user, tagged
-from odoo.tools import SQL
+from odoo.tools import SQL, translate
 
 from ..controllers.oauth import SESSION_KEY
 from ..lib.auth import ACCESS_TOKEN, REFRESH_TOKEN
-from ..lib.errors import AuthError, ConfigurationError
+from ..lib.errors import AuthError, CredentialError, RetryableError
 from ..lib.records import Change
+from ..lib.scopes import Scope
 from ..models import integration_auth
 from .auth_service import SECRETS, AuthService, DoorConnector, DoorThing, callback_address
 from .authority import Authority
@@ -102,6 +104,12 @@ class DoorCase(DoorMixin, TransactionCase):
         row.expires_at = fields.Datetime.now() - timedelta(minutes=1)
         self.env.flush_all()
         self.env.cr.cache.clear()
+
+    def daily(self):
+        self.env.flush_all()
+        with self.enter_registry_test_mode(), self.registry.cursor() as cr:
+            self.env(cr=cr)["integration.credential"]._cron_daily()
+        self.env.invalidate_all()
 
     def drain(self, backend, *external_ids):
         flow = backend.flow_ids
@@ -250,9 +258,46 @@ class TestKinds(DoorCase):
                 "_connector_auth",
                 DoorConnector._connector_auth[1:],
             )
-            with self.assertRaisesRegex(ConfigurationError, "Choose again"):
+            with self.assertRaisesRegex(CredentialError, "Choose again"):
                 backend._client().get("/api/me")
             self.assertEqual(self.door.calls, [])
+
+    def test_hints_are_for_what_the_kind_asks_for(self):
+        hints = {"api_key": "On the door.", "username": "On the bell."}
+        self.patch(type(self.env["integration.connector.door"]), "_connector_hints", hints)
+        rows = self.make("api_key").credential_ids
+        self.assertEqual([(row.code, row.help) for row in rows], [("api_key", "On the door.")])
+        rows = self.make("basic").credential_ids
+        self.assertEqual(
+            [(row.code, row.help) for row in rows],
+            [("username", "On the bell."), ("password", False)],
+        )
+
+    def test_labels_are_translated(self):
+        self.env["res.lang"]._activate_lang("de_DE")
+        texts = {
+            "User name": "Benutzername",
+            "User name and password": "Benutzername und Passwort",
+            "Client certificate": "Zertifikat",
+            "Of the certificate, in PEM format.": "Zum Zertifikat",
+            "Access token": "Zugriffstoken",
+        }
+        self.patch(
+            translate.code_translations,
+            "get_python_translations",
+            lambda module, lang: texts if (module, lang) == ("integration_base", "de_DE") else {},
+        )
+        backend = self.make("basic").with_context(lang="de_DE")
+        self.assertEqual(backend.credential_ids[0].display_name, "Benutzername")
+        shown = dict(backend.fields_get(["auth_kind"])["auth_kind"]["selection"])
+        self.assertEqual(shown["door.basic"], "Benutzername und Passwort")
+        self.assertEqual(shown["door.tls"], "Zertifikat, Zugriffstoken")
+        tls = self.make("tls").with_context(lang="de_DE").credential_ids
+        self.assertIn(("Private key", "Zum Zertifikat"), [(row.name, row.help) for row in tls])
+        english = backend.with_context(lang="en_US").credential_ids[0]
+        self.assertEqual(english.display_name, "User name")
+        with self.assertRaisesRegex(CredentialError, "has no Zertifikat"):
+            tls.backend_id._credential("certificate")
 
     def test_what_is_stored_belongs_to_one_service(self):
         """Neither another address nor another kind gets a token."""
@@ -376,9 +421,7 @@ class TestTokens(DoorCase):
         with self.enter_registry_test_mode(), self.assertRaisesRegex(AuthError, "localhost"):
             self.Auth._complete_consent(backend, other.consent(url), pending)
         with self.subTest("nor at night"):
-            self.env.flush_all()
-            with self.enter_registry_test_mode():
-                self.env["integration.credential"]._cron_daily()
+            self.daily()
         self.assertEqual(other.forms, [])
 
     def test_nobody_has_granted_access(self):
@@ -391,12 +434,88 @@ class TestTokens(DoorCase):
         backend = self.granted()
         self.expire(backend)
         self.door.revoke()
-        self.env.flush_all()
-        with self.enter_registry_test_mode():
-            self.env["integration.credential"]._cron_daily()
-        self.env.invalidate_all()
+        self.daily()
         self.assertEqual(backend.state, "paused")
         self.assertTrue(self.incidents(backend, "paused").activity_id)
+
+    def test_client_that_was_ended_while_nothing_is_to_do_is_noticed(self):
+        backend = self.make("client_credentials")
+        self.press_test(backend)
+        self.expire(backend)
+        self.door.troubles = [(401, {"error": "invalid_client"})]
+        self.daily()
+        self.assertEqual(backend.state, "paused")
+        self.assertIn("Check client ID and client secret", backend.pause_reason)
+        self.assertEqual(self.incidents(backend, "paused").activity_id.user_id, self.owner)
+
+    def test_one_backend_that_cannot_be_paused_holds_up_no_other(self):
+        backends = self.granted() + self.granted() + self.granted()
+        for backend in backends:
+            self.expire(backend)
+        expiring = self.backend.credential_ids
+        self.backend.state = "active"
+        expiring.expires_at = fields.Datetime.now() + timedelta(days=5)
+        self.env["integration.incident"].search([("kind", "=", "expiring")]).unlink()
+        self.door.revoke()
+        tell = type(backends)._tell_paused
+
+        def broken(backend, reason):
+            if backend == backends[1]:
+                raise ValueError("serialization")
+            tell(backend, reason)
+
+        self.patch(type(backends), "_tell_paused", broken)
+        with self.assertLogs("odoo.addons.integration_base.models.integration_auth", "ERROR"):
+            self.daily()
+        self.assertEqual(backends.mapped("state"), ["paused", "active", "paused"])
+        self.assertTrue(self.incidents(backends[0], "paused"))
+        self.assertTrue(self.incidents(backends[2], "paused"))
+        self.assertTrue(self.incidents(self.backend, "expiring"))
+
+    def test_nothing_is_renewed_in_a_copy(self):
+        backend = self.granted()
+        self.expire(backend)
+        backend.database_identity = "another"
+        before = len(self.door.forms)
+        with patch.object(type(backend), "_ensure_callable"):
+            self.daily()
+        self.assertEqual(len(self.door.forms), before)
+
+    def changed_meanwhile(self, backend, values):
+        """Change the backend after the service has issued tokens, before they are stored."""
+        request = type(self.Auth)._request
+
+        def change(auth, of, *arguments, **form):
+            tokens = request(auth, of, *arguments, **form)
+            backend.write(values)
+            self.env.flush_all()
+            return tokens
+
+        return patch.object(type(self.Auth), "_request", change)
+
+    def test_token_of_settings_that_were_changed_meanwhile_is_not_kept(self):
+        other = self.door.url.replace("localhost", "127.0.0.1")
+        production = {"environment": "production", "base_url": "https://door.example.com"}
+        for values in ({"base_url": other}, {"auth_kind": "door.authorization_code"}, production):
+            backend = self.make("client_credentials")
+            with (
+                self.subTest(values),
+                self.changed_meanwhile(backend, values),
+                self.assertRaisesRegex(RetryableError, "settings of Door .* were changed"),
+            ):
+                self.headers(backend)
+            rows = self.env["integration.credential"].with_context(active_test=False)
+            self.assertFalse(rows.search([("backend_id", "=", backend.id), ("kind", "=", "token")]))
+        self.assertEqual(len(self.door.forms), 3)
+
+    def test_consent_to_settings_that_were_changed_meanwhile_is_not_kept(self):
+        backend = self.make("authorization_code")
+        with (
+            self.changed_meanwhile(backend, {"base_url": f"{self.door.url}/elsewhere"}),
+            self.assertRaisesRegex(AuthError, "were changed meanwhile"),
+        ):
+            self.grant(backend)
+        self.assertEqual(self.tokens(backend), [None, None])
 
     def test_daily_renewal_leaves_others_alone(self):
         idle, silent, draft = self.granted(), self.granted(), self.granted()
@@ -405,9 +524,7 @@ class TestTokens(DoorCase):
             self.expire(backend)
         self.door.troubles = [(503, {})]
         before = len(self.door.forms)
-        self.env.flush_all()
-        with self.enter_registry_test_mode():
-            self.env["integration.credential"]._cron_daily()
+        self.daily()
         self.assertEqual(len(self.door.forms), before + 2)
         self.assertEqual(idle.state, silent.state, "active")
 
@@ -424,6 +541,8 @@ class TestTokens(DoorCase):
                     self.assertEqual(len(incident), 1)
                     self.assertIn("Refresh token", incident.message)
                     self.assertIn("Press Connect", incident.message)
+                    self.assertIn("press Connect or Connect Again", incident.advice)
+                    self.assertNotIn("type it", incident.advice)
         self.grant(backend)
         backend._credential_rows(REFRESH_TOKEN)._tell_expiry()
         self.assertFalse(self.incidents(backend, "expiring"))
@@ -448,6 +567,116 @@ class TestTokens(DoorCase):
             "SELECT t::text FROM integration_exchange t WHERE t::text LIKE '%v3rifier%'"
         )
         self.assertEqual(self.env.cr.fetchall(), [])
+
+
+@tagged("post_install", "-at_install")
+class TestUnusable(DoorCase):
+    """Credentials that are missing or cannot be read: work waits, and none of it fails."""
+
+    def assertWaiting(self, operations):
+        self.assertEqual(set(operations.mapped("state")), {"pending"})
+        self.assertEqual(set(operations.mapped("attempts")), {0})
+
+    def assertPaused(self, backend, operations, text):
+        self.assertWaiting(operations)
+        self.assertEqual(backend.state, "paused")
+        self.assertIn(text, backend.pause_reason)
+        self.assertEqual(self.incidents(backend, "paused").activity_id.user_id, self.owner)
+
+    def assertGoesOn(self, backend, operations):
+        self.press_test(backend)
+        self.assertEqual(backend.state, "active")
+        self.drain(backend)
+        self.assertEqual(set(operations.mapped("state")), {"done"})
+
+    def test_kind_was_changed_before_its_credential_was_typed(self):
+        backend = self.make("api_key", state="active")
+        backend.credential_ids.filtered(lambda row: row.code == "access_token").unlink()
+        backend.auth_kind = "door.bearer"
+        operations = self.drain(backend, "1", "2", "3")
+        self.assertPaused(backend, operations, "has no Access token")
+        self.type_in(backend)
+        self.assertGoesOn(backend, operations)
+
+    def test_key_was_lost_and_the_credential_typed_anew(self):
+        backend = self.make("api_key", state="active")
+        with self._patch_key(Fernet.generate_key().decode()):
+            operations = self.drain(backend, "1", "2")
+            self.assertPaused(backend, operations, "not among the configured keys")
+            self.type_in(backend)
+            self.assertGoesOn(backend, operations)
+
+    def test_server_without_a_key(self):
+        backend = self.make("api_key", state="active")
+        with self._patch_key("nonsense"):
+            operations = self.drain(backend, "1", "2")
+            self.env["integration.watchdog"]._watch_key()
+        self.assertWaiting(operations)
+        self.assertEqual(backend.state, "active")
+        self.assertIn("encryption_key", operations[0].message)
+        told = self.incidents(backend, "watchdog")
+        self.assertIn("Key number 1 of encryption_key is not valid", told.message)
+        self.assertEqual(self.door.calls, [])
+        with self.subTest("the key is back"):
+            self.env["integration.watchdog"]._watch_key()
+            self.assertEqual(told.state, "closed")
+            past = fields.Datetime.now() - timedelta(seconds=1)
+            operations.next_attempt_at = past
+            backend.flow_ids.write({"blocked_until": past, "heavy_from": False})
+            self.drain(backend)
+            self.assertEqual(set(operations.mapped("state")), {"done"})
+
+
+@tagged("post_install", "-at_install")
+class TestGrantedScopes(DoorCase):
+    """What tokens allow, where the service has no other way to tell."""
+
+    def setUp(self):
+        super().setUp()
+        needed = [Scope("orders", "read the orders"), Scope("stock", "read the stock")]
+        self.startPatcher(
+            patch.object(DoorThing, "_resource_scopes", lambda *_arguments: needed, create=True)
+        )
+
+    def answer(self, number, **more):
+        token = f"canary-access-x{number}"
+        self.door.access.add(token)
+        self.door.troubles = [(200, {"access_token": token, "expires_in": 3600, **more})]
+
+    def states(self, backend):
+        self.press_test(backend)
+        self.env.invalidate_all()
+        return {row.name: row.state for row in backend.scope_ids}
+
+    def test_what_is_told(self):
+        backend = self.make("client_credentials")
+        self.answer(1, scope="read write orders")
+        # asked for once more, as a token may know nothing of what was granted since
+        self.door.troubles += [(200, {"access_token": "canary-access-x1", "scope": "orders more"})]
+        self.assertEqual(
+            self.states(backend), {"orders": "granted", "stock": "missing", "more": "superfluous"}
+        )
+        self.assertIn("Check Access", backend.missing_access)
+
+    def test_what_is_not_told_is_what_was_asked_for(self):
+        backend = self.make("client_credentials")
+        self.answer(1)
+        self.assertEqual(self.states(backend), {"orders": "granted", "stock": "granted"})
+
+    def test_renewal_that_tells_nothing_changes_nothing(self):
+        backend = self.make("authorization_code")
+        consent = self.door._issue
+        self.patch(self.door, "_issue", lambda **more: consent(**{**more, "scope": "orders"}))
+        self.grant(backend)
+        self.patch(self.door, "_issue", consent)
+        self.assertEqual(self.states(backend), {"orders": "granted", "stock": "missing"})
+        self.assertIn("press Reconnect", backend.missing_access)
+        self.assertTrue(self.renew(backend))
+        self.assertEqual(self.states(backend), {"orders": "granted", "stock": "missing"})
+
+    def test_kinds_without_tokens_know_nothing(self):
+        backend = self.make("api_key")
+        self.assertEqual(self.states(backend), {"orders": "unknown", "stock": "unknown"})
 
 
 @tagged("post_install", "-at_install")
@@ -608,6 +837,16 @@ class TestConsent(DoorMixin, HttpCase):
         self.backend.credential_ids.filtered(lambda row: row.code == "client_id").unlink()
         answer = self.url_open(f"/integration/oauth/connect/{self.backend.id}")
         self.assertIn("client_id", answer.text)
+
+    def test_missing_secret_is_explained_before_anybody_consents(self):
+        self.backend.credential_ids.filtered(lambda row: row.code == "client_secret").write(
+            {"ciphertext": False, "is_set": False}
+        )
+        self.env.flush_all()
+        answer = self.url_open(
+            f"/integration/oauth/connect/{self.backend.id}", allow_redirects=False
+        )
+        self.assertIn("Door authorization_code has no Client secret", answer.text)
 
     def test_others_cannot_begin(self):
         address = f"/integration/oauth/connect/{self.backend.id}"

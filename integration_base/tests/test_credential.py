@@ -13,14 +13,15 @@ from unittest.mock import patch
 
 from cryptography.fernet import Fernet
 from freezegun import freeze_time
+from pytz import timezone
 
 from odoo import Command, fields
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import new_test_user, tagged
-from odoo.tools import SQL, config, html2plaintext, mute_logger
+from odoo.tools import SQL, config, html2plaintext, mute_logger, translate
 
 from ..lib.crypto import SecretBox
-from ..lib.errors import AuthError, ConfigurationError, RetryableError
+from ..lib.errors import AuthError, ConfigurationError, CredentialError, RetryableError
 from ..lib.http import HttpClient
 from ..models import integration_credential
 from .common import IntegrationCase
@@ -545,6 +546,31 @@ class TestReplacement(CredentialCase):
         self.credential.with_user(self.manager).action_forget_previous()
         self.assertEqual(answer("2"), 401)
 
+    def test_value_typed_anew_after_its_key_was_lost(self):
+        body = b'{"id": "c1"}'
+        headers = {
+            "X-Signature": hmac.new(b"new-canary", body, "sha256").hexdigest(),
+            "X-Topic": "contact/updated",
+            "X-Event-Id": "1",
+        }
+        lost = self.credential.sudo().ciphertext
+        with self._patch_key(NEW):
+            with self.assertRaisesRegex(CredentialError, "not among the configured keys"):
+                self.backend._credential("secret")
+            self.type_value(value="new-canary")
+            self.assertFalse(self.credential.has_previous)
+            self.assertEqual(self.backend._credentials("secret"), ["new-canary"])
+            status, _refusal = self.env["integration.webhook.event"]._answer(
+                self.backend.webhook_token, headers, body, "198.51.100.1"
+            )
+            self.assertEqual(status, 200)
+            with self.subTest("the key of the replaced value is lost later"):
+                until = fields.Datetime.now() + timedelta(days=1)
+                self.credential.sudo().write({"previous_ciphertext": lost, "previous_until": until})
+                self.assertEqual(self.backend._credentials("secret"), ["new-canary"])
+                mask = self.env["integration.credential"]._mask(self.backend.id)
+                self.assertNotIn("new-canary", mask("It said new-canary."))
+
     def test_date_that_is_over_forgets_at_once(self):
         self.type_value(value="new")
         self.type_value(previous_until="2000-01-01 00:00:00")
@@ -648,6 +674,27 @@ class TestExpiry(CredentialCase):
         self.assertEqual(len(todos), 4)
         self.assertIn("Signing secret has expired on", incident.message)
         self.assertEqual(len(todos.filtered("active")), 1)
+
+    def test_owner_is_told_in_the_language_of_the_owner(self):
+        self.env["res.lang"]._activate_lang("de_DE")
+        self.backend.user_id = self.manager
+        self.manager.write({"lang": "de_DE", "tz": "Asia/Tokyo"})
+        texts = {
+            "%(credential)s expires on %(date)s.": "%(credential)s endet am %(date)s.",
+            "Signing secret": "Signaturschlüssel",
+        }
+        self.patch(
+            translate.code_translations,
+            "get_python_translations",
+            lambda module, lang: texts if lang == "de_DE" else {},
+        )
+        self.credential.expires_at = self.now + timedelta(days=5)
+        self.day(0)
+        tokyo = timezone("Asia/Tokyo").fromutc(self.now + timedelta(days=5))
+        self.assertRegex(
+            self.told()[0].message,
+            rf"^Signaturschlüssel endet am {tokyo:%d.%m.%Y %H:%M}:\d\d\.$",
+        )
 
     def test_replaced_in_time(self):
         self.type_value(expires_at=self.now + timedelta(days=5))

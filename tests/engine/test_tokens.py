@@ -1,5 +1,7 @@
 """Several workers that need a token at the same moment, each with a transaction of its own."""
 
+import time
+
 import pytest
 
 from odoo.addons.integration_base.lib.auth import ACCESS_TOKEN, REFRESH_TOKEN
@@ -113,10 +115,10 @@ def test_new_refresh_token_is_stored_before_anything_else_can_fail(engine, door,
     backend_class = engine.registry["integration.backend"]
     store = backend_class._store_token
 
-    def killed(backend, code, *arguments):
+    def killed(backend, code, *arguments, **options):
         if code == ACCESS_TOKEN:
             raise KeyboardInterrupt
-        return store(backend, code, *arguments)
+        return store(backend, code, *arguments, **options)
 
     with monkeypatch.context() as patcher:
         patcher.setattr(backend_class, "_store_token", killed)
@@ -124,6 +126,35 @@ def test_new_refresh_token_is_stored_before_anything_else_can_fail(engine, door,
             worker(engine, door)()
     assert stored(engine, door, REFRESH_TOKEN) in door.refresh
     assert worker(engine, door)().removeprefix("Bearer ") in door.access
+
+
+def test_token_of_an_address_that_was_changed_meanwhile(engine, door):
+    """The token was issued by another service than the one the backend leads to now."""
+    expire(engine)
+    door.delay = 1.5
+
+    def move():
+        time.sleep(0.5)
+        with engine.env() as env:
+            backend = env["integration.backend"].browse(door.backend_id)
+            backend.base_url = f"{door.url}/another"
+
+    with pytest.raises(RetryableError, match="settings of Door were changed"):
+        engine.together(worker(engine, door), move)
+    assert len(door.forms) == 2
+    tokens = "SELECT code FROM integration_credential WHERE kind = 'token' AND backend_id = %s"
+    assert engine.sql(tokens, door.backend_id) == []
+
+
+def test_token_asked_for_by_whoever_changes_the_backend(engine, door):
+    """The lock on the settings does not wait for the transaction that needs the token."""
+    expire(engine)
+    with engine.env() as env:
+        backend = env["integration.backend"].browse(door.backend_id)
+        backend.name = "Changed"
+        env.flush_all()
+        backend._connector()._auth_headers(backend)
+    assert stored(engine, door, ACCESS_TOKEN) in door.access
 
 
 def test_refusal_while_others_wait(engine, door):
