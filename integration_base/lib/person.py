@@ -11,8 +11,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from html.entities import html5
 from typing import Any
-from urllib.parse import quote, unquote
+from unicodedata import normalize
+from urllib.parse import unquote
 
 from .redact import MASK, MAX_TEXT, Redactor
 
@@ -20,7 +22,14 @@ from .redact import MASK, MAX_TEXT, Redactor
 SHORTEST = 4
 #: A number alone is looked for only if it is so long that it can hardly be anything else.
 _LONG_NUMBER = re.compile(r"\d{8,}")
-_PHONE_PARTS = r"(?:[\s()./-]|%[0-9a-fA-F]{2}){0,3}"
+#: One blank, in the ways it is written. Databases differ in what beyond ASCII they call a space.
+_BLANK = (
+    r"(?:[\s+\u0085\u00a0\u1680\u2000-\u200d\u2028\u2029\u202f\u205f\u2060\u3000\ufeff]"
+    r"|\\+(?:[nrtbf]|u(?:00(?:20|85|a0)|1680|20(?:0[\da-d]|2[89f]|5f|60)|3000|feff))"
+    r"|%(?:25)*(?:20|0[9ad]|c2%(?:25)*a0)"
+    r"|&(?:amp;)*(?:nbsp|#0*(?:9|10|13|32|160)|#x0*(?:9|a|d|20|a0));?|<br\s*/?>)"
+)
+_PHONE_PARTS = rf"(?:[()./-]|%[0-9a-f]{{2}}|{_BLANK}){{0,3}}"
 _ESCAPED = re.compile(r"\\+u([0-9a-fA-F]{4})")
 _ESCAPED_SPACE = re.compile(r"\\+[nrtbf]")
 
@@ -46,18 +55,18 @@ class Person:
             stripped = (str(text or "").strip() for text in texts)
             return tuple(dict.fromkeys(text for text in stripped if len(text) >= SHORTEST))
 
-        return cls(
-            words(contacts), words(name for id_ in ids for name in _id_names(id_)), words(names)
-        )
+        return cls(words(contacts), words(map(_id_name, ids)), words(names))
 
     def search_pattern(self, certain: bool = False) -> str:
         """Return a regular expression (Python's and PostgreSQL's) of texts worth a closer look.
 
+        It is to be used without regard to case.
+
         :param certain: only by what belongs to nobody else.
         :returns: an empty text when there is nothing to look for.
         """
-        words = (*self.contacts, *self.ids, *(() if certain else self.names))
-        return "|".join(form for word in words for form in _forms(word))
+        words = (*self.contacts, *(() if certain else self.names))
+        return "|".join([*map(_form, words), *map(_spelled, self.ids)])
 
     def is_in(self, text: str | None, certain: bool = False) -> bool:
         """Whether the text names the person, and not somebody whose name contains theirs.
@@ -83,12 +92,12 @@ class Person:
         :param patterns: more regular expressions of what is removed from free text.
         """
         words = (*self.contacts, *self.names)
-        phones = [rf"(?<!\d){_phone_form(word)}(?!\d)" for word in self.contacts if _is_phone(word)]
-        return Redactor(
-            keys=keys,
-            patterns=[*patterns, *phones],
-            extra=[form for word in words for form in {word, html.escape(word)}],
-        )
+        # what is found has to be what is removed; `extra` adds what is found nowhere, as base64
+        written = [
+            rf"(?i:(?<!\d){_form(word)}(?!\d))" if _is_phone(word) else rf"(?i:{_form(word)})"
+            for word in words
+        ]
+        return Redactor(keys=keys, patterns=[*patterns, *written], extra=words)
 
     def excerpts(self, text: str | None) -> list:
         """Return the parts of a text about several records that name this person.
@@ -128,30 +137,49 @@ def _exact(person: Person, certain: bool) -> re.Pattern | None:
     return re.compile(rf"(?<![^\W_])(?:{pattern})(?![^\W_])", re.IGNORECASE)
 
 
-def erased(text: str, redactor: Redactor) -> str:
-    """Return a stored text of any length without personal data; JSON stays JSON.
+def erased(text: str, person: Person, redactor: Redactor) -> str:
+    """Return a stored text of any length without a person and personal data; JSON stays JSON.
+
+    External ids stay. What names the person in a way that cannot be cut out is left out as a whole.
 
     :param redactor: see :meth:`Person.redactor`.
     """
+    named = Person(person.contacts, (), person.names)
     if text.lstrip()[:1] in ("{", "["):
         try:
             data = json.loads(text)
         except (ValueError, RecursionError):
             data = None
         if data is not None:
-            clean = redactor.data(data)
-            if clean == data:
+            clean = _without(redactor.data(data), named)
+            if clean == data and not named.is_in(text):
                 return text
-            return json.dumps(clean, ensure_ascii=False, indent=2 if "\n" in text else None)
+            left = json.dumps(clean, ensure_ascii=False, indent=2 if "\n" in text else None)
+            # half of a character, which JSON may hold and a database may not
+            left = left.encode("utf-8", "replace").decode()
+            return json.dumps(type(data)()) if named.is_in(left) else left
     # the redactor cuts longer ones, and what it does not look at cannot stay
-    return redactor.text(text) if len(text) <= MAX_TEXT else MASK
+    left = redactor.text(text) if len(text) <= MAX_TEXT else MASK
+    return MASK if named.is_in(left) else left
 
 
-def _id_names(external_id: Any) -> list[str]:
-    """``gid://shop/Customer/12345678`` is called ``12345678`` in other places."""
+def _without(value: Any, person: Person) -> Any:
+    """Return parsed JSON without the texts that still name a person."""
+    if isinstance(value, dict):
+        return {
+            MASK if person.is_in(key) else key: _without(item, person)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_without(item, person) for item in value]
+    return MASK if isinstance(value, str) and person.is_in(value) else value
+
+
+def _id_name(external_id: Any) -> str:
+    """``gid://shop/Customer/12345678`` is called ``12345678`` in other places: so, in all."""
     text = str(external_id or "")
     last = text.rpartition("/")[2]
-    return [text, last] if _LONG_NUMBER.fullmatch(last) else [text]
+    return last if _LONG_NUMBER.fullmatch(last) else text
 
 
 def _is_phone(word: str) -> bool:
@@ -165,24 +193,56 @@ def _phone_form(word: str) -> str:
     return "(?:00)?" + _PHONE_PARTS.join(digits)
 
 
-def _forms(word: str) -> list[str]:
-    """Return regular expressions of the ways a word is written in a text."""
+def _form(word: str) -> str:
+    """Return a regular expression of the ways a word is written in a text, in either case."""
     if _is_phone(word):
-        return [_phone_form(word)]
+        return _phone_form(word)
+    return f"{_BLANK}+".join(map(_spelled, word.split()))
+
+
+def _spelled(word: str) -> str:
+    return "".join(map(_written, normalize("NFC", word)))
+
+
+@lru_cache(maxsize=1024)
+def _written(char: str) -> str:
+    """Return a regular expression of the ways a character is written.
+
+    As it is, and escaped for JSON, a URL or HTML, once or several times, however the texts are
+    nested in each other.
+    """
+    if char.isascii() and char.isalnum():
+        return char
     # not every database knows the case of letters beyond ASCII
-    cases = {word, word.lower(), word.upper()}
-    written = {
-        form
-        for case in cases
-        for form in (case, json.dumps(case)[1:-1], html.escape(case), quote(case))
-    }
-    return sorted({_flexible(form) for form in written})
+    cases = {char, char.lower(), char.upper()}
+    forms = {normalize(kind, case) for case in cases for kind in ("NFC", "NFD")}
+    written = {write(form) for form in forms for write in (re.escape, _in_json, _in_url, _in_html)}
+    # quotes and slashes
+    escapes = r"\\*" if char.isascii() else ""
+    return f"{escapes}(?:{'|'.join(sorted(written))})"
 
 
-def _flexible(form: str) -> str:
-    """Any space is a space, JSON inside of JSON has more backslashes, and some escape slashes."""
-    pattern = re.sub(r"(?:\\ )+", r"\\s+", re.escape(form))
-    return re.sub(r"(?:\\\\)+", r"\\\\+", pattern).replace("/", r"\\*/")
+def _in_json(text: str) -> str:
+    units = text.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(rf"\\+u{units[start : start + 4]}" for start in range(0, len(units), 4))
+
+
+def _in_url(text: str) -> str:
+    return "".join(f"%(?:25)*{byte:02x}" for byte in text.encode("utf-8", "surrogatepass"))
+
+
+def _in_html(text: str) -> str:
+    return "".join(
+        f"&(?:amp;)*(?:{'|'.join([f'#0*{ord(c)}', f'#x0*{ord(c):x}', *_ENTITIES.get(c, ())])});?"
+        for c in text
+    )
+
+
+#: Names of characters in HTML: of letters, and of what has to be escaped.
+_ENTITIES: dict[str, list[str]] = {}
+for _name, _text in html5.items():
+    if _name.endswith(";") and (not _text.isascii() or _text in "&<>\"'"):
+        _ENTITIES.setdefault(_text, []).append(_name[:-1])
 
 
 def _readings(text: str) -> list[str]:

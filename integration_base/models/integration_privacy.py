@@ -568,7 +568,7 @@ class IntegrationPrivacy(models.AbstractModel):
         for name, text in texts.items():
             if name in store.texts:
                 if owned or person.is_in(text):
-                    values[name] = erased(text, redactor)
+                    values[name] = erased(text, person, redactor)
             elif not owned:
                 continue
             elif name in store.blanks:
@@ -576,7 +576,7 @@ class IntegrationPrivacy(models.AbstractModel):
             elif name == "differences":
                 values[name] = self._cleaned_differences(text, redactor)
             else:
-                values[name] = erased(text, redactor)
+                values[name] = erased(text, person, redactor)
         return values
 
     @api.model

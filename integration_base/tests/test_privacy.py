@@ -514,6 +514,18 @@ class TestErase(PrivacyCase):
         self.assertEqual(request.counts["integration.sync.log"], 1)
         self.assertFalse(request.sudo().terms or request.sudo().position)
 
+    def test_however_it_is_written(self):
+        names = ["Anna  Canaryson", "Anna\u00a0Canaryson", "Anna&nbsp;Canaryson", "Anna+Canaryson"]
+        street = json.dumps(json.dumps("Canarystraße 5"))
+        self.anna.street = "Canarystraße 5"
+        bodies = [f"{name} {street} x" for name in names]
+        bodies += [json.dumps({"text": body}) for body in bodies]
+        bodies.append("Anna Canaryson, CANARYSTRA&szlig;E&#160;5")
+        events = [self.event(f"w-{number}", body) for number, body in enumerate(bodies)]
+        self.ask("erase")
+        for event, body in zip(events, bodies, strict=True):
+            self.assertNotIn("anary", event.body.lower(), body)
+
     def test_addresses_of_the_contact_are_the_person(self):
         self.env["res.partner"].create(
             {"parent_id": self.anna.id, "type": "delivery", "name": "x", "street": "Nebenweg 9"}
