@@ -145,7 +145,7 @@ def erased(text: str, person: Person, redactor: Redactor) -> str:
     :param redactor: see :meth:`Person.redactor`.
     """
     named = Person(person.contacts, (), person.names)
-    if text.lstrip()[:1] in ("{", "["):
+    if text.lstrip()[:1] in ("{", "[", '"'):
         try:
             data = json.loads(text)
         except (ValueError, RecursionError):

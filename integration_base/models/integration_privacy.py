@@ -1,10 +1,11 @@
 import json
 import re
+import time
 from dataclasses import dataclass
 
 from odoo import SUPERUSER_ID, api, models
 from odoo.fields import Domain
-from odoo.tools import SQL, email_normalize
+from odoo.tools import SQL, email_normalize_all
 
 from ..lib.person import Person, erased
 from ..lib.redact import MASK
@@ -19,28 +20,43 @@ OPEN_STATES = ("pending", "dead", "running")
 _AMOUNT = re.compile(r"[\d\s.,+-]+([A-Z]{3})?")
 
 _OWN_OPERATION = "r.operation_id = ANY(%(operations)s)"
+# sets, which PostgreSQL hashes once: a person may have thousands of records
 _OWN_RECORD = (
-    "EXISTS (SELECT 1 FROM unnest(%(models)s::text[], %(ids)s::int[]) d(model, id)"
-    " WHERE d.model = r.res_model AND d.id = r.res_id)"
+    "(r.res_model, r.res_id) IN"
+    " (SELECT model, id FROM unnest(%(models)s::text[], %(ids)s::int[]) d(model, id))"
 )
 _OWN_KEY = (
-    "EXISTS (SELECT 1 FROM unnest(%(backends)s::int[], %(resources)s::text[], %(keys)s::text[])"
-    " k(backend, resource, key) WHERE k.backend = r.backend_id AND k.resource = {resource}"
-    " AND k.key = r.external_id)"
+    "(r.backend_id, {resource}, r.external_id) IN (SELECT backend, resource, key"
+    " FROM unnest(%(backends)s::int[], %(resources)s::text[], %(keys)s::text[])"
+    " k(backend, resource, key))"
 )
 _OF_BACKEND = "r.backend_id = %(backend)s"
 _OF_OPERATION = (
     "r.operation_id IN (SELECT id FROM integration_sync_log WHERE backend_id = %(backend)s)"
 )
-#: Followed records of ours, for the tables that point at any model.
-_OURS = (
-    "({model} = 'integration.backend'"
-    " AND {id} IN (SELECT id FROM integration_backend WHERE company_id = %(company)s)"
-    " OR {model} = 'integration.incident'"
-    " AND {id} IN (SELECT id FROM integration_incident WHERE company_id = %(company)s)"
-    " OR {model} = 'integration.privacy.request'"
-    " AND {id} IN (SELECT id FROM integration_privacy_request WHERE company_id = %(company)s))"
-)
+#: Our records that people follow, for the tables that point at any model.
+FOLLOWED = ("integration.backend", "integration.incident", "integration.privacy.request")
+
+
+def _of_followed(model, res_id, condition):
+    """Return which rows (SQL) of such a table belong to our records of a company or backend.
+
+    :param model: the column with the model.
+    :param res_id: the column with the id of the record.
+    :param condition: which of our records ``f``; of a backend, ``backend_id`` is its own id.
+    """
+    rows = []
+    for name in FOLLOWED:
+        backend = "id" if name == "integration.backend" else "backend_id"
+        table = f"(SELECT id, company_id, {backend} AS backend_id FROM {name.replace('.', '_')}) f"
+        ids = f"SELECT f.id FROM {table} WHERE {condition}"
+        rows.append(f"{model} = '{name}' AND {res_id} IN ({ids})")
+    return f"({' OR '.join(rows)})"
+
+
+_OURS = "f.company_id = %(company)s"
+_BACKENDS = "f.backend_id = %(backend)s"
+_OF_MESSAGE = "r.mail_message_id IN (SELECT m.id FROM mail_message m WHERE {})"
 
 
 @dataclass(frozen=True)
@@ -56,7 +72,8 @@ class Store:
     :param blanks: columns that are emptied.
     :param linked: which rows belong to the person's records, whatever their texts say.
     :param scope: which rows belong to the company.
-    :param whole: which rows belong to a backend, for one that is erased as a whole.
+    :param whole: which rows belong to a backend: for one that is erased as a whole, and for a
+        person whom only this backend shall forget.
     :param shared: whether a row is about the records of several people.
     """
 
@@ -150,30 +167,26 @@ STORES = (
     Store(
         "mail.message",
         texts=("subject", "body"),
-        scope=_OURS.format(model="r.model", id="r.res_id"),
-        whole="false",
+        scope=_of_followed("r.model", "r.res_id", _OURS),
+        whole=_of_followed("r.model", "r.res_id", _BACKENDS),
     ),
     Store(
         "mail.mail",
         texts=("body_html",),
-        scope="r.mail_message_id IN (SELECT m.id FROM mail_message m WHERE "
-        + _OURS.format(model="m.model", id="m.res_id")
-        + ")",
-        whole="false",
+        scope=_OF_MESSAGE.format(_of_followed("m.model", "m.res_id", _OURS)),
+        whole=_OF_MESSAGE.format(_of_followed("m.model", "m.res_id", _BACKENDS)),
     ),
     Store(
         "mail.activity",
         texts=("res_name", "summary", "note", "feedback"),
-        scope=_OURS.format(model="r.res_model", id="r.res_id"),
-        whole="false",
+        scope=_of_followed("r.res_model", "r.res_id", _OURS),
+        whole=_of_followed("r.res_model", "r.res_id", _BACKENDS),
     ),
     Store(
         "mail.tracking.value",
         texts=("old_value_char", "new_value_char", "old_value_text", "new_value_text"),
-        scope="r.mail_message_id IN (SELECT m.id FROM mail_message m WHERE "
-        + _OURS.format(model="m.model", id="m.res_id")
-        + ")",
-        whole="false",
+        scope=_OF_MESSAGE.format(_of_followed("m.model", "m.res_id", _OURS)),
+        whole=_OF_MESSAGE.format(_of_followed("m.model", "m.res_id", _BACKENDS)),
     ),
     Store(
         "queue.job",
@@ -182,7 +195,10 @@ STORES = (
         # jobs that are still to run need their arguments
         scope="r.model_name LIKE 'integration.%%' AND r.state IN ('done', 'failed', 'cancelled')"
         " AND COALESCE(r.company_id, %(company)s) = %(company)s",
-        whole="false",
+        # those that work on no flow may tell about any; a text with JSON in it is stored as JSON
+        whole="NOT (r.model_name = 'integration.flow' AND EXISTS"
+        " (SELECT 1 FROM integration_flow f WHERE f.backend_id <> %(backend)s"
+        "   AND (r.records #>> '{}')::jsonb->'ids' @> to_jsonb(f.id)))",
     ),
 )
 
@@ -230,11 +246,12 @@ class IntegrationPrivacy(models.AbstractModel):
         :param records: tuples ``(backend id, resource, external id)`` of the person's records.
         :param backend: everything it has, instead of a person.
         :returns: ``contacts``, ``names``, ``records``, ``documents`` (model and id), ``ids``
-            (external ones of the contacts), ``partners`` and ``backend``.
+            (external ones of the contacts), ``partners`` and ``backend``. See also :meth:`_within`.
         """
         # sudo: what is kept on a person does not depend on which contacts a user may see
         partners = (partners or self.env["res.partner"]).sudo().with_context(active_test=False)
-        emails = {email_normalize(text) for text in contacts if text and "@" in text} - {False}
+        # "Anna <anna@example.com>" is written nowhere else
+        emails = {email for text in contacts for email in email_normalize_all(text or "")}
         records = {tuple(record) for record in records}
         bound = self._bindings(company, Domain.FALSE)
         if records:
@@ -268,8 +285,13 @@ class IntegrationPrivacy(models.AbstractModel):
         return {
             "contacts": [
                 *contacts,
+                *sorted(emails),
                 *partners.filtered("email").mapped("email"),
-                *partners.filtered("email_normalized").mapped("email_normalized"),
+                *(
+                    mail
+                    for partner in partners
+                    for mail in email_normalize_all(partner.email or "")
+                ),
                 *partners.filtered("phone").mapped("phone"),
             ],
             "names": [*names, *(name for partner in partners for name in self._names(partner))],
@@ -279,6 +301,12 @@ class IntegrationPrivacy(models.AbstractModel):
             "partners": partners.ids,
             "backend": backend.id if backend else None,
         }
+
+    @api.model
+    def _within(self, terms, backend_id):
+        """Return the terms of a person for what one backend keeps on them, and nothing else."""
+        records = [record for record in terms["records"] if record[0] == backend_id]
+        return {**terms, "records": records, "within": backend_id}
 
     @api.model
     def _names(self, partner):
@@ -359,6 +387,7 @@ class IntegrationPrivacy(models.AbstractModel):
         links = {
             "company": company.id,
             "backend": terms["backend"],
+            "within": terms.get("within"),
             "backends": [record[0] for record in records],
             "resources": [record[1] for record in records],
             "keys": [record[2] for record in records],
@@ -375,12 +404,15 @@ class IntegrationPrivacy(models.AbstractModel):
                 " CASE WHEN own.linked THEN NULL"
                 "      ELSE concat_ws(chr(10), r.label, r.message, r.payload, r.edited_payload) END"
                 " FROM integration_sync_log r CROSS JOIN LATERAL (SELECT %(own)s AS linked) own"
-                " WHERE r.company_id = %(company)s AND (own.linked OR (%(pattern)s <> ''"
+                " WHERE r.company_id = %(company)s"
+                " AND (%(within)s::int IS NULL OR r.backend_id = %(within)s)"
+                " AND (own.linked OR (%(pattern)s <> ''"
                 "   AND r.state IN ('pending', 'dead', 'running')"
                 "   AND concat_ws(chr(10), r.label, r.message, r.payload, r.edited_payload)"
                 "       ~* %(pattern)s))",
                 own=SQL(own, **links),
                 company=company.id,
+                within=links["within"],
                 pattern=pattern,
             )
         )
@@ -436,12 +468,21 @@ class IntegrationPrivacy(models.AbstractModel):
                 linked=SQL(store.whole if whole else store.linked, **links),
                 after=after,
                 last=last,
-                scope=SQL(store.scope, **links),
+                scope=self._scope(store, links),
                 pattern="" if whole else pattern,
                 texts=texts,
             )
         )
         return last, self.env.cr.dictfetchall()
+
+    @api.model
+    def _scope(self, store, links):
+        """Return which rows of a store are looked at: the company's, or those of one backend."""
+        scope = SQL(store.scope, **links)
+        if links["within"] is None:
+            return scope
+        whole = SQL(store.whole, **{**links, "backend": links["within"]})
+        return SQL("(%s) AND (%s)", scope, whole)
 
     @api.model
     def _columns(self, store):
@@ -453,25 +494,39 @@ class IntegrationPrivacy(models.AbstractModel):
     # === EXPORT === #
 
     @api.model
-    def _export(self, company, terms):
-        """Return what is kept on a person as JSON-able data.
+    def _export(self, store, links, terms, after):
+        """Read what is kept on a person in one window of a store, as JSON-able data.
 
         Only rows of the person's records and those with an e-mail address, phone number or id that
         is theirs: somebody else may have the same name.
 
-        :returns: list of dicts ``{"kind", "id", column: value}``; what a call had in common with
-            other people is left out of it.
+        :param links: see :meth:`_links`.
+        :param int after: last id of the window before.
+        :returns: ``(last id of the window or None at the end, list of dicts)``: ``{"kind", "id",
+            column: value}``; what a call had in common with other people is left out of it.
         """
-        links = self._links(company, terms)
         person = self._person(terms)
-        pattern = person.search_pattern(certain=True)
-        found = []
+        last, rows = self._rows(store, links, person.search_pattern(certain=True), after)
+        return last, list(filter(None, (self._exported(store, row, person) for row in rows)))
+
+    @api.model
+    def _count(self, company, terms, seconds):
+        """Count what an export would hold.
+
+        :param seconds: time after which no further window is begun.
+        :returns: ``({model: rows}, whether everything was looked at)``.
+        """
+        end = time.monotonic() + seconds
+        links = self._links(company, terms)
+        counts = {}
         for store in self._stores():
             last = 0
             while last is not None:
-                last, rows = self._rows(store, links, pattern, last or 0)
-                found += filter(None, (self._exported(store, row, person) for row in rows))
-        return found
+                if time.monotonic() > end:
+                    return counts, False
+                last, rows = self._export(store, links, terms, last)
+                counts[store.model] = counts.get(store.model, 0) + len(rows)
+        return counts, True
 
     @api.model
     def _exported(self, store, row, person):
@@ -534,13 +589,16 @@ class IntegrationPrivacy(models.AbstractModel):
 
     @api.model
     def _erase_row(self, store, row_id, email, name):
-        """Erase a person from one row that is known to be theirs, in the present transaction."""
+        """Erase a person from one row with their e-mail address, in the present transaction.
+
+        :returns: False when it is somebody else's, and stays as it is.
+        """
         self.env.flush_all()
         # sudo: erasing is for administrators of privacy, whatever else they may write
         record = self.env[store.model].sudo().browse(row_id)
         self.env.cr.execute(
             SQL(
-                "SELECT true AS is_linked, %s FROM %s r WHERE r.id = %s FOR UPDATE",
+                "SELECT %s FROM %s r WHERE r.id = %s FOR UPDATE",
                 self._columns(store),
                 SQL.identifier(record._table),
                 row_id,
@@ -548,16 +606,21 @@ class IntegrationPrivacy(models.AbstractModel):
         )
         row = self.env.cr.dictfetchone()
         if not row:
-            return
+            return True
+        company = record.company_id
+        person = self._person(self._terms(company, contacts=[email], names=[name]))
+        # the database finds "joanna@example.com" as well
+        row["is_linked"] = person.is_in("\n".join(filter(None, row.values())), certain=True)
+        if not row["is_linked"]:
+            return False
         if store.model == "integration.sync.log" and record.state in ("pending", "dead"):
             # superuser: as in setting aside what could still be imported
             record.with_user(SUPERUSER_ID)._set_aside(self.env._("Personal data was erased."))
-        company = record.company_id
-        person = self._person(self._terms(company, contacts=[email], names=[name]))
         redactor = person.redactor(self._personal_keys(company))
         values = self._cleaned(store, row, person, redactor)
         self._write_row(store, row_id, values)
         record.invalidate_recordset()
+        return True
 
     @api.model
     def _cleaned(self, store, row, person, redactor):
@@ -622,8 +685,12 @@ class IntegrationPrivacy(models.AbstractModel):
 
     @api.model
     def _erase_attachments(self, company, terms):
-        """Delete the files attached to our records that are about the person; returns how many."""
-        person = self._person(terms)
+        """Delete the files attached to our records that are about the person, or all of a backend.
+
+        Of a backend also what users have exported: it may be about its customers.
+
+        :returns: how many.
+        """
         # sudo: nobody but the service itself reads all attachments
         files = (
             self.env["ir.attachment"]
@@ -632,10 +699,37 @@ class IntegrationPrivacy(models.AbstractModel):
                 [("res_model", "=like", "integration.%"), ("company_id", "in", [False, company.id])]
             )
         )
-        own = files.filtered(
-            lambda file: (
-                person.owns((file.raw or b"").decode("utf-8", "replace")) or person.is_in(file.name)
+        if terms["backend"]:
+            files = self._files_of(files, company, [terms["backend"], False])
+        else:
+            if terms.get("within"):
+                files = self._files_of(files, company, [terms["within"]])
+            person = self._person(terms)
+            files = files.filtered(
+                lambda file: (
+                    person.owns((file.raw or b"").decode("utf-8", "replace"))
+                    or person.is_in(file.name)
+                )
             )
-        )
-        own.unlink()
-        return len(own)
+        count = len(files)
+        files.unlink()
+        return count
+
+    @api.model
+    def _files_of(self, files, company, backend_ids):
+        """Return the files that are attached to records of backends."""
+        found = files.browse()
+        for model, group in files.grouped("res_model").items():
+            if model not in self.env:
+                continue
+            name = "id" if model == "integration.backend" else "backend_id"
+            if name not in self.env[model]._fields:
+                continue
+            domain = [("id", "in", group.mapped("res_id")), (name, "in", backend_ids)]
+            if "company_id" in self.env[model]._fields:
+                domain.append(("company_id", "=", company.id))
+            # sudo: see _erase_attachments
+            records = self.env[model].sudo().with_context(active_test=False).search(domain)
+            ids = set(records.ids)
+            found |= group.filtered(lambda file, ids=ids: file.res_id in ids)
+        return found

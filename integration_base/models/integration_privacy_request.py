@@ -108,6 +108,9 @@ class IntegrationPrivacyRequest(models.Model):
     @api.model
     def _store(self, company, kind, terms, **values):
         """Store a request in the present transaction; the cron works on it afterwards."""
+        if kind == "erase" and values.get("backend_id"):
+            # a service speaks for what it gave us, not for what others did
+            terms = self.env["integration.privacy"]._within(terms, values["backend_id"])
         names = {}
         for backend_id, resource, external_id in terms["records"]:
             backend = self.env["integration.backend"].browse(backend_id)
@@ -188,44 +191,24 @@ class IntegrationPrivacyRequest(models.Model):
         (state,) = self.env.cr.fetchone() or ("done",)
         if state == "done":
             return False
-        if self.kind == "export":
-            self._export()
-            return False
         if state == "waiting":
             return self._begin()
         return self._go_on()
 
-    def _export(self):
-        rows = self.env["integration.privacy"]._export(self.company_id, self.terms)
-        counts = {}
-        for row in rows:
-            counts[row["kind"]] = counts.get(row["kind"], 0) + 1
-        data = {
-            "company": self.company_id.name,
-            "exported_at": fields.Datetime.to_string(fields.Datetime.now()),
-            "external_records": (self.external_ids or "").splitlines(),
-            "kept": rows,
-        }
-        attachment = self.env["ir.attachment"].create(
-            [
-                {
-                    "name": f"privacy-{self.id}.json",
-                    "raw": json.dumps(data, ensure_ascii=False, indent=2).encode(),
-                    "mimetype": "application/json",
-                    "res_model": self._name,
-                    "res_id": self.id,
-                    "company_id": self.company_id.id,
-                }
-            ]
-        )
-        self._end(counts, attachment_id=attachment.id)
-
     def _begin(self):
-        """Find the person's records and set their open operations aside."""
+        """Find the person's records, and set their open operations aside if they are erased."""
         if self.kind == "erase_all":
             self._switch_off()
         privacy = self.env["integration.privacy"]
         links = privacy._links(self.company_id, self.terms)
+        if self.kind != "export" and not self._set_aside(links):
+            return False
+        self.write({"state": "running", "position": {"store": 0, "after": 0, "links": links}})
+        return True
+
+    def _set_aside(self, links):
+        """Set open operations aside; returns whether none is at work just now."""
+        privacy = self.env["integration.privacy"]
         count, is_idle = privacy._set_aside(
             links, self.env._("Personal data was erased (%s).", self.display_name)
         )
@@ -235,9 +218,7 @@ class IntegrationPrivacyRequest(models.Model):
             self.env.ref("integration_base.ir_cron_privacy")._trigger(
                 fields.Datetime.add(fields.Datetime.now(), minutes=1)
             )
-            return False
-        self.write({"state": "running", "position": {"store": 0, "after": 0, "links": links}})
-        return True
+        return is_idle
 
     def _switch_off(self):
         """Archive the backend and forget what it signs in with; it takes no notifications then."""
@@ -251,16 +232,20 @@ class IntegrationPrivacyRequest(models.Model):
         (rows - tokens).write({"ciphertext": False, "previous_ciphertext": False, "is_set": False})
 
     def _go_on(self):
-        """Erase one window; at the end of the last table finish the request."""
+        """Export or erase one window; at the end of the last table finish the request."""
         privacy = self.env["integration.privacy"]
         stores = privacy._stores()
         position, counts = dict(self.position), dict(self.counts or {})
         if position["store"] < len(stores):
             store = stores[position["store"]]
-            keys = privacy._personal_keys(self.company_id)
-            last, changed = privacy._erase(
-                store, position["links"], self.terms, keys, position["after"]
-            )
+            where = position["links"], self.terms
+            if self.kind == "export":
+                last, rows = privacy._export(store, *where, position["after"])
+                self._attach_part(rows)
+                changed = len(rows)
+            else:
+                keys = privacy._personal_keys(self.company_id)
+                last, changed = privacy._erase(store, *where, keys, position["after"])
             counts[store.model] = counts.get(store.model, 0) + changed
             if last is None:
                 position.update(store=position["store"] + 1, after=0)
@@ -268,10 +253,50 @@ class IntegrationPrivacyRequest(models.Model):
                 position["after"] = last
             self.write({"position": position, "counts": counts})
             return True
-        if self.kind == "erase":
+        if self.kind == "export":
+            self._end(counts, attachment_id=self._attach_export().id)
+        else:
             counts["ir.attachment"] = privacy._erase_attachments(self.company_id, self.terms)
-        self._end(counts)
+            self._end(counts)
         return False
+
+    def _attach(self, name, data):
+        return self.env["ir.attachment"].create(
+            [
+                {
+                    "name": name,
+                    "raw": json.dumps(data, ensure_ascii=False, indent=2).encode(),
+                    "mimetype": "application/json",
+                    "res_model": self._name,
+                    "res_id": self.id,
+                    "company_id": self.company_id.id,
+                }
+            ]
+        )
+
+    def _attach_part(self, rows):
+        """Put what one window has for the export into a file of its own, until all are found."""
+        if rows:
+            self._attach(f"privacy-{self.id}.part.json", rows)
+
+    def _attach_export(self):
+        """Make one file of the parts; returns it."""
+        parts = self.env["ir.attachment"].search(
+            [
+                ("res_model", "=", self._name),
+                ("res_id", "=", self.id),
+                ("name", "=", f"privacy-{self.id}.part.json"),
+            ],
+            order="id",
+        )
+        data = {
+            "company": self.company_id.name,
+            "exported_at": fields.Datetime.to_string(fields.Datetime.now()),
+            "external_records": (self.external_ids or "").splitlines(),
+            "kept": [row for part in parts for row in json.loads(part.raw)],
+        }
+        parts.unlink()
+        return self._attach(f"privacy-{self.id}.json", data)
 
     def _end(self, counts, **values):
         self.write(
@@ -303,9 +328,10 @@ class IntegrationPrivacyRequest(models.Model):
                 "what Odoo itself has, and give it to the customer within 30 days."
             ),
             "erase": env._(
-                "What the integrations kept on the customer has been erased. Decide what becomes "
-                "of the contact and its documents in Odoo: invoices have to be kept for years, "
-                "other data may have to go."
+                "What was kept of it on the customer has been erased, not what other backends "
+                "keep: for that, use Integration Data on the contact. Decide what becomes of the "
+                "contact and its documents in Odoo: invoices have to be kept for years, other "
+                "data may have to go."
             ),
             "erase_all": env._(
                 "Everything that was kept of it has been erased, and the backend is archived. "

@@ -12,10 +12,11 @@ import xlsxwriter
 
 from odoo import fields
 from odoo.exceptions import AccessError, UserError
-from odoo.tests import new_test_user, tagged
+from odoo.tests import Form, new_test_user, tagged
 
 from ..models import integration_privacy
-from ..models.integration_privacy import STORES
+from ..models.integration_privacy import FOLLOWED, STORES
+from ..wizards import integration_privacy_lookup
 from .common import FakeConnector, IntegrationCase
 
 EMAIL, PHONE = "anna.canary@example.com", "+49 171 5550143"
@@ -85,10 +86,10 @@ class PrivacyCase(IntegrationCase):
         )
         return self.env[model].browse(self.env.cr.fetchone()[0])
 
-    def bind(self, external_id, record, label):
+    def bind(self, external_id, record, label, backend=None):
         return self.env["integration.binding"].create(
             {
-                "backend_id": self.backend.id,
+                "backend_id": (backend or self.backend).id,
                 "resource": "contact",
                 "external_id": external_id,
                 "external_label": label,
@@ -312,6 +313,9 @@ class PrivacyCase(IntegrationCase):
             exc_message=words,
             exc_info=words,
             result=words,
+            # as queue_job stores them: JSON in a text that is JSON itself
+            records=json.dumps(json.dumps({"model": "integration.flow", "ids": self.flow.ids})),
+            args=json.dumps(json.dumps([NAME, {"email": EMAIL}])),
             company_id=self.company.id,
         )
         self.env.invalidate_all()
@@ -380,6 +384,20 @@ class TestStores(PrivacyCase):
         for store in STORES:
             for name in store.columns:
                 self.assertTrue(self.env[store.model]._fields[name].column_type, name)
+
+    def test_records_that_people_follow_are_accounted_for(self):
+        followed = {
+            name
+            for name, model in self.env.items()
+            if name.startswith("integration.")
+            and not model._abstract
+            and ("message_ids" in model._fields or "activity_ids" in model._fields)
+        }
+        self.assertEqual(followed, set(FOLLOWED))
+
+    def test_every_store_knows_what_belongs_to_a_backend(self):
+        for store in STORES:
+            self.assertIn("%(backend)s", store.whole, store.model)
 
 
 @tagged("post_install", "-at_install")
@@ -484,6 +502,49 @@ class TestErase(PrivacyCase):
         self.assertIn(EMAIL, foreign.body)
         self.assertNotIn(EMAIL, own.body)
 
+    def in_second_shop(self):
+        """Let another backend of the company know the person, too; returns what it keeps."""
+        second = self.backend.create(
+            {"name": "Second", "connector": "fake", "base_url": "https://second.example.com"}
+        )
+        values = {"backend_id": second.id, "flow_id": second.flow_ids.id}
+        link = self.bind(self.customer, self.anna, NAME, second)
+        operation = self.operation(
+            self.customer, "pending", label=NAME, payload=self.payload(), **values
+        )
+        event = self.event("s-1", self.payload(), backend_id=second.id)
+        return operation, event, link, second
+
+    def test_a_service_speaks_for_its_own_backend(self):
+        operation, event, link, second = self.in_second_shop()
+        kept = self.keep_everything()
+        second.message_post(body=f"{NAME}, {EMAIL}")
+        before = (operation.label, operation.payload, event.body, link.external_label)
+        terms = self.privacy._terms(
+            self.company,
+            contacts=[EMAIL],
+            records={(self.backend.id, "contact", self.customer)},
+        )
+        request = self.ask("erase", terms, backend_id=self.backend.id)
+        self.assertEqual(request.state, "done")
+        self.assertNotIn("Second", request.external_ids)
+        self.assertIn("Fake / contact", request.external_ids)
+        self.assertEqual((kept["operation"].state, operation.state), ("ignored", "pending"))
+        self.assertEqual(
+            (operation.label, operation.payload, event.body, link.external_label), before
+        )
+        self.assertIn(EMAIL, second.message_ids[0].body)
+        self.assertNotIn("anary", kept["event"].body)
+        self.assertNotIn("anary", kept["incident"].message_ids[0].body)
+        self.assertFalse(
+            self.env["ir.attachment"].search([("res_id", "=", kept["incident"].id)]).raw
+        )
+        # whoever asks as a user means the company
+        request = self.ask("erase")
+        self.assertIn("Second / contact", request.external_ids)
+        self.assertEqual(operation.state, "ignored")
+        self.assertFalse(self.scan())
+
     def test_window_by_window(self):
         events = [self.event(f"e-{number}", self.payload()) for number in range(7)]
         self.env.flush_all()
@@ -560,6 +621,43 @@ class TestExport(PrivacyCase):
         self.assertFalse(linked - kinds)
         self.assertFalse(request.sudo().terms)
 
+    def test_window_by_window(self):
+        events = [self.event(f"p-{number}", self.payload()) for number in range(7)]
+        self.keep_everything()
+        self.env.flush_all()
+        terms = self.privacy._terms(self.company, self.anna)
+        whole = json.loads(self.ask("export").attachment_id.raw)["kept"]
+        with (
+            patch.object(integration_privacy, "WINDOW", 2),
+            self.enter_registry_test_mode(),
+        ):
+            request = self.Request._ask(self.company, "export", terms)
+            steps, position = 1, None
+            while request._work_once()[0]:
+                steps += 1
+                request.invalidate_recordset()
+                # what was looked at is not looked at again
+                self.assertNotEqual(request.sudo().position, position)
+                position = request.sudo().position
+        self.env.invalidate_all()
+        self.assertGreater(steps, len(STORES) + 5)
+        # the files of both requests may be about the person, the texts of ours are the same
+        self.assertEqual(json.loads(request.attachment_id.raw)["kept"], whole)
+        self.assertGreaterEqual(request.counts["integration.webhook.event"], len(events))
+        files = self.env["ir.attachment"].search(
+            [("res_model", "=", request._name), ("res_id", "=", request.id)]
+        )
+        self.assertEqual(files, request.attachment_id)
+
+    def test_address_with_a_name(self):
+        for number, email in enumerate((f"Anna <{EMAIL}>", f"{EMAIL}, anna@second.example")):
+            self.anna.email = email
+            event = self.event(f"n-{number}", f"by {EMAIL}")
+            wizard = self.env["integration.privacy.lookup"].create({"email": email})
+            for terms in (self.privacy._terms(self.company, self.anna), wizard._terms()):
+                person = self.privacy._person(terms)
+                self.assertTrue(person.is_in(event.body, certain=True))
+
     def test_nobody_else_is_in_it(self):
         self.keep_everything()
         self.operation("cust-2", label="Ben Other")
@@ -625,6 +723,32 @@ class TestLookup(PrivacyCase):
         self.assertNotIn("Canary", event.body)
         self.assertFalse(wizard.exists())
 
+    def test_looking_ends_in_time(self):
+        self.event("e-1", self.payload())
+        wizard = self.lookup(partner_id=self.anna.id)
+        with patch.object(integration_privacy_lookup, "FOREGROUND_SECONDS", -1):
+            self.press(wizard, "action_look")
+        self.assertIn("There may be more", wizard.found)
+        self.press(wizard, "action_look")
+        self.assertNotIn("There may be more", wizard.found)
+
+    def test_figures_are_of_whom_the_fields_name(self):
+        self.event("e-1", self.payload())
+        wizard = self.lookup(partner_id=self.anna.id)
+        self.press(wizard, "action_look")
+        for name, value in (
+            ("partner_id", self.other),
+            ("email", "ben@example.com"),
+            ("phone", "+49 171 999999"),
+            ("name", "Ben"),
+            ("street", "Elsewhere 1"),
+            ("reference", "cust-2"),
+        ):
+            form = Form(wizard)
+            self.assertIn("Webhook Event", form.found)
+            form[name] = value
+            self.assertFalse(form.found, name)
+
     def test_by_what_is_typed_in(self):
         for number, values in enumerate(
             ({"email": EMAIL.upper()}, {"phone": "0049 171/5550143"}, {"reference": self.customer})
@@ -660,6 +784,11 @@ class TestWholeBackend(PrivacyCase):
     def test_everything_of_the_backend_goes(self):
         kept = self.keep_everything()
         waiting = self.operation("order-9", "pending", label="Ben Other")
+        exports = self.ask("export") + self.ask("export", backend_id=self.backend.id)
+        self.assertEqual(len(exports.attachment_id), 2)
+        for record in (self.backend, exports[1]):
+            record.message_post(body=f"{NAME}, {EMAIL}", subject=NAME)
+            record.activity_schedule("mail.mail_activity_data_todo", summary=NAME, note=EMAIL)
         request = self.ask(
             "erase_all",
             self.privacy._terms(self.company, backend=self.backend),
@@ -670,10 +799,41 @@ class TestWholeBackend(PrivacyCase):
         self.assertFalse(self.backend.credential_ids.filtered("is_set"))
         self.assertEqual(self.states(waiting), ["ignored"])
         self.assertFalse(waiting.label)
-        tables = {self.env[store.model]._table for store in STORES if store.whole != "false"}
-        self.assertFalse({(t, c) for t, c in self.scan() if t in tables})
+        self.assertFalse(self.scan())
+        self.assertFalse(exports.attachment_id)
+        self.assertGreaterEqual(request.counts["ir.attachment"], 3)
         self.assertEqual(kept["exchange 1"].status, 200)
         self.assertEqual(kept["operation"].external_id, self.customer)
+
+    def test_nothing_of_another_backend_goes(self):
+        second = self.backend.create(
+            {"name": "Second", "connector": "fake", "base_url": "https://second.example.com"}
+        )
+        values = {"backend_id": second.id, "flow_id": second.flow_ids.id}
+        operation = self.operation("order-9", "pending", label="Ben Other", **values)
+        second.message_post(body="Ben Other")
+        other = self.ask("export", backend_id=second.id)
+        second.activity_schedule("mail.mail_activity_data_todo", summary="Ben Other")
+        job = self.insert(
+            "queue.job",
+            uuid="job-2",
+            name="Ben Other",
+            model_name="integration.flow",
+            method_name="_job_drain",
+            state="failed",
+            records=json.dumps(json.dumps({"ids": second.flow_ids.ids})),
+            company_id=self.company.id,
+        )
+        self.ask(
+            "erase_all",
+            self.privacy._terms(self.company, backend=self.backend),
+            backend_id=self.backend.id,
+        )
+        self.assertEqual((operation.state, operation.label), ("pending", "Ben Other"))
+        self.assertIn("Ben Other", second.message_ids[0].body)
+        self.assertEqual(second.activity_ids.summary, "Ben Other")
+        self.assertEqual(job.name, "Ben Other")
+        self.assertTrue(other.attachment_id)
 
 
 @tagged("post_install", "-at_install")
@@ -738,3 +898,35 @@ class TestOdoosLookup(PrivacyCase):
         # links are known by the contact, not by its e-mail address
         self.assertFalse({(t, c) for t, c in self.scan() if t in tables - {"integration_binding"}})
         self.assertEqual(json.loads(kept["event"].body)["total"], "12.50")
+
+    def lookup(self, email):
+        wizard = self.env["privacy.lookup.wizard"].create({"name": "Nobody Here", "email": email})
+        wizard.action_lookup()
+        return wizard.line_ids.filtered(lambda row: row.res_model.startswith("integration."))
+
+    def test_address_with_a_name(self):
+        event = self.event("e-1", self.payload())
+        lines = self.lookup(f"Anna <{EMAIL}>")
+        self.assertEqual((lines.res_model, lines.res_id), (event._name, event.id))
+        lines.action_unlink()
+        self.assertNotIn(EMAIL, event.body)
+
+    def test_address_too_short_to_be_found(self):
+        self.keep_everything()
+        self.assertFalse(self.lookup("a@b"))
+
+    def test_somebody_whose_address_contains_it(self):
+        event = self.event("e-1", json.dumps({"email": f"jo{EMAIL}"}))
+        (line,) = self.lookup(EMAIL)
+        line.action_unlink()
+        self.assertIn("somebody else", line.execution_details)
+        self.assertIn(f"jo{EMAIL}", event.body)
+
+    def test_evidence_is_not_listed(self):
+        request = self.ask("export")
+        self.assertEqual(request.partner_id, self.anna)
+        wizard = self.env["privacy.lookup.wizard"].create({"name": NAME, "email": EMAIL})
+        wizard.action_lookup()
+        wizard.line_ids.action_unlink_all()
+        self.assertTrue(request.exists())
+        self.assertTrue(request.attachment_id)

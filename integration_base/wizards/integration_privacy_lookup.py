@@ -1,6 +1,8 @@
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 
+from ..models.integration_privacy_request import FOREGROUND_SECONDS
+
 
 class IntegrationPrivacyLookup(models.TransientModel):
     """Asks who it is about, then exports or erases what the integrations keep on that person."""
@@ -26,6 +28,11 @@ class IntegrationPrivacyLookup(models.TransientModel):
         if self.partner_id:
             for name in ("email", "phone", "name", "street"):
                 self[name] = self.partner_id[name]
+
+    @api.onchange("company_id", "partner_id", "email", "phone", "name", "street", "reference")
+    def _onchange_person(self):
+        # Erase is about whom the fields name, and these figures were somebody else's
+        self.found = False
 
     # === BUSINESS METHODS === #
 
@@ -99,14 +106,22 @@ class IntegrationPrivacyLookup(models.TransientModel):
     def action_look(self):
         """Show how much is kept on the person, without changing anything."""
         privacy = self.env["integration.privacy"]
-        counts = {}
-        for row in privacy._export(self.company_id, self._terms()):
-            counts[row["kind"]] = counts.get(row["kind"], 0) + 1
+        counts, is_all = privacy._count(self.company_id, self._terms(), FOREGROUND_SECONDS)
         # sudo: names of models are no secret
         models_ = self.env["ir.model"].sudo()
-        self.found = "\n".join(
-            f"{models_._get(model).name}: {count}" for model, count in sorted(counts.items())
-        ) or self.env._("Nothing.")
+        lines = [
+            f"{models_._get(model).name}: {count}"
+            for model, count in sorted(counts.items())
+            if count
+        ]
+        if not is_all:
+            lines.append(
+                self.env._(
+                    "There may be more: the log is too large to be read through here. Export and "
+                    "Erase read all of it, in the background."
+                )
+            )
+        self.found = "\n".join(lines) or self.env._("Nothing.")
         action = self.env["ir.actions.act_window"]._for_xml_id(
             "integration_base.integration_privacy_lookup_action"
         )

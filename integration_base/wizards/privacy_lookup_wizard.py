@@ -1,5 +1,5 @@
 from odoo import models
-from odoo.tools import SQL
+from odoo.tools import SQL, email_normalize
 
 from ..lib.person import Person
 
@@ -9,10 +9,17 @@ class PrivacyLookupWizard(models.TransientModel):
 
     _inherit = "privacy.lookup.wizard"
 
+    def _get_query_models_blacklist(self):
+        # evidence of who asked for what: what is listed here is deleted by one click
+        return [*super()._get_query_models_blacklist(), "integration.privacy.request"]
+
     def _get_query(self):
-        # by the e-mail address only: what is listed here is erased by one click
-        pattern = Person.of([self.email]).search_pattern(certain=True)
         query = super()._get_query()
+        # by the e-mail address only: what is listed here is erased by one click
+        pattern = Person.of([email_normalize(self.email)]).search_pattern(certain=True)
+        if not pattern:
+            # too short to be told from other texts
+            return query
         for store in self.env["integration.privacy"]._own_stores():
             texts = SQL(", ").join(SQL("%s::text", SQL.identifier(n)) for n in store.columns)
             query = SQL(

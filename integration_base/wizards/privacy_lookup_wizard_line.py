@@ -13,9 +13,12 @@ class PrivacyLookupWizardLine(models.TransientModel):
         store = {store.model: store for store in privacy._own_stores()}.get(self.res_model)
         if not store or self.is_unlinked:
             return super().action_unlink()
-        privacy._erase_row(store, self.res_id, self.wizard_id.email, self.wizard_id.name)
-        self.execution_details = self.env._(
-            "Erased the person from %(model)s #%(id)s", model=self.res_model_id.name, id=self.res_id
-        )
+        erased = privacy._erase_row(store, self.res_id, self.wizard_id.email, self.wizard_id.name)
+        row = {"model": self.res_model_id.name, "id": self.res_id}
+        if erased:
+            details = self.env._("Erased the person from %(model)s #%(id)s", **row)
+        else:
+            details = self.env._("%(model)s #%(id)s is about somebody else, and stays", **row)
+        self.execution_details = details
         self.is_unlinked = True
         return None
