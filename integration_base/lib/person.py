@@ -29,7 +29,14 @@ _BLANK = (
     r"|%(?:25)*(?:20|0[9ad]|c2%(?:25)*a0)"
     r"|&(?:amp;)*(?:nbsp|#0*(?:9|10|13|32|160)|#x0*(?:9|a|d|20|a0));?|<br\s*/?>)"
 )
-_PHONE_PARTS = rf"(?:[()./-]|%[0-9a-f]{{2}}|{_BLANK}){{0,3}}"
+# any number of them: to count them would take a database ten times as long
+# No character begins two of the ways: Python would try all combinations.
+_PHONE_PARTS = (
+    r"(?:[^0-9a-z\\%&]|\\(?:[nrtbf]|u[0-9a-f]{4})?|%(?:(?:25)*[0-9a-f]{2})?"
+    r"|&(?:(?:amp;)*(?:nbsp|#\d+|#x[0-9a-f]+))?)*"
+)
+#: Of a word, what is written the same in all texts.
+_PLAIN = re.compile(r"[0-9A-Za-z]+")
 _ESCAPED = re.compile(r"\\+u([0-9a-fA-F]{4})")
 _ESCAPED_SPACE = re.compile(r"\\+[nrtbf]")
 
@@ -67,6 +74,14 @@ class Person:
         """
         words = (*self.contacts, *(() if certain else self.names))
         return "|".join([*map(_form, words), *map(_spelled, self.ids)])
+
+    def rough_pattern(self, certain: bool = False) -> str:
+        """Return a regular expression of all texts that :meth:`search_pattern` finds, and others.
+
+        It is looked for several times faster.
+        """
+        words = (*self.contacts, *(() if certain else self.names))
+        return "|".join([*map(_rough_form, words), *map(_longest_plain, self.ids)])
 
     def is_in(self, text: str | None, certain: bool = False) -> bool:
         """Whether the text names the person, and not somebody whose name contains theirs.
@@ -198,6 +213,16 @@ def _form(word: str) -> str:
     if _is_phone(word):
         return _phone_form(word)
     return f"{_BLANK}+".join(map(_spelled, word.split()))
+
+
+def _rough_form(word: str) -> str:
+    return _phone_form(word) if _is_phone(word) else _longest_plain(word)
+
+
+def _longest_plain(word: str) -> str:
+    # many have their address at the same service; and nothing is found in every text
+    name = normalize("NFC", word).partition("@")[0]
+    return max(_PLAIN.findall(name), key=len, default="")
 
 
 def _spelled(word: str) -> str:

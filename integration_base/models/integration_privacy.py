@@ -396,24 +396,21 @@ class IntegrationPrivacy(models.AbstractModel):
         }
         found = {}
         person = self._person(terms)
-        pattern = person.search_pattern(certain=True)
+        texts = SQL("concat_ws(chr(10), r.label, r.message, r.payload, r.edited_payload)")
         own = f"{_OWN_RECORD} OR {_OWN_KEY.format(resource='r.resource')}"
         self.env.cr.execute(
             SQL(
                 "SELECT r.id, r.batch_ref, r.webhook_event_id, r.state, own.linked,"
-                " CASE WHEN own.linked THEN NULL"
-                "      ELSE concat_ws(chr(10), r.label, r.message, r.payload, r.edited_payload) END"
+                " CASE WHEN own.linked THEN NULL ELSE %(texts)s END"
                 " FROM integration_sync_log r CROSS JOIN LATERAL (SELECT %(own)s AS linked) own"
                 " WHERE r.company_id = %(company)s"
                 " AND (%(within)s::int IS NULL OR r.backend_id = %(within)s)"
-                " AND (own.linked OR (%(pattern)s <> ''"
-                "   AND r.state IN ('pending', 'dead', 'running')"
-                "   AND concat_ws(chr(10), r.label, r.message, r.payload, r.edited_payload)"
-                "       ~* %(pattern)s))",
+                " AND (own.linked OR (r.state IN ('pending', 'dead', 'running') AND %(named)s))",
                 own=SQL(own, **links),
                 company=company.id,
                 within=links["within"],
-                pattern=pattern,
+                texts=texts,
+                named=self._named(texts, person, certain=True),
             )
         )
         for id_, batch, event, state, linked, text in self.env.cr.fetchall():
@@ -431,10 +428,18 @@ class IntegrationPrivacy(models.AbstractModel):
         return links
 
     @api.model
-    def _rows(self, store, links, pattern, after):
+    def _named(self, texts, person, certain):
+        """Return the condition (SQL) that a text may name a person, and is worth a closer look."""
+        patterns = [person.rough_pattern(certain), person.search_pattern(certain)]
+        if not patterns[-1]:
+            return SQL("false")
+        return SQL(" AND ").join(SQL("%s ~* %s", texts, pattern) for pattern in patterns)
+
+    @api.model
+    def _rows(self, store, links, person, certain, after):
         """Read the rows of a store that may be about the person, of the window past an id.
 
-        :param pattern: see :meth:`~..lib.person.Person.search_pattern`.
+        :param certain: only by what belongs to nobody else.
         :param int after: last id of the window before.
         :returns: ``(last id of the window or None at the end, rows)``; a row is a dict of its
             columns with ``id`` and ``is_linked``.
@@ -454,14 +459,14 @@ class IntegrationPrivacy(models.AbstractModel):
         if last is None:
             return None, []
         texts = SQL(", ").join(SQL("r.%s::text", SQL.identifier(name)) for name in store.columns)
+        texts = SQL("concat_ws(chr(10), %s)", texts)
         whole = links["backend"] is not None
         self.env.cr.execute(
             SQL(
                 "SELECT r.id, own.is_linked, %(columns)s FROM %(table)s r"
                 " CROSS JOIN LATERAL (SELECT COALESCE(%(linked)s, false) AS is_linked) own"
                 " WHERE r.id > %(after)s AND r.id <= %(last)s AND (%(scope)s)"
-                "   AND (own.is_linked OR (%(pattern)s <> ''"
-                "        AND concat_ws(chr(10), %(texts)s) ~* %(pattern)s))"
+                "   AND (own.is_linked OR (%(named)s))"
                 " ORDER BY r.id",
                 columns=self._columns(store),
                 table=table,
@@ -469,8 +474,7 @@ class IntegrationPrivacy(models.AbstractModel):
                 after=after,
                 last=last,
                 scope=self._scope(store, links),
-                pattern="" if whole else pattern,
-                texts=texts,
+                named=SQL("false") if whole else self._named(texts, person, certain),
             )
         )
         return last, self.env.cr.dictfetchall()
@@ -506,7 +510,7 @@ class IntegrationPrivacy(models.AbstractModel):
             column: value}``; what a call had in common with other people is left out of it.
         """
         person = self._person(terms)
-        last, rows = self._rows(store, links, person.search_pattern(certain=True), after)
+        last, rows = self._rows(store, links, person, True, after)
         return last, list(filter(None, (self._exported(store, row, person) for row in rows)))
 
     @api.model
@@ -572,7 +576,7 @@ class IntegrationPrivacy(models.AbstractModel):
         :returns: ``(last id of the window or None at the end, number of rows changed)``.
         """
         person = self._person(terms)
-        last, rows = self._rows(store, links, person.search_pattern(), after)
+        last, rows = self._rows(store, links, person, False, after)
         redactor = person.redactor(keys)
         changed = 0
         for row in rows:

@@ -3,6 +3,7 @@
 import html
 import json
 import re
+import time
 from urllib.parse import quote
 
 import pytest
@@ -51,6 +52,7 @@ def test_found_and_erased(frame, value):
         assert PERSON.is_in(text), spelling
         # what the database finds before
         assert re.search(PERSON.search_pattern(), text, re.IGNORECASE), spelling
+        assert re.search(PERSON.rough_pattern(), text, re.IGNORECASE), spelling
         left = erased(text, PERSON, PERSON.redactor())
         assert not PERSON.is_in(left), (spelling, left)
 
@@ -190,6 +192,7 @@ def test_what_is_found_is_what_is_removed(text):
     assert people.is_in(text)
     # what the database finds before
     assert re.search(people.search_pattern(), text, re.IGNORECASE)
+    assert re.search(people.rough_pattern(), text, re.IGNORECASE)
     left = erased(text, people, people.redactor())
     assert not people.is_in(left)
     assert not re.search("Jane|Garc", left, re.IGNORECASE)
@@ -238,6 +241,48 @@ def spellings(text):
     return st.tuples(*map(ways, text)).map("".join)
 
 
+@pytest.mark.parametrize(
+    ("person", "text", "is_worth_a_look"),
+    [
+        (PERSON, "nobody we know", False),
+        (PERSON, "some canary", True),
+        (Person.of(names=["山田太郎様"]), "nobody we know", True),
+        (Person.of(ids=["cust-88776655"]), "cust-77", False),
+        (Person.of(["+49 171 2345678"]), "49 171 23456", False),
+    ],
+)
+def test_a_rough_look(person, text, is_worth_a_look):
+    assert bool(re.search(person.rough_pattern(), text, re.IGNORECASE)) == is_worth_a_look
+
+
+def test_phone_numbers_between_other_numbers():
+    for text in (
+        "49 171 2345678",
+        "49&#160;171&nbsp;2345678",
+        "49%20171%2F2345678",
+        "(49)171-2345678",
+    ):
+        text = f"1, {text}; 2"
+        assert PERSON.is_in(text)
+        left = erased(text, PERSON, PERSON.redactor())
+        assert (left[:3], left[-3:]) == ("1, ", "; 2")
+        assert "2345678" not in left
+    assert not PERSON.is_in("491 units, 7 boxes, 12345678")
+
+
+@pytest.mark.parametrize(
+    "part",
+    [r"\\n", r"\\\\\\n", "%20", "%2520", "&#160;", "&amp;amp;", " ", "+", "<br>", "4 9 ", "é"],
+)
+def test_no_text_takes_long(part):
+    begun = time.monotonic()
+    for begin in ("49171", "Zoé", "Canaryweg", "zo"):
+        text = begin + part * 5000
+        assert not PERSON.is_in(text)
+        assert NAME not in erased(f"{text} {NAME}", PERSON, PERSON.redactor())
+    assert time.monotonic() - begun < 20
+
+
 @given(
     st.lists(
         st.sampled_from(CANARIES).flatmap(spellings)
@@ -253,6 +298,8 @@ def test_nobody_is_found_after_the_erasure(parts, frame, nested):
     for _ in range(nested):
         text = json.dumps({"t": text})
     text = frame.format(text)
+    if re.search(PERSON.search_pattern(), text, re.IGNORECASE):
+        assert re.search(PERSON.rough_pattern(), text, re.IGNORECASE)
     left = erased(text, PERSON, PERSON.redactor())
     assert not Person(PERSON.contacts, (), PERSON.names).is_in(left), left
     assert not re.search("Canaryweg 7|O'Canary", left, re.IGNORECASE)
