@@ -482,10 +482,10 @@ class IntegrationPrivacy(models.AbstractModel):
     @api.model
     def _scope(self, store, links):
         """Return which rows of a store are looked at: the company's, or those of one backend."""
-        scope = SQL(store.scope, **links)
-        if links["within"] is None:
+        scope, backend_id = SQL(store.scope, **links), links.get("within")
+        if not backend_id:
             return scope
-        whole = SQL(store.whole, **{**links, "backend": links["within"]})
+        whole = SQL(store.whole, **{**links, "backend": backend_id})
         return SQL("(%s) AND (%s)", scope, whole)
 
     @api.model
