@@ -32,7 +32,7 @@ PLAIN = {
     ),
     "integration.backfill": "cursor_page",
     "integration.binding": "resource external_id res_model import_digest export_digest",
-    "integration.credential": "code host ciphertext previous_ciphertext",
+    "integration.credential": "code host scope ciphertext previous_ciphertext",
     "integration.discrepancy": "external_id version res_model",
     "integration.exchange": "batch_ref method",
     "integration.field.mapping": "resource external_path",
