@@ -28,6 +28,10 @@ class UnknownAddress(LookupError):
     """No connected backend has this token."""
 
 
+class NotAuthentic(WebhookRefused):
+    """A notification is not signed with the secret of the backend."""
+
+
 class Target(NamedTuple):
     """What receiving a notification needs to know of its backend.
 
@@ -180,12 +184,14 @@ class IntegrationWebhookEvent(models.Model):
                 self._authenticate(backend, headers, body, target)
                 raise WebhookRefused("")
             self._receive(backend, headers, body, target)
-        except WebhookRefused as error:
+        except NotAuthentic as error:
             advice = self.env._(
                 "If the service itself sent it, the secret stored in the backend is not the one "
                 "it signs with."
             )
             return 401, self._refusal(target, error.message, remote_address, advice)
+        except WebhookRefused as error:
+            return 401, self._refusal(target, error.message, remote_address)
         except IntegrationError as error:
             if not is_known:
                 return 401, None
@@ -295,7 +301,7 @@ class IntegrationWebhookEvent(models.Model):
     def _authenticate(self, backend, headers, body, target):
         """Check that a notification is of the service of ``backend``; returns the connector.
 
-        :raises WebhookRefused: when it is not.
+        :raises NotAuthentic: when it is not.
         """
         backend._use_credentials(target.credentials)
         connector = self.env[target.connector]
@@ -306,16 +312,18 @@ class IntegrationWebhookEvent(models.Model):
     def _verify(self, connector, backend, headers, body):
         """Check that a notification is authentic.
 
-        :raises WebhookRefused: when it is not, or the connector cannot tell.
+        :raises NotAuthentic: when it is not, or the connector cannot tell.
         """
         try:
             connector._verify_webhook(backend, headers, body)
+        except WebhookRefused as error:
+            raise NotAuthentic(error.message) from error
         except (IntegrationError, psycopg2.Error):
             raise
         except Exception as error:
             # headers nobody thought of; what is not proven is refused
             _logger.warning("Signature of a notification, backend %s", backend.id, exc_info=True)
-            raise WebhookRefused(
+            raise NotAuthentic(
                 self.env._(
                     "The signature cannot be checked: %(error)s.", error=type(error).__name__
                 )
