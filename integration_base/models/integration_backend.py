@@ -1297,6 +1297,31 @@ class IntegrationBackend(models.Model):
         self.ensure_one()
         return self.user_id or self.env.ref("base.user_admin")
 
+    def _in_charge(self, role, before=None):
+        """Return the user who gets a to-do that only users with a role may see.
+
+        The owner; if he may not, a manager of the company, and in the end the administrator. A
+        to-do shows its text to whomever it is assigned to, whatever else that user may read.
+
+        :param str role: xml id of the group that is needed.
+        :param before: a user who is asked before the owner.
+        """
+        self.ensure_one()
+        # sudo: who may be told does not depend on who works
+        backend = self.sudo()
+        company = backend.company_id
+
+        def first_of(users):
+            may = (u for u in users if u.active and u.has_group(role) and company in u.company_ids)
+            return next(may, None)
+
+        user = first_of([*(before or ()), backend._owner()])
+        if not user:
+            managers = self.env.ref("integration_base.group_integration_manager")
+            domain = [("all_group_ids", "in", managers.ids), ("company_ids", "in", company.ids)]
+            user = first_of(backend.env["res.users"].search(domain, order="id"))
+        return (user or self.env.ref("base.user_admin")).with_env(self.env)
+
     # === ACTIONS === #
 
     def action_test_connection(self):

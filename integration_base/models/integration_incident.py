@@ -511,16 +511,12 @@ class IntegrationIncident(models.Model):
     # === TELLING PEOPLE === #
 
     def _owner(self):
-        """Return the user who is told: the first of those in charge who may do what it advises.
-
-        A to-do shows its text to whomever it is assigned to, whatever else that user may read.
-        """
+        """Return the user who is told: the first of those in charge who may do what it advises."""
         self.ensure_one()
-        admin = self.env.ref("base.user_admin")
-        in_charge = (self.flow_id.user_id, self.backend_id._owner())
         role = "manager" if self.kind in FOR_MANAGERS else "operator"
-        role = f"integration_base.group_integration_{role}"
-        return next((user for user in in_charge if user and user.has_group(role)), admin)
+        return self.backend_id._in_charge(
+            f"integration_base.group_integration_{role}", self.flow_id.user_id
+        )
 
     def _notify(self):
         """Give the person in charge one to-do for each incident that is new or got much worse.
@@ -587,7 +583,7 @@ class IntegrationIncident(models.Model):
 
     def _shared_todo(self, backend):
         """Return the one to-do on the backend for all incidents above the limit."""
-        self.user_id = owner = backend._owner()
+        self.user_id = owner = backend._in_charge("integration_base.group_integration_operator")
         shared = self.search(
             [
                 ("backend_id", "=", backend.id),
