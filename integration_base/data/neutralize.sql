@@ -38,7 +38,7 @@ UPDATE integration_reconciliation
    SET state = 'stopped',
        finished_at = now() AT TIME ZONE 'UTC'
  WHERE state IN ('draft', 'running', 'paused');
-DELETE FROM integration_privacy_request WHERE state <> 'done';
+DELETE FROM integration_privacy_request WHERE state NOT IN ('done', 'closed');
 
 -- remove what was received, sent and typed in, which is more than documents and contacts tell
 UPDATE integration_sync_log

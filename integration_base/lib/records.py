@@ -99,7 +99,7 @@ class PrivacyNotice:
     """What a service asks for on behalf of a person whose data it gave away.
 
     :param kind: ``erase`` and ``export`` are about one person, ``erase_all`` about everything of
-        the backend: the account there is gone.
+        the backend: the account there is gone. ``manual`` is for a person to find out.
     :param records: pairs ``(resource, external id)`` of the person's records.
     :param contacts: e-mail addresses and phone numbers of the person.
     :param reference: what the service calls its request.

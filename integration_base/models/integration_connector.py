@@ -38,6 +38,9 @@ class IntegrationConnector(models.AbstractModel):
     _connector_oauth_callback = "/integration/oauth/callback"
     #: topic of a webhook -> resource code, for :meth:`_webhook_topics`.
     _connector_topics: dict[str, str] = {}
+    #: Topics by which the service asks for personal data to be exported or erased
+    #: (``Notification.privacy``). What cannot be read of them is shown to a manager, never dropped.
+    _connector_privacy_topics: frozenset[str] = frozenset()
     #: Names of fields with secrets or personal data, beside those of ``lib/redact.py``: free text
     #: such as order notes. ``a.b`` is ``b`` directly below ``a``. They are kept out of what is
     #: stored of calls, and taken out of the rest when a person is erased.
@@ -407,6 +410,18 @@ class IntegrationConnector(models.AbstractModel):
         :raises WebhookRefused: when it is not authentic.
         """
         raise WebhookRefused("This connector takes no notifications.")
+
+    def _webhook_backends(self, backend, topic, headers, body):
+        """Return the backends that an authentic notification is for.
+
+        Default: the one at whose address it has arrived. Overridden where a service has a single
+        address for the notifications of several accounts. Others that are returned have to be
+        connected, and their own secret is checked by :meth:`_verify_webhook` once more.
+
+        :param backend: at whose address it has arrived, and whose signature was checked.
+        :raises WebhookRefused: when it is not for us.
+        """
+        return backend
 
     def _read_webhook_headers(self, backend, headers, body):
         """Return the :class:`~..lib.records.WebhookHeaders` of an authentic notification.

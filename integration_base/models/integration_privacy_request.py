@@ -14,6 +14,10 @@ _logger = logging.getLogger(__name__)
 FOREGROUND_SECONDS = 20
 #: Longest that one run of the cron works on requests.
 CRON_SECONDS = 60
+#: Kinds that are not carried out before a person has decided.
+HELD_KINDS = ("erase_all", "manual")
+#: Within so many days requests of persons and services have to be answered (GDPR, article 12).
+DAYS_TO_ANSWER = 30
 
 
 class IntegrationPrivacyRequest(models.Model):
@@ -34,12 +38,19 @@ class IntegrationPrivacyRequest(models.Model):
             ("export", "Export"),
             ("erase", "Erasure"),
             ("erase_all", "Erasure of a whole backend"),
+            ("manual", "Unreadable request"),
         ],
         required=True,
         readonly=True,
     )
     state = fields.Selection(
-        [("waiting", "Waiting"), ("running", "Running"), ("done", "Done")],
+        [
+            ("waiting", "Waiting"),
+            ("held", "Needs a Person"),
+            ("running", "Running"),
+            ("done", "Done"),
+            ("closed", "Closed by Hand"),
+        ],
         required=True,
         readonly=True,
         default="waiting",
@@ -51,6 +62,16 @@ class IntegrationPrivacyRequest(models.Model):
         help="Whose service asked for it; empty when a user did.",
     )
     reference = fields.Char(readonly=True, help="What the service calls its request.")
+    event_id = fields.Many2one(
+        "integration.webhook.event",
+        string="Notification",
+        readonly=True,
+        ondelete="set null",
+        index="btree_not_null",
+        help="By which the service asked for it, as long as it is kept.",
+    )
+    event_message = fields.Text(related="event_id.message")
+    decided_by_id = fields.Many2one("res.users", string="Decided by", readonly=True)
     user_id = fields.Many2one(
         "res.users", string="Requested by", readonly=True, default=lambda self: self.env.user
     )
@@ -139,7 +160,7 @@ class IntegrationPrivacyRequest(models.Model):
         """Go on with the requests that are not done, the oldest first."""
         Cron = self.env["ir.cron"]
         end = time.monotonic() + CRON_SECONDS
-        requests = self.search([("state", "!=", "done")], order="id")
+        requests = self.search([("state", "in", ("waiting", "running"))], order="id")
         for position, request in enumerate(requests):
             try:
                 request._work(end - time.monotonic())
@@ -189,11 +210,32 @@ class IntegrationPrivacyRequest(models.Model):
             SQL("SELECT state FROM integration_privacy_request WHERE id = %s FOR UPDATE", self.id)
         )
         (state,) = self.env.cr.fetchone() or ("done",)
-        if state == "done":
+        if state not in ("waiting", "running"):
+            return False
+        if self.kind in HELD_KINDS and not self.decided_by_id:
+            self._hold()
             return False
         if state == "waiting":
             return self._begin()
         return self._go_on()
+
+    def _is_open(self):
+        """Whether something is still to be done about the request."""
+        self.ensure_one()
+        return self.state not in ("done", "closed")
+
+    def _hold(self):
+        """Ask a person what becomes of the request: the word of the service is not enough."""
+        self.state = "held"
+        self._tell_owner()
+
+    def _close(self, reason):
+        """End requests without doing anything about them.
+
+        :param str reason: why, kept with their to-dos.
+        """
+        self.write({"state": "closed", "done_at": fields.Datetime.now(), "terms": False})
+        self.activity_ids.action_feedback(feedback=reason)
 
     def _begin(self):
         """Find the person's records, and set their open operations aside if they are erased."""
@@ -313,14 +355,16 @@ class IntegrationPrivacyRequest(models.Model):
             self._tell_owner()
 
     def _tell_owner(self):
-        """Give the owner of the backend the to-do that goes with the request of its service."""
-        owner = self.backend_id._owner()
+        """Give a manager the to-do that goes with the request of the service."""
+        owner = self.backend_id._in_charge("integration_base.group_integration_manager")
         env = self.with_context(lang=owner.lang).env
         service = self.backend_id.display_name
         summaries = {
             "export": env._("%s: a customer wants to know what you keep", service),
             "erase": env._("%s: a customer wants to be forgotten", service),
             "erase_all": env._("%s: the app was removed, its data was erased", service),
+            "held erase_all": env._("%s: erase everything that was kept of it?", service),
+            "held manual": env._("%s: a request about personal data needs you", service),
         }
         notes = {
             "export": env._(
@@ -337,12 +381,26 @@ class IntegrationPrivacyRequest(models.Model):
                 "Everything that was kept of it has been erased, and the backend is archived. "
                 "Orders and contacts in Odoo are as they were."
             ),
+            "held erase_all": env._(
+                "The service says that our app was removed there, and asks for everything that was "
+                "kept of it to be erased. Nothing has been erased yet. If that is right, press "
+                "Erase Now. If the backend is still in use, or its Test Connection succeeds, the "
+                "notice is an old one or not a true one: press Close."
+            ),
+            "held manual": env._(
+                "The service asks for the personal data of somebody to be handed out or erased, "
+                "and its notification could not be carried out. Open it to see whom it is about, "
+                "use Privacy > Find a Person, then press Close."
+            ),
         }
+        what = f"held {self.kind}" if self.state == "held" else self.kind
+        answer_by = fields.Date.add(fields.Date.context_today(self), days=DAYS_TO_ANSWER)
         self.with_context(lang=owner.lang, mail_notify_force_send=False).activity_schedule(
             "mail.mail_activity_data_todo",
+            date_deadline=answer_by if self.state == "held" else None,
             user_id=owner.id,
-            summary=summaries[self.kind],
-            note=notes[self.kind],
+            summary=summaries[what],
+            note=notes[what],
         )
 
     @api.autovacuum
@@ -363,6 +421,39 @@ class IntegrationPrivacyRequest(models.Model):
             "res_id": self.partner_id.id,
             "view_mode": "form",
         }
+
+    def action_erase_now(self):
+        """Have everything of the backend erased, as its service asks for.
+
+        :raises UserError: when that is not what is to be decided, or not by this user.
+        """
+        self._check_decidable()
+        if self.kind != "erase_all":
+            raise UserError(self.env._("There is nothing to erase by itself here."))
+        # sudo: nobody may write requests, but deciding is what managers are asked to do
+        request = self.sudo()
+        request.write({"state": "waiting", "decided_by_id": self.env.uid})
+        request.activity_ids.action_feedback(feedback=self.env._("Erase Now"))
+        request.env.ref("integration_base.ir_cron_privacy")._trigger()
+
+    def action_close(self):
+        """End the request: it was done by hand, or is not true.
+
+        :raises UserError: when nobody is asked to decide, or not this user.
+        """
+        self._check_decidable()
+        # sudo: nobody may write requests, but deciding is what managers are asked to do
+        request = self.sudo()
+        request.decided_by_id = self.env.uid
+        request._close(self.env._("Closed by hand"))
+
+    def _check_decidable(self):
+        self.ensure_one()
+        self.check_access("read")
+        if not self.env.user.has_group("integration_base.group_integration_manager"):
+            raise UserError(self.env._("This needs the role Integration Manager."))
+        if self.state != "held":
+            raise UserError(self.env._("There is nothing to decide about this request any more."))
 
     def action_download(self):
         """Download what was exported.

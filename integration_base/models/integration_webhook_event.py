@@ -73,6 +73,10 @@ class Reading(NamedTuple):
     privacy: PrivacyNotice | None = None
 
 
+#: What cannot be read of a request about personal data.
+UNREADABLE_REQUEST = PrivacyNotice("manual")
+
+
 class IntegrationWebhookEvent(models.Model):
     """One notification, stored before it is believed. Unique by the service's event id."""
 
@@ -266,7 +270,7 @@ class IntegrationWebhookEvent(models.Model):
         :param headers: mapping of request headers, case-insensitive.
         :param bytes body: the raw body.
         :param Target target: what is known about the backend already.
-        :returns: the new event, empty when it was stored before.
+        :returns: the new event, empty when it was stored before; one for each backend it is for.
         :raises WebhookRefused: when it is not authentic.
         """
         if target is None:
@@ -275,7 +279,48 @@ class IntegrationWebhookEvent(models.Model):
         connector = self._authenticate(backend, headers, body, target)
         envelope = self._read_envelope(connector, backend, headers, body)
         self._check_fresh(connector, envelope)
-        self._check_environment(target, envelope)
+        events = self.browse()
+        for receiver in self._receivers(connector, backend, target, envelope, headers, body):
+            events |= self._take_in(connector, *receiver, envelope, body)
+        return events
+
+    @api.model
+    def _receivers(self, connector, backend, target, envelope, headers, body):
+        """Return whom an authentic notification is for, as pairs ``(backend, Target)``.
+
+        Nobody else than the backend at whose address it arrived, unless the connector says so and
+        the secret of the other one proves it, too.
+
+        :raises WebhookRefused: when the connector does not want it.
+        """
+        try:
+            wanted = connector._webhook_backends(backend, envelope.topic, headers, body)
+        except (WebhookRefused, psycopg2.Error):
+            raise
+        except Exception:
+            # authentic: refused, it would be lost
+            _logger.exception("Receivers of a notification, backend %s", backend.id)
+            wanted = backend
+        receivers = []
+        for other in wanted - backend:
+            other = other.with_context(allowed_company_ids=other.company_id.ids)
+            try:
+                # sudo: the address is a secret of managers
+                other_target = self._target(other.sudo().webhook_token)
+                self._authenticate(other, headers, body, other_target)
+                self._check_environment(other_target, envelope)
+            except (UnknownAddress, IntegrationError):
+                _logger.warning("Not taken by backend %s", other.id, exc_info=True)
+            else:
+                receivers.append((other, other_target))
+        if backend in wanted or not receivers:
+            self._check_environment(target, envelope)
+            receivers.append((backend, target))
+        return receivers
+
+    @api.model
+    def _take_in(self, connector, backend, target, envelope, body):
+        """Store an authentic notification for one backend; see :meth:`_receive`."""
         reading = self._read(connector, backend, target.flows, envelope.topic, body)
         digest = hashlib.sha256(body).hexdigest()
         event, is_new, is_same = self._store(target, envelope, reading, body, digest)
@@ -484,8 +529,11 @@ class IntegrationWebhookEvent(models.Model):
         try:
             notification = self._parse(connector, backend, topic, body)
         except IntegrationError as error:
+            message = self._storable(error.message)
+            if topic in connector._connector_privacy_topics:
+                return Reading("unreadable", message, privacy=UNREADABLE_REQUEST)
             flow = flows.get(connector._connector_topics.get(topic))
-            return Reading("unreadable", self._storable(error.message), flow, error=error)
+            return Reading("unreadable", message, flow, error=error)
         if notification.privacy:
             message = self.env._("A request about personal data: see Privacy > Requests.")
             return Reading("accepted", message, privacy=notification.privacy)
@@ -511,8 +559,8 @@ class IntegrationWebhookEvent(models.Model):
             _logger.warning("Notification %r, backend %s", topic, backend.id, exc_info=True)
             raise InvalidPayloadError(
                 self.env._(
-                    "A notification (%(topic)s) could not be read: %(error)s. It is kept. Press "
-                    "Retry once; if it fails again, show this page to your integrator.",
+                    "A notification (%(topic)s) could not be read: %(error)s. It is kept. Have it "
+                    "processed again once; if it fails again, show this page to your integrator.",
                     topic=topic,
                     error=f"{type(error).__name__}: {error}",
                 )
@@ -540,7 +588,21 @@ class IntegrationWebhookEvent(models.Model):
             )
 
     def _ask_privacy(self, backend, notice):
-        """Store what the service asks for on behalf of a person; the cron works on it."""
+        """Store what the service asks for on behalf of a person; the cron works on it.
+
+        What was asked for by this notification is not asked for again, whoever has it processed
+        once more: personal data is handed out and erased on the word of the service alone.
+        """
+        # sudo: requests are written by the code alone
+        Request = self.env["integration.privacy.request"].sudo()
+        known = Request.search(self._same_requests(backend, notice))
+        if notice != UNREADABLE_REQUEST:
+            # what could not be read is no longer for a person
+            unread = known.filtered(lambda request: request.kind == "manual" and request._is_open())
+            unread._close(self.env._("The notification could be read."))
+            known -= unread
+        if known:
+            return
         # sudo: the service asks, its signature was checked
         backend = backend.sudo()
         privacy = self.env["integration.privacy"]
@@ -550,14 +612,25 @@ class IntegrationWebhookEvent(models.Model):
             records={(backend.id, resource, key) for resource, key in notice.records},
             backend=backend if notice.kind == "erase_all" else None,
         )
-        # sudo: requests are written by the code alone
-        self.env["integration.privacy.request"].sudo()._store(
+        Request._store(
             backend.company_id,
             notice.kind,
             terms,
             backend_id=backend.id,
+            event_id=self.id,
             reference=notice.reference or False,
         )
+
+    def _same_requests(self, backend, notice):
+        """Return the domain of the requests by which what is asked for is stored already."""
+        asked = Domain("event_id", "=", self.id)
+        # sent once more under another id, while it waits
+        asked |= Domain("event_id.body_digest", "=", self.body_digest) & Domain(
+            "state", "not in", ("done", "closed")
+        )
+        if notice.reference:
+            asked |= Domain("kind", "=", notice.kind) & Domain("reference", "=", notice.reference)
+        return Domain("backend_id", "=", backend.id) & asked
 
     def _append_unreadable(self, reading):
         """Add a failed operation: somebody has to look at the notification."""
@@ -611,7 +684,8 @@ class IntegrationWebhookEvent(models.Model):
         """Process stored notifications once more; what they point at is read anew.
 
         Nothing is doubled: operations of one record are merged, and what did not change ends
-        without effect. Who asked for it is kept on the notification and on the operations.
+        without effect. Who asked for it is kept on the notification and on the operations. What
+        is asked for on behalf of a person was asked for once (:meth:`_ask_privacy`).
 
         :param force: write the records even if they did not change.
         :returns: the number of notifications processed, see :meth:`_replayable`.

@@ -794,6 +794,13 @@ class TestWholeBackend(PrivacyCase):
             self.privacy._terms(self.company, backend=self.backend),
             backend_id=self.backend.id,
         )
+        self.assertEqual((request.state, self.backend.state), ("held", "active"))
+        self.assertEqual(self.states(waiting), ["pending"])
+        request.action_erase_now()
+        self.env.flush_all()
+        with self.enter_registry_test_mode():
+            self.assertTrue(request._work())
+        self.env.invalidate_all()
         self.assertEqual(request.state, "done")
         self.assertEqual((self.backend.state, self.backend.active), ("draft", False))
         self.assertFalse(self.backend.credential_ids.filtered("is_set"))
@@ -834,6 +841,54 @@ class TestWholeBackend(PrivacyCase):
         self.assertEqual(second.activity_ids.summary, "Ben Other")
         self.assertEqual(job.name, "Ben Other")
         self.assertTrue(other.attachment_id)
+
+
+@tagged("post_install", "-at_install")
+class TestWhoIsTold(PrivacyCase):
+    def user(self, login, role, company=None):
+        company = company or self.company
+        return new_test_user(
+            self.env,
+            login,
+            groups=f"base.group_user,integration_base.group_integration_{role}",
+            company_id=company.id,
+            company_ids=[(6, 0, company.ids)],
+        )
+
+    def told(self):
+        request = self.ask("erase", backend_id=self.backend.id)
+        self.assertEqual(request.state, "done")
+        user = request.activity_ids.user_id
+        request.with_user(user).read(["kind"])
+        return user
+
+    def test_only_who_may_read_requests(self):
+        owner = self.user("owner", "manager")
+        self.backend.user_id = owner
+        self.assertEqual(self.told(), owner)
+        # an operator owns the backend
+        self.backend.user_id = self.user("operator", "operator")
+        self.assertTrue(self.told().has_group("integration_base.group_integration_manager"))
+        other = self.env["res.company"].create({"name": "Elsewhere"})
+        self.backend.user_id = self.user("stranger", "manager", other)
+        self.assertIn(self.company, self.told().company_ids)
+
+    def test_a_manager_of_the_company_before_the_administrator(self):
+        company = self.env["res.company"].create({"name": "Elsewhere"})
+        operator = self.user("operator", "operator", company)
+        backend = self.backend.copy({"company_id": company.id, "user_id": operator.id})
+        role = "integration_base.group_integration_manager"
+        admin = self.env.ref("base.user_admin")
+        admin.company_ids -= company
+        self.assertEqual(backend._in_charge(role), admin)
+        manager = self.user("manager", "manager", company)
+        self.assertEqual(backend._in_charge(role), manager)
+        self.assertEqual(
+            backend._in_charge("integration_base.group_integration_operator"), operator
+        )
+        self.assertEqual(backend._in_charge(role, operator), manager)
+        manager.active = False
+        self.assertEqual(backend._in_charge(role), admin)
 
 
 @tagged("post_install", "-at_install")

@@ -15,6 +15,7 @@ from odoo.tests.common import new_test_user
 from odoo.tools import mute_logger
 
 from ..controllers import webhook
+from ..lib.errors import WebhookRefused
 from ..lib.records import WebhookHeaders
 from ..lib.throttle import Throttle
 from ..models.integration_engine import LOCK_SLOT
@@ -448,6 +449,63 @@ class TestReceiving(IntegrationCase):
             for token in ("nobody", "\0", "x" * 9000):
                 answer = self.Event._answer(token, headers, b"{}", "192.0.2.1")
                 self.assertEqual(answer, (401, None))
+
+    def refusal(self, secret="s3cr3t-canary", **headers):
+        body = b'{"id": "c1"}'
+        headers = {"X-Topic": "contact/updated", "X-Event-Id": "odd", **headers}
+        headers["X-Signature"] = sign(body, secret)
+        status, refusal = self.Event._answer(self.token, headers, body, "192.0.2.1")
+        self.assertEqual(status, 401)
+        return refusal.message
+
+    def test_secret_is_blamed_for_a_wrong_signature_only(self):
+        """A person sent off to replace a secret that is right makes it worse."""
+        advice = "the secret stored in the backend"
+        self.assertIn(advice, self.refusal(secret="wrong"))
+        live = self.refusal(**{"X-Environment": "production"})
+        self.assertIn("It is a live event", live)
+        self.assertNotIn(advice, live)
+        connector = self.registry["integration.connector.fake"]
+
+        def read(connector, backend, headers, body):
+            return WebhookHeaders("t", "e", signed_at=fields.Datetime.now() - timedelta(days=1))
+
+        def elsewhere(connector, backend, topic, headers, body):
+            raise WebhookRefused("It is of another account.")
+
+        with patch.object(connector, "_read_webhook_headers", read):
+            self.assertNotIn(advice, self.refusal())
+        with patch.object(connector, "_webhook_backends", elsewhere):
+            self.assertEqual(self.refusal(), "It is of another account. Last sent from 192.0.2.1.")
+
+    def other(self, secret="other", **values):
+        other = self.backend.copy({"name": "Other", "state": "active", **values})
+        other.credential_ids.value = secret
+        return other
+
+    def handed_over(self, backends):
+        """Receive a notification of which the connector says whose it is; returns who has it.
+
+        :param backends: function of the connector's answer.
+        """
+        connector = self.registry["integration.connector.fake"]
+        before = self.Event.search([])
+        with patch.object(connector, "_webhook_backends", lambda *_args: backends()):
+            self.assertEqual(self.receive(f"over {len(before)}"), 200)
+        return (self.Event.search([]) - before).backend_id
+
+    @mute_logger(EVENT_LOGGER)
+    def test_handed_over_to_whose_secret_proves_it(self):
+        mine, same, stranger = self.backend, self.other("s3cr3t-canary"), self.other()
+        self.assertEqual(self.handed_over(lambda: same), same)
+        self.assertEqual(self.handed_over(lambda: mine | same), mine | same)
+        # nobody proves it: it stays where it has arrived
+        self.assertEqual(self.handed_over(lambda: stranger), mine)
+        self.assertEqual(self.handed_over(lambda: stranger | same), same)
+        self.assertEqual(self.handed_over(lambda: mine.browse()), mine)
+        self.assertEqual(self.handed_over(lambda: 1 / 0), mine)
+        same.state = "draft"
+        self.assertEqual(self.handed_over(lambda: same), mine)
 
     def test_counting_a_backend_that_is_gone(self):
         headers = {"X-Signature": "wrong", "X-Topic": "contact/updated", "X-Event-Id": "e1"}

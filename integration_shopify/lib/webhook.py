@@ -1,4 +1,8 @@
-"""Reading Shopify's notifications: their signature, their envelope, and what they point at."""
+"""Reading Shopify's notifications: their signature, their envelope, and what they point at.
+
+Shopify signs the body alone. Topic, shop, id and time stand in headers that whoever has seen one
+notification may change: nothing that cannot be undone may follow from a header.
+"""
 
 from datetime import datetime
 
@@ -24,6 +28,15 @@ PRIVACY_TOPICS = {
     "customers/redact": "erase",
     "shop/redact": "erase_all",
 }
+#: What a request about personal data has, and what it has not: one must not be sent as another.
+_SHAPES = {
+    "export": ({"data_request"}, {"orders_to_redact"}),
+    "erase": ({"orders_to_redact"}, {"data_request", "orders_requested"}),
+    "erase_all": (
+        {"shop_id"},
+        {"customer", "data_request", "orders_requested", "orders_to_redact"},
+    ),
+}
 #: All we need of a payload; the order itself is read again, so no personal data is sent around.
 INCLUDE_FIELDS = ["id", "admin_graphql_api_id", "updated_at", "name"]
 
@@ -33,12 +46,11 @@ def header(headers, name: str) -> str:
     return headers.get(f"X-Shopify-{name}") or headers.get(f"Shopify-{name}") or ""
 
 
-def verify(headers, body: bytes, secrets: list[str], domain: str) -> None:
-    """Check the signature and the shop of a notification.
+def verify(headers, body: bytes, secrets: list[str]) -> None:
+    """Check the signature of a notification.
 
     :param secrets: every client secret that is still good (two while one is replaced).
-    :param domain: the shop's ``*.myshopify.com`` domain; empty while it is not known.
-    :raises WebhookRefused: when it is not from this shop.
+    :raises WebhookRefused: when Shopify has not signed the body for this app.
     """
     signature = header(headers, "Hmac-Sha256")
     if not signature:
@@ -51,6 +63,16 @@ def verify(headers, body: bytes, secrets: list[str], domain: str) -> None:
             "The signature of the notification is wrong. If notifications of this shop fail "
             "again and again, its client secret was changed: type the new one into the backend."
         )
+
+
+def refuse_other_shop(headers, domain: str) -> None:
+    """Refuse what says that it is from another shop: an app signs for all of its shops alike.
+
+    The header is not signed: this finds wrong settings, it is no proof.
+
+    :param domain: the shop's ``*.myshopify.com`` domain; empty while it is not known.
+    :raises WebhookRefused: when another shop is named.
+    """
     shop = header(headers, "Shop-Domain").lower()
     if domain and shop and shop != domain.lower():
         raise WebhookRefused(
@@ -101,36 +123,80 @@ def read_order(topic: str, body: bytes) -> Change:
     )
 
 
-def read_privacy(topic: str, body: bytes) -> PrivacyNotice:
+def read_shop(topic: str, body: bytes) -> str:
+    """Return the shop (``*.myshopify.com``) that a request about personal data names; signed.
+
+    :raises InvalidPayloadError: when it names none.
+    """
+    shop = _read_object(topic, body).get("shop_domain")
+    if not isinstance(shop, str) or not shop.strip():
+        raise _unreadable(topic, "shop_domain", "it names no shop")
+    return shop.strip().lower()
+
+
+def read_privacy(topic: str, body: bytes, domain: str) -> PrivacyNotice:
     """Return what Shopify asks for on behalf of a person.
 
-    :raises InvalidPayloadError: when the body is no JSON object or names no customer.
+    Nothing of it is left out: what cannot be read wholly is for a person.
+
+    :param domain: the ``*.myshopify.com`` domain of the shop it has to be about.
+    :raises InvalidPayloadError: when the body does not belong to the topic, is about another
+        shop, or names no customer.
     """
+    shop = read_shop(topic, body)
+    if shop != (domain or "").lower():
+        message = (
+            f"it is about the shop {shop}, this backend belongs to {domain or 'an unknown one'}, "
+            f"and no other connected backend takes it"
+        )
+        raise _unreadable(topic, "shop_domain", message)
     payload = _read_object(topic, body)
     kind = PRIVACY_TOPICS[topic]
+    needed, foreign = _SHAPES[kind]
+    odd = (needed - payload.keys()) | (foreign & payload.keys())
+    if odd:
+        raise _unreadable(topic, min(odd), "a notification of another kind was sent as this one")
     if kind == "erase_all":
+        _number(topic, "shop_id", payload["shop_id"])
         return PrivacyNotice(kind)
     customer = payload.get("customer")
-    if not isinstance(customer, dict) or not (customer.get("id") or customer.get("email")):
+    if not isinstance(customer, dict):
         raise _unreadable(topic, "customer", "it names no customer")
-    orders = payload.get("orders_to_redact" if kind == "erase" else "orders_requested")
-    records = [("customer", "Customer", customer.get("id"))]
-    records += [("order", "Order", number) for number in orders or ()]
-    request = payload.get("data_request")
-    return PrivacyNotice(
-        kind,
-        tuple(
-            (resource, f"gid://shopify/{name}/{number}")
-            for resource, name, number in records
-            if isinstance(number, int | str) and str(number).isdecimal()
-        ),
-        tuple(
-            text
-            for text in (customer.get("email"), customer.get("phone"))
-            if isinstance(text, str) and text
-        ),
-        str(request.get("id") or "") if isinstance(request, dict) else "",
+    contacts = tuple(
+        text
+        for text in (customer.get("email"), customer.get("phone"))
+        if isinstance(text, str) and text
     )
+    records = []
+    if customer.get("id") is not None:
+        number = _number(topic, "customer.id", customer["id"])
+        records.append(("customer", f"gid://shopify/Customer/{number}"))
+    elif not contacts:
+        raise _unreadable(topic, "customer", "it names no customer")
+    name = "orders_to_redact" if kind == "erase" else "orders_requested"
+    orders = payload.get(name, [])
+    if not isinstance(orders, list):
+        raise _unreadable(topic, name, "it is no list of orders")
+    for position, number in enumerate(orders):
+        number = _number(topic, f"{name}.{position}", number)
+        records.append(("order", f"gid://shopify/Order/{number}"))
+    reference = ""
+    if kind == "export":
+        request = payload["data_request"]
+        number = request.get("id") if isinstance(request, dict) else None
+        reference = _number(topic, "data_request.id", number)
+    return PrivacyNotice(kind, tuple(records), contacts, reference)
+
+
+def _number(topic, path, value) -> str:
+    """Return a number of Shopify's as text.
+
+    :raises InvalidPayloadError: when it is none.
+    """
+    text = str(value)
+    if isinstance(value, bool) or not (text.isascii() and text.isdecimal()):
+        raise _unreadable(topic, path, "it is no number")
+    return text
 
 
 def _read_object(topic: str, body: bytes) -> dict:
@@ -144,11 +210,19 @@ def _read_object(topic: str, body: bytes) -> dict:
 
 
 def _unreadable(topic, path, message):
+    problems = [(path, message)]
+    if topic in PRIVACY_TOPICS:
+        return InvalidPayloadError(
+            f"A request of Shopify about personal data ({topic}) cannot be carried out by itself: "
+            f"{message}. Nothing was handed out or erased; a manager decides under Privacy > "
+            f"Requests.",
+            problems=problems,
+        )
     return InvalidPayloadError(
         f"A notification of Shopify ({topic}) cannot be read: {message}. Nothing is lost: the "
         f"order will be found by the next scheduled reading. If this happens again, show it to "
         f"your integrator.",
-        problems=[(path, message)],
+        problems=problems,
     )
 
 

@@ -15,6 +15,7 @@ from odoo.addons.integration_base.lib.errors import (
     AuthError,
     ConfigurationError,
     IntegrationError,
+    InvalidPayloadError,
     RequestRefused,
     WebhookRefused,
 )
@@ -70,6 +71,7 @@ class IntegrationConnectorShopify(models.AbstractModel):
     }
     _connector_oauth_callback = "/integration/shopify/callback"
     _connector_topics = webhook.TOPICS
+    _connector_privacy_topics = frozenset(webhook.PRIVACY_TOPICS)
     _connector_personal_keys = (
         # what a buyer types in
         "note",
@@ -261,8 +263,24 @@ class IntegrationConnectorShopify(models.AbstractModel):
     # === HOOKS - INCOMING === #
 
     def _verify_webhook(self, backend, headers, body):
-        webhook.verify(
-            headers, body, backend._credentials("client_secret"), backend.shopify_domain or ""
+        webhook.verify(headers, body, backend._credentials("client_secret"))
+
+    def _webhook_backends(self, backend, topic, headers, body):
+        if topic not in webhook.PRIVACY_TOPICS:
+            webhook.refuse_other_shop(headers, backend.shopify_domain or "")
+            return backend
+        try:
+            shop = webhook.read_shop(topic, body)
+        except InvalidPayloadError:
+            return backend
+        # the settings of an app name one address for what all of its shops ask for
+        # sudo: of whichever company the shop is
+        return backend.sudo().search(
+            [
+                ("connector", "=", backend.connector),
+                ("state", "!=", "draft"),
+                ("shopify_domain", "=", shop),
+            ]
         )
 
     def _read_webhook_headers(self, backend, headers, body):
@@ -277,7 +295,8 @@ class IntegrationConnectorShopify(models.AbstractModel):
 
     def _parse_webhook(self, backend, topic, body):
         if topic in webhook.PRIVACY_TOPICS:
-            return Notification(None, privacy=webhook.read_privacy(topic, body))
+            notice = webhook.read_privacy(topic, body, backend.shopify_domain or "")
+            return Notification(None, privacy=notice)
         if webhook.TOPICS.get(topic) != "order":
             return Notification(None)
         return Notification("order", webhook.read_order(topic, body))

@@ -4,16 +4,21 @@ import json
 
 from requests.structures import CaseInsensitiveDict
 
-from odoo.tests import tagged
+from odoo import fields
+from odoo.exceptions import AccessError, UserError
+from odoo.tests import BaseCase, new_test_user, tagged
+from odoo.tools import mute_logger
 
-from odoo.addons.integration_base.lib.errors import InvalidPayloadError
+from odoo.addons.integration_base.lib.errors import InvalidPayloadError, WebhookRefused
 
 from ..lib import webhook
 from .common import FIXTURES, ShopifyCase, address, line, order
+from .test_webhook import BODY as ORDER
 from .test_webhook import signature
 
 CUSTOMER = "gid://shopify/Customer/191167"
 ORDERS = ("gid://shopify/Order/299938", "gid://shopify/Order/280263")
+HELD = ("erase_all", "held")
 CANARIES = ("anna@example.com", "Anna", "Muster", "Hauptstr", "ring twice", "625-1199")
 
 
@@ -22,6 +27,9 @@ class TestPrivacyNotices(ShopifyCase):
     def setUp(self):
         super().setUp()
         self.backend.credential_ids.filtered(lambda c: c.code == "client_secret").value = "s3cret"
+        self.backend.user_id = new_test_user(
+            self.env, "owning", groups="integration_base.group_integration_manager"
+        )
         customer = {
             "id": CUSTOMER,
             "firstName": "Anna",
@@ -43,39 +51,51 @@ class TestPrivacyNotices(ShopifyCase):
             )
         )
 
-    def deliver(self, name, event_id="event-1"):
+    def body(self, name, **values):
+        payload = json.loads((FIXTURES / "webhooks" / f"{name}.json").read_bytes())
+        return json.dumps({**payload, **values}).encode()
+
+    def deliver(self, topic, body=None, event_id="event-1", secret="s3cret", **headers):
         """Deliver a notification as Shopify does, and let the scheduled action do its work."""
-        body = (FIXTURES / "webhooks" / f"{name}.json").read_bytes()
-        topic = {"customers_data_request": "customers/data_request"}.get(
-            name, name.replace("_", "/")
-        )
-        headers = CaseInsensitiveDict(
+        body = self.body(topic.replace("/", "_")) if body is None else body
+        sent = CaseInsensitiveDict(
             {
                 "X-Shopify-Topic": topic,
-                "X-Shopify-Hmac-Sha256": signature(body),
+                "X-Shopify-Hmac-Sha256": signature(body, secret),
                 "X-Shopify-Shop-Domain": "demo.myshopify.com",
                 "X-Shopify-Event-Id": event_id,
                 "X-Shopify-Triggered-At": "2026-11-20T10:00:02.123456789Z",
+                **{f"X-Shopify-{name.replace('_', '-')}": text for name, text in headers.items()},
             }
         )
+        sent = CaseInsensitiveDict({name: text for name, text in sent.items() if text is not None})
         backend = self.backend.sudo()
-        status, _refusal = self.env["integration.webhook.event"]._answer(
-            backend.webhook_token, headers, body, "203.0.113.7"
+        status, refusal = self.env["integration.webhook.event"]._answer(
+            backend.webhook_token, sent, body, "203.0.113.7"
         )
-        self.assertEqual(status, 200)
+        self.assertEqual(status, 200, refusal)
+        self.work()
+        return self.env["integration.webhook.event"].search([("topic", "=", topic)])
+
+    def work(self):
         self.env.flush_all()
         with self.enter_registry_test_mode():
-            for request in self.requests().filtered(lambda r: r.state != "done"):
+            for request in self.env["integration.privacy.request"].search([]):
                 request._work()
         self.env.invalidate_all()
-        return self.env["integration.webhook.event"].search(
-            [("backend_id", "=", self.backend.id), ("topic", "=", topic)]
+
+    def requests(self, backend=None):
+        return self.env["integration.privacy.request"].search(
+            [("backend_id", "=", (backend or self.backend).id)]
         )
 
-    def requests(self):
-        return self.env["integration.privacy.request"].search(
-            [("backend_id", "=", self.backend.id)]
-        )
+    def assertUntouched(self):
+        """Nothing was handed out or erased."""
+        self.assertEqual(self.backend.state, "active")
+        self.assertTrue(self.backend.credential_ids.filtered("is_set"))
+        self.assertIn("ring twice", self.kept())
+        self.assertEqual(self.failed.state, "dead")
+        self.assertFalse(self.env["integration.privacy.request"].search([("state", "=", "done")]))
 
     def kept(self):
         """Return all texts that are kept, for a look at what is in them."""
@@ -88,7 +108,7 @@ class TestPrivacyNotices(ShopifyCase):
 
     def test_customers_redact(self):
         self.assertIn("ring twice", self.kept())
-        event = self.deliver("customers_redact")
+        event = self.deliver("customers/redact")
         request = self.requests()
         self.assertEqual((request.kind, request.state), ("erase", "done"))
         self.assertEqual(request.partner_id, self.sale.partner_id)
@@ -104,11 +124,11 @@ class TestPrivacyNotices(ShopifyCase):
         self.assertEqual(request.activity_ids.user_id, self.backend.user_id)
         self.assertIn("forgotten", request.activity_ids.summary)
         # the same notification once more
-        self.deliver("customers_redact")
+        self.deliver("customers/redact")
         self.assertEqual(len(self.requests()), 1)
 
     def test_customers_data_request(self):
-        self.deliver("customers_data_request")
+        self.deliver("customers/data_request")
         request = self.requests()
         self.assertEqual(
             (request.kind, request.state, request.reference), ("export", "done", "9999")
@@ -126,9 +146,26 @@ class TestPrivacyNotices(ShopifyCase):
         unused.value = "shpat_canary"
         self.backend.auth_kind = "shopify.client_credentials"
         self.assertEqual((unused.active, unused.is_set), (False, True))
-        self.deliver("shop_redact")
+        event = self.deliver("shop/redact")
         request = self.requests()
-        self.assertEqual((request.kind, request.state), ("erase_all", "done"))
+        # not on the word of a notification alone
+        self.assertEqual((request.kind, request.state, request.event_id), (*HELD, event))
+        self.assertTrue(unused.is_set)
+        self.assertUntouched()
+        todo = request.activity_ids
+        self.assertEqual(todo.user_id, self.backend.user_id)
+        self.assertEqual(
+            todo.date_deadline, fields.Date.add(fields.Date.context_today(request), days=30)
+        )
+        # the scheduled action and a second delivery change nothing
+        self.deliver("shop/redact", event_id="event-2")
+        self.assertEqual(self.requests(), request)
+        self.assertUntouched()
+
+        request.with_user(self.manager()).action_erase_now()
+        self.work()
+        self.assertEqual(request.state, "done")
+        self.assertEqual(request.decided_by_id.login, "deciding")
         self.assertEqual((self.backend.state, self.backend.active), ("draft", False))
         self.assertFalse(self.backend.credential_ids.filtered("is_set"))
         self.assertFalse(unused.is_set)
@@ -137,16 +174,250 @@ class TestPrivacyNotices(ShopifyCase):
             self.assertNotIn(canary, kept)
         self.assertEqual(self.failed.state, "ignored")
         self.assertTrue(self.sale.exists())
+        self.assertIn("its data was erased", request.activity_ids.summary)
         self.assertEqual(request.activity_ids.user_id, self.backend.user_id)
 
-    def test_unreadable(self):
-        for topic in ("customers/redact", "customers/data_request"):
-            for body in (b"", b"[]", b"{}", b'{"customer": 5}', b'{"customer": {}}'):
-                with self.subTest(topic=topic, body=body), self.assertRaises(InvalidPayloadError):
-                    webhook.read_privacy(topic, body)
+    def manager(self, **values):
+        return new_test_user(
+            self.env, "deciding", groups="integration_base.group_integration_manager", **values
+        )
 
-    def test_odd_numbers_are_left_out(self):
-        body = b'{"customer": {"id": "x", "email": "a@example.com"}, "orders_to_redact": [1, null]}'
-        notice = webhook.read_privacy("customers/redact", body)
-        self.assertEqual(notice.records, (("order", "gid://shopify/Order/1"),))
-        self.assertEqual(notice.contacts, ("a@example.com",))
+    def test_shop_redact_that_is_not_true(self):
+        self.deliver("shop/redact")
+        request = self.requests()
+        request.with_user(self.manager()).action_close()
+        self.assertEqual((request.state, request.activity_ids.ids), ("closed", []))
+        self.work()
+        self.assertUntouched()
+        with self.assertRaises(UserError):
+            request.action_erase_now()
+
+    def test_only_managers_of_the_company_decide(self):
+        self.deliver("shop/redact")
+        operator = new_test_user(
+            self.env, "operating", groups="integration_base.group_integration_operator"
+        )
+        company = self.env["res.company"].create({"name": "Other"})
+        stranger = self.manager(company_id=company.id, company_ids=[(6, 0, company.ids)])
+        for user in (operator, stranger):
+            for action in ("action_erase_now", "action_close"):
+                with self.assertRaises(AccessError):
+                    getattr(self.requests().with_user(user), action)()
+        self.work()
+        self.assertUntouched()
+
+    def test_signed_bodies_of_other_topics_erase_nothing(self):
+        """Shopify signs the body alone: whoever has seen one chooses topic, shop and id."""
+        bodies = {
+            "orders/updated": ORDER,
+            "customers/data_request": self.body("customers_data_request"),
+            "customers/redact": self.body("customers_redact"),
+            "shop/redact": self.body("shop_redact"),
+        }
+        number = 0
+        for topic in webhook.PRIVACY_TOPICS:
+            for origin, body in bodies.items():
+                if origin == topic:
+                    continue
+                for domain in ("demo.myshopify.com", None):
+                    number += 1
+                    with self.subTest(topic=topic, origin=origin, domain=domain):
+                        self.deliver(topic, body, f"again-{number}", Shop_Domain=domain)
+                        self.assertUntouched()
+        requests = self.requests()
+        self.assertEqual(set(requests.mapped("kind")), {"manual"})
+        self.assertEqual(set(requests.mapped("state")), {"held"})
+        # of one body, only one
+        self.assertEqual(len(requests), len(bodies))
+
+    def test_other_and_unknown_shops(self):
+        for number, (ours, theirs) in enumerate(
+            (
+                ("demo.myshopify.com", "other.myshopify.com"),
+                ("", "demo.myshopify.com"),
+                ("", ""),
+                (False, None),
+            )
+        ):
+            self.backend.shopify_domain = ours
+            for topic in webhook.PRIVACY_TOPICS:
+                body = self.body(topic.replace("/", "_"), shop_domain=theirs)
+                event = self.deliver(topic, body, f"other-{number}")[0]
+                self.assertEqual(event.state, "unreadable")
+                self.assertUntouched()
+        self.assertEqual(set(self.requests().mapped("kind")), {"manual"})
+
+    def other_shop(self, secret="s3cret", **values):
+        """A shop of another company that has the same app."""
+        number = self.env["res.company"].search_count([])
+        company = self.env["res.company"].create({"name": f"Other {number}"})
+        backend = self.env["integration.backend"].create(
+            {
+                "name": "Other shop",
+                "connector": "shopify",
+                "base_url": "other.myshopify.com",
+                "company_id": company.id,
+            }
+        )
+        backend.credential_ids.filtered(lambda c: c.code == "client_secret").value = secret
+        backend.write({"state": "active", "shopify_domain": "other.myshopify.com", **values})
+        return backend
+
+    def ask_for_other_shop(self):
+        body = self.body("customers_redact", shop_domain="other.myshopify.com")
+        return self.deliver("customers/redact", body, Shop_Domain="other.myshopify.com")
+
+    def test_one_address_for_all_shops_of_an_app(self):
+        other = self.other_shop()
+        event = self.ask_for_other_shop()
+        self.assertEqual((event.backend_id, event.company_id), (other, other.company_id))
+        request = self.requests(other)
+        self.assertEqual((request.kind, request.state), ("erase", "done"))
+        self.assertEqual(request.company_id, other.company_id)
+        self.assertFalse(self.requests())
+        self.assertIn("ring twice", self.kept())
+        # what is no request about a person stays where it was sent
+        with self.assertRaises(WebhookRefused):
+            self.backend._connector()._webhook_backends(
+                self.backend,
+                "orders/updated",
+                {"X-Shopify-Shop-Domain": "other.myshopify.com"},
+                ORDER,
+            )
+
+    @mute_logger("odoo.addons.integration_base.models.integration_webhook_event")
+    def test_shop_whose_own_secret_does_not_prove_it(self):
+        for values in ({"secret": "another"}, {"secret": False}, {"state": "draft"}):
+            with self.subTest(**values):
+                other = self.other_shop(**values)
+                event = self.ask_for_other_shop()
+                self.assertEqual((event.backend_id, event.state), (self.backend, "unreadable"))
+                self.assertIn("the shop other.myshopify.com", event.message)
+                self.assertFalse(self.requests(other))
+                self.assertEqual(self.requests().mapped("state"), ["held"])
+                other.active = False
+        self.assertUntouched()
+
+    def test_two_backends_of_one_shop(self):
+        other = self.other_shop(shopify_domain="demo.myshopify.com")
+        self.deliver("customers/redact")
+        self.assertEqual(self.requests().mapped("state"), ["done"])
+        self.assertEqual(self.requests(other).mapped("state"), ["done"])
+
+    def test_processing_again_asks_for_nothing_new(self):
+        event = self.deliver("customers/redact")
+        self.deliver("customers/data_request")
+        held = self.deliver("shop/redact")
+        requests = self.requests()
+        self.assertEqual(len(requests), 3)
+        operator = new_test_user(
+            self.env, "operating", groups="integration_base.group_integration_operator"
+        )
+        events = event | held | self.env["integration.webhook.event"].search([])
+        wizard = self.env["integration.webhook.replay"].with_user(operator)
+        wizard.create({"event_ids": events.ids}).action_replay()
+        self.assertEqual(self.requests(), requests)
+        # one that was lost
+        requests.filtered(lambda r: r.event_id == event).unlink()
+        wizard.create({"event_ids": event.ids}).action_replay()
+        self.assertEqual(len(self.requests() - requests), 1)
+
+    def test_request_that_was_sent_again_under_another_id(self):
+        self.deliver("customers/data_request")
+        self.deliver("customers/data_request", event_id="event-2")
+        self.assertEqual(self.requests().mapped("kind"), ["export"])
+
+    def test_what_cannot_be_read_is_for_a_person(self):
+        self.backend.shopify_domain = False
+        event = self.deliver("customers/redact")
+        request = self.requests()
+        self.assertEqual((request.kind, request.state), ("manual", "held"))
+        self.assertEqual((request.event_id, event.state), (event, "unreadable"))
+        self.assertIn("Privacy > Requests", event.message)
+        self.assertNotIn("next scheduled reading", event.message)
+        self.assertEqual(request.event_message, event.message)
+        self.assertEqual(request.activity_ids.user_id, self.backend.user_id)
+        with self.assertRaises(UserError):
+            request.action_erase_now()
+        self.assertUntouched()
+        event._replay()
+        self.assertEqual(self.requests(), request)
+        # once it can be read, it is carried out, and nobody is asked any more
+        self.backend.shopify_domain = "demo.myshopify.com"
+        event._replay()
+        self.work()
+        self.assertEqual((request.state, request.activity_ids.ids), ("closed", []))
+        self.assertEqual((self.requests() - request).mapped("state"), ["done"])
+        self.assertEqual(event.state, "accepted")
+        self.assertNotIn("ring twice", self.kept())
+
+    def test_what_was_done_by_hand_is_not_done_again(self):
+        self.backend.shopify_domain = False
+        event = self.deliver("customers/redact")
+        self.requests().with_user(self.manager()).action_close()
+        self.backend.shopify_domain = "demo.myshopify.com"
+        event._replay()
+        self.assertEqual(self.requests().mapped("state"), ["closed"])
+
+
+class TestReadingPrivacyNotices(BaseCase):
+    SHOP = "demo.myshopify.com"
+
+    def read(self, topic, **values):
+        payload = {"shop_id": 1, "shop_domain": self.SHOP, **values}
+        return webhook.read_privacy(topic, json.dumps(payload).encode(), self.SHOP)
+
+    def redact(self, customer, orders=()):
+        return self.read("customers/redact", customer=customer, orders_to_redact=list(orders))
+
+    def test_unreadable(self):
+        for topic in webhook.PRIVACY_TOPICS:
+            for body in (b"", b"[]", b"{}", b'{"shop_domain": 5}', b'{"customer": {"id": 5}}'):
+                with self.subTest(topic=topic, body=body), self.assertRaises(InvalidPayloadError):
+                    webhook.read_privacy(topic, body, self.SHOP)
+        for customer in (None, 5, [], {}, {"id": None}, {"email": "", "phone": 5}):
+            with self.subTest(customer=customer), self.assertRaises(InvalidPayloadError):
+                self.redact(customer)
+
+    def test_phone_or_address_alone(self):
+        for customer in ({"phone": "+49 1"}, {"email": "a@example.com", "id": None}):
+            notice = self.redact(customer)
+            self.assertEqual(notice.contacts, (next(iter(customer.values())),))
+            self.assertFalse(notice.records)
+
+    def test_shop_in_capitals(self):
+        notice = self.read("shop/redact", shop_domain="Demo.MyShopify.com")
+        self.assertEqual(notice.kind, "erase_all")
+
+    def test_numbers(self):
+        notice = self.redact({"id": "7"}, [1, "2"])
+        self.assertEqual(
+            notice.records,
+            (
+                ("customer", "gid://shopify/Customer/7"),
+                ("order", "gid://shopify/Order/1"),
+                ("order", "gid://shopify/Order/2"),
+            ),
+        )
+
+    def test_odd_numbers_are_not_left_out(self):
+        for odd in ("x", "", 1.5, -1, True, None, [], {}, "\u0661", "gid://shopify/Order/1"):
+            with self.subTest(odd=odd):
+                with self.assertRaises(InvalidPayloadError) as caught:
+                    self.redact({"id": 1}, [1, odd])
+                self.assertEqual(caught.exception.problems[0][0], "orders_to_redact.1")
+                if odd is not None:
+                    with self.assertRaises(InvalidPayloadError):
+                        self.redact({"id": odd, "email": "a@example.com"})
+                    with self.assertRaises(InvalidPayloadError):
+                        self.read("shop/redact", shop_id=odd)
+        for orders in (None, 5, {"1": 1}, "12"):
+            with self.subTest(orders=orders), self.assertRaises(InvalidPayloadError):
+                self.read("customers/redact", customer={"id": 1}, orders_to_redact=orders)
+
+    def test_data_request_has_a_number(self):
+        for request in (None, 5, {}, {"id": "x"}):
+            with self.subTest(request=request), self.assertRaises(InvalidPayloadError):
+                self.read("customers/data_request", customer={"id": 1}, data_request=request)
+        notice = self.read("customers/data_request", customer={"id": 1}, data_request={"id": 9})
+        self.assertEqual((notice.kind, notice.reference), ("export", "9"))

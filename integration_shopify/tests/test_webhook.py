@@ -42,8 +42,8 @@ def headers(body=BODY, *, prefix="X-Shopify-", secret="s3cret", **extra):
 
 
 class TestWebhookReading(BaseCase):
-    def verify(self, sent, body=BODY, secrets=("s3cret",), domain="demo.myshopify.com"):
-        webhook.verify(sent, body, list(secrets), domain)
+    def verify(self, sent, body=BODY, secrets=("s3cret",)):
+        webhook.verify(sent, body, list(secrets))
 
     def test_signed(self):
         self.verify(headers())
@@ -64,10 +64,16 @@ class TestWebhookReading(BaseCase):
             ("no secret of ours", headers(secret=""), {"secrets": ("",)}),
             ("hexadecimal", headers(**{"X-Shopify-Hmac-Sha256": "ab" * 32}), {}),
             ("not ASCII", headers(**{"X-Shopify-Hmac-Sha256": "ä"}), {}),
-            ("other shop", headers(**{"X-Shopify-Shop-Domain": "evil.myshopify.com"}), {}),
         ):
             with self.subTest(name), self.assertRaises(WebhookRefused):
                 self.verify(sent, **options)
+
+    def test_other_shop(self):
+        sent = headers(**{"X-Shopify-Shop-Domain": "Other.myshopify.com"})
+        webhook.refuse_other_shop(sent, "other.myshopify.com")
+        webhook.refuse_other_shop(sent, "")
+        with self.assertRaisesRegex(WebhookRefused, "is from the shop other.myshopify.com"):
+            webhook.refuse_other_shop(sent, "demo.myshopify.com")
 
     def test_event_id_is_the_same_for_each_delivery(self):
         first = webhook.read_headers(headers())

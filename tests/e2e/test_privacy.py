@@ -56,12 +56,15 @@ def test_shopify_asks(connected, people):
     email, partner, customer = people[0]
     orders = connected.orders()
     assert kept(odoo, email)
-    token = odoo.sql(
-        "SELECT webhook_token FROM integration_backend WHERE id = %s", [connected.backend]
-    )[0][0]
+    ((token, domain),) = odoo.sql(
+        "SELECT webhook_token, shopify_domain FROM integration_backend WHERE id = %s",
+        [connected.backend],
+    )
     sent = shop.send_webhook(
         "customers/redact",
         payload={
+            "shop_id": 1,
+            "shop_domain": domain,
             "customer": {"id": int(customer.rpartition("/")[2]), "email": email, "phone": None},
             "orders_to_redact": [],
         },
