@@ -73,7 +73,9 @@ KINDS = (
         "r.received_at",
         "true",
         "EXISTS (SELECT 1 FROM integration_sync_log o"
-        f"        WHERE o.webhook_event_id = r.id AND {_OPEN})",
+        f"        WHERE o.webhook_event_id = r.id AND {_OPEN})"
+        " OR EXISTS (SELECT 1 FROM integration_privacy_request p"
+        "             WHERE p.event_id = r.id AND p.state NOT IN ('done', 'closed'))",
         _size("body", "message"),
         "keep_events_days",
         "keep_events_mb",

@@ -150,6 +150,27 @@ class TestRetentionByAge(RetentionCase):
                 self.assertEqual(bool(event.exists()), needed)
                 self.assertEqual(exchanges.exists(), exchanges if needed else exchanges.browse())
 
+    def test_what_a_person_has_to_decide_about_stays(self):
+        events = {
+            state: self.add_events(days)
+            for days, state in enumerate(("waiting", "held", "running", "done", "closed"), 400)
+        }
+        self.env["integration.privacy.request"].create(
+            [
+                {
+                    "company_id": self.backend.company_id.id,
+                    "backend_id": self.backend.id,
+                    "kind": "manual",
+                    "state": state,
+                    "event_id": event.id,
+                }
+                for state, event in events.items()
+            ]
+        )
+        self.clean_up()
+        left = {state for state, event in events.items() if event.exists()}
+        self.assertEqual(left, {"waiting", "held", "running"})
+
     def test_zero_keeps_for_ever(self):
         self.backend.write(
             {

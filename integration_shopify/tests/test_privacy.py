@@ -363,12 +363,12 @@ class TestPrivacyNotices(ShopifyCase):
 class TestReadingPrivacyNotices(BaseCase):
     SHOP = "demo.myshopify.com"
 
-    def read(self, topic, **values):
+    def notice(self, topic, **values):
         payload = {"shop_id": 1, "shop_domain": self.SHOP, **values}
         return webhook.read_privacy(topic, json.dumps(payload).encode(), self.SHOP)
 
     def redact(self, customer, orders=()):
-        return self.read("customers/redact", customer=customer, orders_to_redact=list(orders))
+        return self.notice("customers/redact", customer=customer, orders_to_redact=list(orders))
 
     def test_unreadable(self):
         for topic in webhook.PRIVACY_TOPICS:
@@ -386,7 +386,7 @@ class TestReadingPrivacyNotices(BaseCase):
             self.assertFalse(notice.records)
 
     def test_shop_in_capitals(self):
-        notice = self.read("shop/redact", shop_domain="Demo.MyShopify.com")
+        notice = self.notice("shop/redact", shop_domain="Demo.MyShopify.com")
         self.assertEqual(notice.kind, "erase_all")
 
     def test_numbers(self):
@@ -410,14 +410,14 @@ class TestReadingPrivacyNotices(BaseCase):
                     with self.assertRaises(InvalidPayloadError):
                         self.redact({"id": odd, "email": "a@example.com"})
                     with self.assertRaises(InvalidPayloadError):
-                        self.read("shop/redact", shop_id=odd)
+                        self.notice("shop/redact", shop_id=odd)
         for orders in (None, 5, {"1": 1}, "12"):
             with self.subTest(orders=orders), self.assertRaises(InvalidPayloadError):
-                self.read("customers/redact", customer={"id": 1}, orders_to_redact=orders)
+                self.notice("customers/redact", customer={"id": 1}, orders_to_redact=orders)
 
     def test_data_request_has_a_number(self):
         for request in (None, 5, {}, {"id": "x"}):
             with self.subTest(request=request), self.assertRaises(InvalidPayloadError):
-                self.read("customers/data_request", customer={"id": 1}, data_request=request)
-        notice = self.read("customers/data_request", customer={"id": 1}, data_request={"id": 9})
+                self.notice("customers/data_request", customer={"id": 1}, data_request=request)
+        notice = self.notice("customers/data_request", customer={"id": 1}, data_request={"id": 9})
         self.assertEqual((notice.kind, notice.reference), ("export", "9"))
