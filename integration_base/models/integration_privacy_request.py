@@ -31,6 +31,8 @@ class IntegrationPrivacyRequest(models.Model):
     _description = "Privacy Request"
     _inherit = ["mail.thread", "mail.activity.mixin"]
     _order = "id desc"
+    # whoever decides may say why
+    _mail_post_access = "read"
 
     company_id = fields.Many2one("res.company", required=True, readonly=True, index=True)
     kind = fields.Selection(
@@ -38,7 +40,7 @@ class IntegrationPrivacyRequest(models.Model):
             ("export", "Export"),
             ("erase", "Erasure"),
             ("erase_all", "Erasure of a whole backend"),
-            ("manual", "Unreadable request"),
+            ("manual", "Request to do by hand"),
         ],
         required=True,
         readonly=True,

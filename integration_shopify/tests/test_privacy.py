@@ -185,7 +185,10 @@ class TestPrivacyNotices(ShopifyCase):
     def test_shop_redact_that_is_not_true(self):
         self.deliver("shop/redact")
         request = self.requests()
-        request.with_user(self.manager()).action_close()
+        manager = self.manager()
+        request.with_user(manager).message_post(body="The app is still there.")
+        self.assertTrue(request.with_user(manager).activity_ids.read(["note"]))
+        request.with_user(manager).action_close()
         self.assertEqual((request.state, request.activity_ids.ids), ("closed", []))
         self.work()
         self.assertUntouched()
