@@ -639,6 +639,7 @@ class TestExpiry(CredentialCase):
     def setUp(self):
         super().setUp()
         self.now = fields.Datetime.now()
+        self.backend.user_id = self.manager
 
     def day(self, days):
         """Let the daily action run so many days from now."""

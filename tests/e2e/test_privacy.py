@@ -81,6 +81,39 @@ def test_shopify_asks(connected, people):
     assert not connected.operations("pending", "running", "dead")
 
 
+def test_no_backend_is_erased_on_the_word_of_a_notification(connected, people):
+    odoo, shop = connected.odoo, connected.shop
+    ((token, domain),) = odoo.sql(
+        "SELECT webhook_token, shopify_domain FROM integration_backend WHERE id = %s",
+        [connected.backend],
+    )
+    address = f"{odoo.url}/integration/webhook/{token}"
+    for payload in ({"shop_id": 1, "shop_domain": domain}, {"id": 450789469, "name": "#1001"}):
+        assert shop.send_webhook("shop/redact", payload=payload, uri=address) == 1
+    held = wait_until(
+        lambda: (
+            (
+                rows := odoo.sql(
+                    "SELECT r.kind, e.state, a.date_deadline > CURRENT_DATE + 25"
+                    "  FROM integration_privacy_request r"
+                    "  JOIN integration_webhook_event e ON e.id = r.event_id"
+                    "  JOIN mail_activity a ON a.res_id = r.id AND a.res_model = %s"
+                    " WHERE r.state = 'held' ORDER BY 1",
+                    ["integration.privacy.request"],
+                )
+            )[1:]
+            and rows
+        )
+    )
+    assert held == [("erase_all", "accepted", True), ("manual", "unreadable", True)]
+    assert odoo.sql(
+        "SELECT b.state, b.active, bool_and(c.is_set) FROM integration_backend b"
+        "  JOIN integration_credential c ON c.backend_id = b.id AND c.code = 'client_secret'"
+        "   AND c.environment = b.environment WHERE b.id = %s GROUP BY b.id",
+        [connected.backend],
+    ) == [("active", True, True)]
+
+
 def test_a_manager_asks(connected, people):
     odoo = connected.odoo
     email, partner, _customer = people[1]
