@@ -280,6 +280,7 @@ class TestEngine(IntegrationCase):
         self.assertEqual(operation.state, "pending", "after a retry it may wait again")
 
     def test_refused_credentials_pause_the_backend_and_tell_the_owner_once(self):
+        self.backend.user_id = self.env.ref("base.user_admin")
         self.service.put("c1", "One")
         self.service.fetch_errors["c1"] = AuthError("The token was revoked.")
         operations = self.append("c1", "c2")
