@@ -382,6 +382,14 @@ class TestReadingPrivacyNotices(BaseCase):
             with self.subTest(customer=customer), self.assertRaises(InvalidPayloadError):
                 self.redact(customer)
 
+    def test_what_belongs_to_the_topic_is_there(self):
+        for topic in ("customers/redact", "customers/data_request"):
+            with self.subTest(topic), self.assertRaises(InvalidPayloadError):
+                self.notice(topic, customer={"id": 1})
+        body = json.dumps({"shop_domain": self.SHOP}).encode()
+        with self.assertRaises(InvalidPayloadError):
+            webhook.read_privacy("shop/redact", body, self.SHOP)
+
     def test_phone_or_address_alone(self):
         for customer in ({"phone": "+49 1"}, {"email": "a@example.com", "id": None}):
             notice = self.redact(customer)
