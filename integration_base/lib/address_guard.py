@@ -172,7 +172,9 @@ class AddressGuard:
     :param url: the base URL of the service.
     :param private_hosts: what may be called besides public addresses, see
         :func:`read_private_hosts`.
-    :param sandbox: this machine may be called as well, and both with ``http``.
+    :param sandbox: this machine may be called as well, as ``localhost`` or by its address, and both
+        with ``http``. Any other name that leads to it has to be listed: the zone it is in may be
+        anybody's.
     :raises AddressError: for a URL that cannot be called wherever its name leads. No name is looked
         up for that.
     """
@@ -235,7 +237,7 @@ class AddressGuard:
 
     def _is_listed(self, ip: Ip) -> bool:
         if ip.is_loopback:
-            return self._sandbox
+            return self._is_own(self.origin.host, _as_ip(self.origin.host))
         if _within(ip, _METADATA):
             return False
         listed = self.origin.host in self._names or _within(ip, self._networks)
@@ -246,8 +248,8 @@ class AddressGuard:
         where = host if str(ip) == host else f"{host}, which leads to {ip},"
         if self._sandbox:
             advice = (
-                "A sandbox calls public addresses with https://, this machine, and what its "
-                "Private Hosts list; never an address that serves the set-up of machines."
+                "A sandbox calls public addresses with https://, this machine as localhost, and "
+                "what its Private Hosts list; never an address that serves the set-up of machines."
             )
         else:
             advice = (

@@ -252,8 +252,9 @@ class HttpClient:
     :param timeout: seconds to connect, between two pieces of the answer, and for the whole request.
         Looking up the name may take as long as connecting may.
     :param max_response_bytes: most bytes of an answer, after decompression.
-    :param allow_insecure: for sandboxes and simulators: this machine can be called as well, also
-        with ``http://``. Certificates are checked all the same.
+    :param allow_insecure: for sandboxes and simulators: this machine can be called as well, as
+        ``localhost`` or by its address, also with ``http://``. Certificates are checked all the
+        same.
     :param private_hosts: what may be called besides public addresses, see
         :func:`.address_guard.read_private_hosts`.
     :param on_exchange: called with an :class:`ExchangeRecord` after every request, failed or not.

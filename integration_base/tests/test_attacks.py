@@ -190,7 +190,9 @@ class TestAttacks(AccessCase):
         admin = new_test_user(self.env, "adm", groups=f"base.group_system,{PREFIX}manager")
         around = (
             {"base_url": "http://localhost:8069"},
+            {"base_url": "https://shop.localhost"},
             {"base_url": "https://127.0.0.1:8443"},
+            {"base_url": "https://[::1]:8443"},
             {"base_url": "https://10.1.2.3"},
             {"private_hosts": "intranet.example"},
         )
@@ -214,7 +216,8 @@ class TestAttacks(AccessCase):
         self.call("manager", backend._name, "write", backend.ids, public)
         self.call(admin, backend._name, "write", backend.ids, around[0])
         with patch.dict("os.environ", {"INTEGRATION_PRIVATE_HOSTS": "10.1.2.3"}):
-            self.call("manager", backend._name, "write", backend.ids, around[2])
+            listed = {"base_url": "https://10.1.2.3"}
+            self.call("manager", backend._name, "write", backend.ids, listed)
 
     def test_what_the_form_does_not_offer_is_not_written(self):
         backend = self.record("integration.backend", self.company)

@@ -12,7 +12,7 @@ from odoo.tools import config
 from odoo.tools.safe_eval import safe_eval
 
 from ..lib.auth import AuthorizationCode
-from ..lib.errors import AddressError
+from ..lib.errors import AddressError, RetryableError
 from ..models import integration_credential
 from .common import FakeConnector, IntegrationCase
 
@@ -179,6 +179,24 @@ class TestBackend(IntegrationCase):
         with self.assertRaisesRegex(AddressError, "leads to 10.1.2.3"):
             self.backend._client(auth=dict).get("/")
         opened.assert_not_called()
+
+    def test_name_that_leads_to_this_machine_has_to_be_listed(self):
+        self.backend.state = "draft"
+        self.backend.write(
+            {"environment": "sandbox", "base_url": "https://leads-here.example:6379"}
+        )
+        self.backend.credential_ids.value = "for that host"
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 6379))]
+        self.startPatcher(patch("socket.getaddrinfo", return_value=found))
+        opened = self.startPatcher(patch("socket.socket", side_effect=ConnectionRefusedError))
+        with self.assertRaisesRegex(AddressError, "leads to 127.0.0.1"):
+            self.backend._client(auth=dict).get("/")
+        opened.assert_not_called()
+        # which only administrators do, see test_attacks
+        self.backend.private_hosts = "leads-here.example"
+        with self.assertRaises(RetryableError):
+            self.backend._client(auth=dict).get("/")
+        opened.assert_called_once()
 
     def test_server_allows_private_hosts_to_production_backends(self):
         self.backend.state = "draft"

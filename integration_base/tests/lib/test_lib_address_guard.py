@@ -36,6 +36,7 @@ ZONE = {
     "xn--mller-kva.example": [PUBLIC],
     "loopback.example": ["127.0.0.1"],
     "loopback6.example": ["::1"],
+    "localhost.loopback.example": ["127.0.0.1"],
     "private.example": ["10.1.2.3"],
     "first.example": ["10.1.2.3", PUBLIC],
     "last.example": [PUBLIC, "10.1.2.3"],
@@ -70,6 +71,7 @@ ZONE = {
     "unassigned.example": ["4000::1"],
     "simulator": ["10.1.2.3"],
     "stranger": ["10.1.2.4"],
+    "listed.example": ["127.0.0.1"],
     "localhost": ["::1", "127.0.0.1"],
     "shop.localhost": ["127.0.0.1"],
 }
@@ -124,7 +126,7 @@ def call(url, sandbox=False, private_hosts=""):
         http.post("x", json={"secret": 1})
 
 
-LISTED = "simulator, 10.9.0.0/16 192.168.7.7;fd12:3456::/32\n100.64.0.0/10"
+LISTED = "simulator, listed.example, 10.9.0.0/16 192.168.7.7;fd12:3456::/32\n100.64.0.0/10"
 
 
 # === PRODUCTION === #
@@ -302,6 +304,7 @@ def test_public_addresses_are_called(lookups, sockets, url, addresses):
         ("https://simulator:22", None),
         ("https://localhost", None),
         ("https://loopback.example", None),
+        ("https://listed.example", None),
         ("https://127.0.0.1", None),
         ("https://metadata.example", None),
         ("https://metadata-alibaba.example", None),
@@ -332,7 +335,8 @@ def test_unknown_name_may_appear_later(lookups, sockets):
         ("http://127.9.9.9", [("127.9.9.9", 80)]),
         ("http://[::1]:80", [("::1", 80)]),
         ("https://localhost", [("::1", 443), ("127.0.0.1", 443)]),
-        ("https://loopback.example", [("127.0.0.1", 443)]),
+        ("https://listed.example", [("127.0.0.1", 443)]),
+        ("http://listed.example:8069", [("127.0.0.1", 8069)]),
         ("http://simulator:8080", [("10.1.2.3", 8080)]),
         ("http://SIMULATOR.", [("10.1.2.3", 80)]),
         ("https://simulator:22", [("10.1.2.3", 22)]),
@@ -355,7 +359,13 @@ def test_sandbox_calls_this_machine_and_what_is_listed(lookups, sockets, url, ad
     [
         "http://shop.example",
         f"http://{PUBLIC}",
-        "http://loopback.example",  # somebody else's name may lead elsewhere the next time
+        # anybody can make a name that leads here, and what is here trusts whoever calls from here
+        "http://loopback.example",
+        "https://loopback.example",
+        "https://loopback.example:6379",
+        "https://loopback6.example",
+        "https://mixed.example",
+        "https://localhost.loopback.example",
         "http://unique.example",
         "http://stranger",
         "https://stranger",
@@ -427,7 +437,7 @@ def test_nothing_is_listed_by_default(lookups, sockets):
 
 def test_list_of_private_hosts():
     names, networks = read_private_hosts(LISTED)
-    assert (names, type(names)) == ({"simulator"}, frozenset)
+    assert (names, type(names)) == ({"simulator", "listed.example"}, frozenset)
     assert list(map(str, networks)) == [
         "10.9.0.0/16", "192.168.7.7/32", "fd12:3456::/32", "100.64.0.0/10",
     ]  # fmt: skip
@@ -519,9 +529,9 @@ NOT_COMPLETE = (
             "https://10.1.2.3",
             {"sandbox": True},
             "10.1.2.3 was not called: that address is not public. A sandbox calls public addresses "
-            "with https://, this machine, and what its Private Hosts list; never an address that "
-            "serves the set-up of machines. Correct the address of the backend, or the entry of "
-            "that name in the DNS.",
+            "with https://, this machine as localhost, and what its Private Hosts list; never an "
+            "address that serves the set-up of machines. Correct the address of the backend, or "
+            "the entry of that name in the DNS.",
         ),
         (
             "https://shop.example",
