@@ -136,6 +136,7 @@ def _chaos(project: Project, known: argparse.Namespace, rest: list[str]) -> int:
 
 def _mutate(project: Project, known: argparse.Namespace, rest: list[str]) -> int:
     environment = project.environment(with_database=False)
+    environment["PYTHONPATH"] = str(paths.RUNTIME.parent)
     return call([project.python, "-m", "tests.mutation", *rest], environment, cwd=paths.ROOT)
 
 

@@ -5,28 +5,36 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import math
+import multiprocessing
 import os
+import resource
 import shutil
 import signal
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
+from runtime.checks.noticed import ADDON, GUARDS, digest, tests_of, write
 
-from .mutants import mutants
+from .mutants import Mutant, mutants
 
 ROOT = Path(__file__).parents[2]
-ADDON = "integration_base"
-#: The modules that stand between us and everybody else; a rule lost there is a hole.
-GUARDS = ("address_guard", "signature", "xml_strict", "log_secrets", "redact")
 #: Loaded once: they take longer than the tests do.
 LIBRARIES = ("requests", "urllib3", "lxml.etree", "hypothesis", "cryptography.x509", "pydantic")
 EVERYWHERE = range(1, sys.maxsize)
-#: Seconds a mutant may take, beside twice as long as the module itself.
+#: The copy of the addon that belongs to this process.
+_WORK = Path()
+#: Seconds of processor time a mutant may take, beside twice as long as the module itself ...
 GRACE = 10
+#: ... and so many times that by the clock: on a busy machine a mutant that nobody notices takes
+#: longer, and must not be taken for one that never ends.
+PATIENCE = 4
 PROFILE = "mutants"
 settings.register_profile(
     PROFILE,
@@ -65,44 +73,73 @@ def _part(argument: str) -> tuple[str, range]:
 
 
 def survivors(module: str, lines: range = EVERYWHERE) -> int:
-    """Print the mutants of a module that its tests let pass; returns how many these are."""
+    """Print the mutants of a module that its tests let pass; returns how many these are.
+
+    What was found out about a whole guard is noted, for `./run check`.
+    """
     began = time.monotonic()
+    cores = len(os.sched_getaffinity(0))
+    looked_at = digest(ROOT, module)
     with tempfile.TemporaryDirectory() as name:
-        work = Path(name)
-        for part in ("lib", "tests/lib"):
-            shutil.copytree(ROOT / ADDON / part, work / ADDON / part)
-        shutil.copy(ROOT / "pyproject.toml", work)
-        file = work / ADDON / "lib" / f"{module}.py"
-        folder = work / ADDON / "tests" / "lib"
-        tests = [folder / f"test_lib_{module}.py", *folder.glob(f"test_lib_{module}_*.py")]
+        work = _copy(Path(name) / "0")
+        found = [m for m in mutants(_file(work, module).read_text()) if m.line in lines]
         started = time.monotonic()
-        if not passes(work, tests, 600):
+        if not passes(work, module, 600):
             sys.exit(f"{module}: its tests fail without a mutant.")
         limit = 2 * (time.monotonic() - started) + GRACE
-        count, passed = 0, 0
-        for mutant in mutants(file.read_text()):
-            if mutant.line not in lines:
-                continue
-            file.write_text(mutant.source)
-            count += 1
-            if passes(work, tests, limit):
-                passed += 1
-                print(f"{module}.py:{mutant.line}: nobody notices  {mutant.change}", flush=True)
+        works = [work, *(shutil.copytree(work, Path(name) / str(n)) for n in range(1, cores))]
+        # forked before there is any thread, and each forks again for each of its mutants
+        fork = multiprocessing.get_context("fork")
+        free = fork.SimpleQueue()
+        for work in works:
+            free.put(work)
+        with ProcessPoolExecutor(cores, fork, _take, (free,)) as pool:
+            unnoticed = pool.map(partial(_is_unnoticed, module, limit), found)
+            passed = 0
+            for mutant, nobody in zip(found, unnoticed, strict=True):
+                if nobody:
+                    passed += 1
+                    print(f"{module}.py:{mutant.line}: nobody notices  {mutant.change}", flush=True)
         minutes = (time.monotonic() - began) / 60
         print(
-            f"{module}.py: {count} mutants, {count - passed} noticed, {passed} not, "
+            f"{module}.py: {len(found)} mutants, {len(found) - passed} noticed, {passed} not, "
             f"{minutes:.1f} minutes.",
             flush=True,
         )
+    if lines == EVERYWHERE and module in GUARDS:
+        noted = {"digest": looked_at, "mutants": len(found)}
+        write(ROOT, module, None if passed else noted)
     return passed
 
 
-def passes(work: Path, tests: list[Path], seconds: float) -> bool:
-    """Whether the tests pass within that time, in a process of their own."""
+def _copy(work: Path) -> Path:
+    for part in ("lib", "tests/lib"):
+        shutil.copytree(ROOT / ADDON / part, work / ADDON / part)
+    shutil.copy(ROOT / "pyproject.toml", work)
+    return work
+
+
+def _file(work: Path, module: str) -> Path:
+    return work / ADDON / "lib" / f"{module}.py"
+
+
+def _take(free: multiprocessing.SimpleQueue) -> None:
+    global _WORK
+    _WORK = free.get()
+
+
+def _is_unnoticed(module: str, seconds: float, mutant: Mutant) -> bool:
+    _file(_WORK, module).write_text(mutant.source)
+    return passes(_WORK, module, seconds)
+
+
+def passes(work: Path, module: str, seconds: float) -> bool:
+    """Whether the tests of a module pass within that time, in a process of their own."""
     child = os.fork()
     if not child:
         os.setsid()
         os.chdir(work)
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(seconds),) * 2)
         silence = os.open(os.devnull, os.O_RDWR)
         for number in range(3):
             os.dup2(silence, number)
@@ -110,8 +147,9 @@ def passes(work: Path, tests: list[Path], seconds: float) -> bool:
         # of Odoo nothing is needed, and examples that failed once are of another mutant
         options = ["-p", "no:odoo", "-p", "no:cacheprovider", "-x", "-q"]
         options += ["--hypothesis-profile", PROFILE]
-        os._exit(pytest.main([*options, *map(str, tests)], [QuickFirst(work / "seconds.json")]))
-    deadline = time.monotonic() + seconds
+        options += map(str, tests_of(work, module))
+        os._exit(pytest.main(options, [QuickFirst(work / "seconds.json")]))
+    deadline = time.monotonic() + PATIENCE * seconds
     while time.monotonic() < deadline:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:

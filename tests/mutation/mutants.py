@@ -6,8 +6,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-#: A line with it is left alone; the comment goes on with the reason.
-EQUIVALENT = "# no mutant:"
+from runtime.checks.noticed import EQUIVALENT, is_documentation
 
 _COMPARISONS = {
     ast.Eq: ast.NotEq,
@@ -85,15 +84,11 @@ def _slots(parent: ast.AST) -> Iterator[tuple[ast.AST, tuple[str, int | None], a
         if field in ("annotation", "returns", "type_comment", "type_params"):
             continue
         for index, node in enumerate(value) if isinstance(value, list) else [(None, value)]:
-            if not isinstance(node, ast.AST) or _is_documentation(node):
+            if not isinstance(node, ast.AST) or is_documentation(node):
                 continue
             if hasattr(node, "lineno"):
                 yield parent, (field, index), node
             yield from _slots(node)
-
-
-def _is_documentation(node: ast.AST) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def _is_list_of_words(node: ast.AST) -> bool:
@@ -107,8 +102,8 @@ def _is_list_of_words(node: ast.AST) -> bool:
 def _mistakes(node: ast.AST) -> Iterator[ast.AST]:
     changed: list[ast.AST] = []
     match node:
-        case ast.Compare(left, [operator], [right]) if type(operator) in _COMPARISONS:
-            changed = [ast.Compare(left, [_COMPARISONS[type(operator)]()], [right])]
+        case ast.Compare(left, operators, others):
+            changed = list(_other_comparisons(left, operators, others))
         case ast.BoolOp(operator, values):
             other = ast.Or() if isinstance(operator, ast.And) else ast.And()
             fewer = [values[:place] + values[place + 1 :] for place in range(len(values))]
@@ -142,6 +137,12 @@ def _mistakes(node: ast.AST) -> Iterator[ast.AST]:
             changed = [argument]
     for mistake in changed:
         yield ast.fix_missing_locations(ast.copy_location(mistake, node))
+
+
+def _other_comparisons(left: ast.expr, operators: list, others: list) -> Iterator[ast.Compare]:
+    for place, operator in enumerate(operators):
+        other = _COMPARISONS[type(operator)]()
+        yield ast.Compare(left, [*operators[:place], other, *operators[place + 1 :]], others)
 
 
 def _other_values(value: object) -> list[object]:

@@ -19,6 +19,7 @@ from . import (
     layers,
     manifests,
     model_files,
+    noticed,
     portable,
     xml_ids,
 )
@@ -34,6 +35,7 @@ RULES = (
     dangers,
     compose,
     portable,
+    noticed,
 )
 
 
