@@ -9,6 +9,7 @@ import html
 import json
 import logging
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,8 +21,14 @@ from urllib.parse import quote, quote_plus, unquote_plus
 _logger = logging.getLogger(__name__)
 
 MASK = "***"
-#: Larger bodies are cut before they are looked at: only the beginning is ever stored.
+#: Only so many characters of a text are looked at: only the beginning is ever stored.
 MAX_TEXT = 256 * 1024
+#: JSON is read whole, because what a value is may stand far away from it; but no larger one ...
+MAX_JSON = 20 * 1024 * 1024
+#: ... and so many characters of it are shown: more than is stored.
+SHOWN_JSON = 128 * 1024
+#: Stands for the rest.
+LEFT_OUT = "(left out)"
 MAX_URL = 16 * 1024
 #: No secret is longer, so the end of a cut text can hold no more than this of one.
 _LONGEST_SECRET = 8 * 1024
@@ -133,10 +140,12 @@ _LABEL = re.compile(
     r"""\\*["']?(?i:value)\\*["']?\s*[:=]\s*"""
 )
 _PART = re.compile(
-    r"""(?i)content-disposition:[^\r\n]{0,500}?\bname="?([^"\r\n;]+)[^\r\n]*"""
-    r"""(?:\r?\n[^\r\n]{1,500}){0,9}\r?\n\r?\n"""
+    # as far as the next one, or each of many in a line would be followed to the end of the line
+    r"""(?i)content-disposition:(?:(?!content-disposition:)[^\r\n]){0,500}?\bname="?+"""
+    r"""([^"\r\n;]{1,200}+)(?:(?!content-disposition:)[^\r\n])*+"""
+    r"""(?:\r?\n[^\r\n]{1,500}+){0,9}+\r?\n\r?\n"""
 )
-_TAG = re.compile(r"<(/?)([\w.:-]+)([^<>]*)>")
+_TAG = re.compile(r"<(/?)([\w.:-]++)([^<>]*+)>")
 _ATTRIBUTE = re.compile(r"""(?<![\w.:-])([\w.:-]+)\s*=\s*(["'])(?s:(.*?))\2""")
 _LINE_END = re.compile(r"[\r\n]")
 _VALUE_END = re.compile(r"[\s&;,\"'<>)}\]]")
@@ -214,6 +223,7 @@ class Redactor:
         self._keys |= {(key,) for key in SECRET_KEYS}
         if personal:
             self._keys |= {_path(key) for key in PERSONAL_KEYS}
+        self._ends = {key[-1:] for key in self._keys} | {(_VALUE,)}
         self._reach = max(_REACH, *map(len, self._keys))
         self._headers = {_plain(name) for name in self._settings["headers"]}
         self._own_patterns = [re.compile(pattern) for pattern in self._settings["patterns"]]
@@ -257,33 +267,40 @@ class Redactor:
     @_never_raises
     def data(self, value: Any) -> Any:
         """A copy of parsed JSON (dicts, lists, scalars) without secrets."""
-        return self._data(value, (), 0)
+        return self._data(value, (), 0, _Room())
 
     @_never_raises
     def body(self, body: bytes | str | None, content_type: str | None = "") -> str:
         """A request's or answer's body as text to store.
 
         JSON stays valid JSON, forms stay forms, anything else is text; what is not text at all is
-        described by its size and type.
+        described by its size and type, and so is JSON of more than 20 MiB.
 
-        :param body: the raw body; more than 256 KiB are cut to that first.
+        :param body: the raw body; more than 256 KiB of text are cut to that first. Of long JSON, of
+            which all is looked at, 128 KiB are returned.
         :param content_type: the ``Content-Type`` header; it only helps, it is not trusted.
         """
         if not body:
             return ""
         kind = (content_type or "").partition(";")[0].strip().lower()
-        cut = len(body) > MAX_TEXT
         if isinstance(body, str):
-            text = body[:MAX_TEXT]
+            text = body
         elif b"\0" in body[:1024] or (kind and not _TEXTUAL.search(kind)):
             return f"<{len(body):,} bytes of {self._text(kind)[:100] or 'binary data'}>"
         else:
-            text = body[:MAX_TEXT].decode("utf-8", "replace")
+            text = body.decode("utf-8", "replace")
         text = text.removeprefix("\ufeff")
-        if (parsed := self._json(text)) is not None:
+        if len(text) > MAX_JSON and _begins_json(text):
+            return f"<{len(body):,} bytes of JSON>"
+        if (parsed := self._json(text, _Room(SHOWN_JSON))) is not None:
             return parsed
-        shown = self._form(text) if "x-www-form-urlencoded" in kind else self._text(text)
-        return _without_end(shown, cut)
+        begin = text[:MAX_TEXT]
+        if "x-www-form-urlencoded" in kind:
+            shown = self._form(begin)
+        else:
+            # of damaged JSON nobody knows where in it a name stands
+            shown = self._text(begin, "json" in kind or _begins_json(text))
+        return _without_end(shown, len(text) > MAX_TEXT)
 
     # === INTERNAL === #
 
@@ -323,16 +340,26 @@ class Redactor:
         labels = [named.get(name) for name in _LABELS]
         return any(self._hides_label(path, label) for label in labels if isinstance(label, str))
 
-    def _json(self, text: str) -> str | None:
-        if text.lstrip()[:1] not in ("{", "["):
+    def _shown(self, text: str, room: "_Room") -> str:
+        """JSON as JSON, everything else as text."""
+        if (parsed := self._json(text, room)) is not None:
+            return parsed
+        begin = text[: max(room.left, 0)]
+        room.left -= len(text)
+        shown = self._text(begin, _begins_json(text))
+        return _without_end(shown, len(begin) < len(text))
+
+    def _json(self, text: str, room: "_Room") -> str | None:
+        if not _begins_json(text):
             return None
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):
             return None
-        return json.dumps(self._data(value, (), 0), ensure_ascii=False)
+        return json.dumps(self._data(value, (), 0, room), ensure_ascii=False)
 
-    def _data(self, value: Any, path: tuple[str, ...], depth: int) -> Any:
+    def _data(self, value: Any, path: tuple[str, ...], depth: int, room: "_Room") -> Any:
+        room.left -= 4  # no mutant: what is left out begins a little earlier or later
         if value is None or isinstance(value, bool):
             return value
         if self._hides(path):
@@ -340,31 +367,44 @@ class Redactor:
         if depth > _MAX_DEPTH:
             return MASK
         if isinstance(value, Mapping):
-            return self._mapping(value, path, depth + 1)
+            return self._mapping(value, path, depth + 1, room)
         if isinstance(value, (list, tuple)):
             if len(value) == 2 and isinstance(value[0], str) and _is_secret_name(_plain(value[0])):
-                return [self._text(value[0]), MASK]  # a header
-            return [self._data(item, path, depth + 1) for item in value]
+                return [self._shown(value[0], room), MASK]  # a header
+            return self._list(value, path, depth + 1, room)
         shown = str(value)
         if self._hides_text(path, shown):
             return MASK if shown else shown
         if isinstance(value, (int, float)):
             return value if self._text(shown) == shown else MASK
         # JSON inside of a text (queued messages, templates) is a favourite hiding place.
-        return self._json(shown) or self._text(shown)
+        return self._shown(shown, room)
 
-    def _mapping(self, value: Mapping, path: tuple[str, ...], depth: int) -> dict[str, Any]:
+    def _list(self, value: Iterable, path: tuple[str, ...], depth: int, room: "_Room") -> list:
+        result: list[Any] = []
+        for item in value:
+            if room.left <= 0:
+                return [*result, LEFT_OUT]
+            result.append(self._data(item, path, depth, room))
+        return result
+
+    def _mapping(
+        self, value: Mapping, path: tuple[str, ...], depth: int, room: "_Room"
+    ) -> dict[str, Any]:
         entries = [(str(key), _plain(str(key)), item) for key, item in value.items()]
         hides_value = self._hides_entry(path, {name: item for _key, name, item in entries})
         result: dict[str, Any] = {}
         for key, name, item in entries:
-            shown = self._shown_name(key)
+            if room.left <= 0:
+                return {**result, LEFT_OUT: LEFT_OUT}
+            shown = self._shown_name(key) if len(key) <= MAX_TEXT else MASK
+            room.left -= len(shown)
             while shown in result:
                 shown += "*"
             if hides_value and name == _VALUE:
                 result[shown] = _hidden(item)
             else:
-                result[shown] = self._data(item, (*path, name)[-self._reach :], depth)
+                result[shown] = self._data(item, (*path, name)[-self._reach :], depth, room)
         return result
 
     def _form(self, text: str) -> str:
@@ -380,10 +420,14 @@ class Redactor:
 
     def _encoded(self, text: str) -> str:
         plain = unquote_plus(text)
-        shown = self._json(plain) or self._text(plain)
+        shown = self._shown(plain, _Room())
         return text if shown == plain else quote(shown, safe=_READABLE)
 
-    def _text(self, text: str) -> str:
+    def _text(self, text: str, is_json: bool = False) -> str:
+        """Free text without what looks like a secret.
+
+        :param is_json: whether it is damaged JSON: any name in quotes that a path ends with hides.
+        """
         if self._extra:
             text = self._extra.sub(MASK, text)
         for pattern in self._own_patterns:
@@ -393,10 +437,10 @@ class Redactor:
         text = _USERINFO.sub(f"{MASK}@", text)
         for pattern in _PATTERNS:
             text = pattern.sub(MASK, text)
-        text = self._mask_named(text, _QUOTED_NAME, _json_value_end)
+        text = self._mask_named(text, _QUOTED_NAME, _json_value_end, is_json)
         if "alue" in text or "ALUE" in text:  # no mutant: it only saves time
-            text = self._mask_named(text, _LABEL, _json_value_end)
-        text = self._mask_named(text, _NAME, _plain_value_end)
+            text = self._mask_named(text, _LABEL, _json_value_end, is_json)
+        text = self._mask_named(text, _NAME, _plain_value_end, is_json)
         if "form-data" in text:  # no mutant: it only saves time
             text = self._mask_named(text, _PART, _part_end)
         if "<" in text:  # no mutant: it only saves time
@@ -408,20 +452,29 @@ class Redactor:
             text = _PHONE.sub(MASK, text)
         return text
 
-    def _mask_named(self, text: str, names: re.Pattern, value_end: Callable) -> str:
+    def _mask_named(
+        self, text: str, names: re.Pattern, value_end: Callable, is_json: bool = False
+    ) -> str:
         done, start = [], 0
         for found in names.finditer(text):
             if found.start() < start:
                 continue
             path = _written_path(found[1])
             hides = self._hides(path) or (path in _PARAMETERS and _is_parameter(text, found))
-            # without quotes "address: ..." is a sentence about any address
-            of_address = self._is_of_address(path) and _is_quoted(found)
+            if _is_quoted(found):
+                hides = hides or (is_json and path[-1:] in self._ends)
+                # without quotes "address: ..." is a sentence about any address
+                of_address = self._is_of_address(path)
+            else:
+                of_address = False
             if not hides and not of_address:
                 continue
             end = value_end(text, found)
             value = text[found.end() : end].strip("\\\"'")
-            if value not in _NO_SECRETS and (hides or "://" not in value):
+            # a web address is a text of its own, not one somewhere in what is below the name
+            if value not in _NO_SECRETS and (
+                hides or value.startswith(("{", "[")) or "://" not in value
+            ):
                 done += [text[start : found.end()], _masked(text, found.end(), end)]
                 start = end
         return "".join([*done, text[start:]])
@@ -464,6 +517,13 @@ class Redactor:
         if not stack or not text.strip():
             return text
         return MASK if stack[-1].hides or self._hides_text(stack[-1].path, text) else text
+
+
+@dataclass
+class _Room:
+    """How many more characters are shown."""
+
+    left: int = sys.maxsize
 
 
 @dataclass
@@ -535,6 +595,10 @@ def _hidden(value: Any) -> Any:
     return value if isinstance(value, bool) or value in (None, "", [], {}) else MASK
 
 
+def _begins_json(text: str) -> bool:
+    return text.lstrip()[:1] in ("{", "[")
+
+
 def _without_end(text: str, cut: bool) -> str:
     return text[:-_LONGEST_SECRET] if cut else text
 
@@ -548,7 +612,8 @@ def _written_path(name: str) -> tuple[str, ...]:
     with suppress(ValueError):
         name = json.loads(f'"{name}"')
     parts = re.split(r"[\[\].]+", unquote_plus(name))
-    return tuple(_plain(part) for part in parts if part)
+    # positions in lists do not count
+    return tuple(_plain(part) for part in parts if part and not part.isdigit())
 
 
 def forms_of(value: str) -> set[str]:

@@ -61,7 +61,7 @@ def form(data, prefix=""):
     if isinstance(data, dict):
         pairs = [form(v, f"{prefix}[{k}]" if prefix else k) for k, v in data.items()]
     elif isinstance(data, list):
-        pairs = [form(value, f"{prefix}[]") for value in data]
+        pairs = [form(value, f"{prefix}[{number}]") for number, value in enumerate(data)]
     else:
         return urlencode({prefix: "" if data is None else data})
     return "&".join(filter(None, pairs))
@@ -85,6 +85,12 @@ def test_guarded_by_its_name(kind, data):
     write, content_type = FORMATS[kind]
     shown = REDACTOR.body(write(data).encode(), content_type)
     assert CANARY not in shown, shown
+
+
+@given(guarded_tree(), st.floats(0, 1), st.sampled_from([None, 2]))
+def test_guarded_in_json_cut_anywhere(data, where, indent):
+    text = json.dumps(data, indent=indent)
+    assert CANARY not in REDACTOR.body(text[: int(len(text) * where)])
 
 
 @given(guarded_tree())

@@ -447,6 +447,10 @@ def test_cards(text, shown):
             "https://a.example/?token%5B0%5D%5Bpin%5D=***",
         ),
         (
+            "https://a.example/?customer[0][name]=A&customer.1.name=A&customer[x][name]=A",
+            "https://a.example/?customer[0][name]=***&customer.1.name=***&customer[x][name]=A",
+        ),
+        (
             "https://a.example/?address=Main&address[city]=B",
             "https://a.example/?address=***&address[city]=B",
         ),
@@ -506,10 +510,110 @@ def test_how_much_is_looked_at():
         assert REDACTOR.body("a" * more) == REDACTOR.body(b"a" * more) == shown
     # JSON that is cut is none, unless all of it is there
     assert REDACTOR.body('{"pin": 1}' + " " * longest) == '{"pin": "***"}'
-    data = json.dumps(["a" * longest])
-    assert REDACTOR.body(data) == data[: longest - 8192]
+    assert REDACTOR.body('[{"a": 1' + " " * longest, "") == '[{"a": 1' + " " * (longest - 8200)
     assert REDACTOR.url("a" * 16_384) == "a" * 16_384
     assert REDACTOR.url("a" * 16_385) == REDACTOR.url("a" * 50_000) == "a" * 8192
+
+
+def orders(count):
+    """Two values that hide because of where they are, in the last one of many orders."""
+    others = [{"name": f"#{number}", "lines": [{"sku": "A-1"}] * 5} for number in range(count)]
+    last = {
+        "customer": {"name": SECRET},
+        "customAttributes": [{"value": SECRET, "key": "Engraving"}],
+    }
+    return {"orders": [*others, last], "name": "Hat"}
+
+
+@pytest.mark.parametrize("count", [0, 10, 1000, 10_000])
+def test_json_of_any_length_is_read_whole(count):
+    redactor = Redactor(keys=["customAttributes.Engraving"])
+    for data in (orders(count), {"orders": orders(count)["orders"][::-1]}):
+        text = json.dumps(data)
+        shown = redactor.body(text.encode())
+        assert SECRET not in shown and "#" * bool(count) in shown
+        assert len(shown) == len(redactor.body(text)) < 200_000
+        assert ("(left out)" in shown) == (len(text) > 131_072)
+        json.loads(shown)
+        assert SECRET not in redactor.body(json.dumps({"message": text}))
+
+
+def test_what_is_left_out_of_long_json():
+    words = ["x" * 100] * 10_000
+    shown = json.loads(REDACTOR.body(json.dumps(words)))
+    assert shown == [*words[:1260], "", "(left out)"]
+    named = {f"n{number}": number for number in range(100_000)}
+    shown = json.loads(REDACTOR.body(json.dumps({"a": named, "b": 1})))
+    assert shown.pop("(left out)") == shown["a"].pop("(left out)") == "(left out)"
+    assert list(shown) == ["a"] and shown["a"].items() < named.items()
+    assert 10_000 < len(shown["a"]) < 20_000
+    # nothing is left out where nothing is stored
+    assert REDACTOR.data(words) == words and REDACTOR.data(named) == named
+    # where the first one ends, nobody sees what the second one is
+    assert json.loads(REDACTOR.body(json.dumps(["x" * 131_000, "a", "b"]))) == [
+        "x" * 131_000, "a", "b"
+    ]  # fmt: skip
+    shown = json.loads(REDACTOR.body(json.dumps(["x" * 131_000, f"token {'y' * 9000}", "b"])))
+    assert shown == ["x" * 131_000, "", "(left out)"]
+    shown = json.loads(REDACTOR.body(json.dumps(["x" * 200_000, "a"])))
+    assert shown == ["x" * (131_072 - 8 - 8192), "(left out)"]
+    assert REDACTOR.data({"a" * 262_144: 1, "b" * 262_145: 2}) == {"a" * 262_144: 1, "***": 2}
+
+
+def test_json_inside_of_long_json():
+    inner = json.dumps([{"customer": {"name": SECRET}, "a": "b"}] * 10_000)
+    shown = json.loads(REDACTOR.body(json.dumps({"a": inner, "c": "d"})))
+    assert SECRET not in shown["a"] and shown["(left out)"] == "(left out)" and "c" not in shown
+    assert json.loads(shown["a"])[-1] == "(left out)"
+
+
+def test_json_that_is_too_large_to_be_read():
+    largest = 20 * 1024 * 1024
+    text = '{"token": 1}'.ljust(largest)
+    assert REDACTOR.body(text) == REDACTOR.body(text.encode()) == '{"token": "***"}'
+    assert REDACTOR.body(" " + text) == "<20,971,521 bytes of JSON>"
+    assert REDACTOR.body(b" " + text.encode(), "text/plain") == "<20,971,521 bytes of JSON>"
+    assert REDACTOR.body("x" + text)[:13] == 'x{"token": **'
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        # anything may stand before the name that was cut
+        ('{"customer": {"id": 1, "name": "A", "tags": ["b"', None),
+        ('{"customer": {"id": 1, "name": "A", "c": "d"', ('"A"', '"***"')),
+        ("[{'customer': {'name': 'A', 'c': 'd'", ("'A'", "'***'")),
+        ('[{"value": "A", "key": "pin"', ('"A"', '"***"')),
+        ('{"custom": [{"value": 5, "c": "d"', ("5", "***")),
+        ('{"b": {"gift": {"text": "A", "c": "d"', ('"A"', '"***"')),
+        ('{"b": {"text": {"c": "A"}, "d": "e"', ('{"c": "A"}, "d": "e"', "***")),
+        (
+            '{"a": [{"name": "text", "value": {"c": 1}',
+            ('"text", "value": {"c": 1}', '"***", "value": ***'),
+        ),
+        (
+            '{"address": {"c": "A"}, "b": "https://a.example"',
+            ('{"c": "A"}, "b": "https://a.example"', "***"),
+        ),
+        ('{"address": ["A"], "b": "https://a.example"', ('["A"], "b": "https://a.example"', "***")),
+        ('{"address": "https://a.example", "b', None),
+        ('{"value": null, "text": "", "b', None),
+        # what people write is no JSON
+        ("{name: A", None),
+        ("[1] the text: A b", None),
+    ],
+)
+def test_damaged_json(text, shown):
+    redactor = Redactor(keys=["gift.text"])
+    expected = text.replace(*shown) if shown else text
+    if '"id": 1' in text:
+        expected = expected.replace('"A"', '"***"')
+    for written in (text, f" {text}", f"\ufeff{text}"):
+        assert redactor.body(written).lstrip() == expected
+    assert json.loads(redactor.body(json.dumps({"a": text}))) == {"a": expected}
+    # where it is said to be JSON it may begin with anything
+    assert redactor.body(f"x({text}", "application/json") == f"x({expected}"
+    assert redactor.body(f"x({text}", "text/plain") == f"x({redactor.text(text)}"
 
 
 def test_a_secret_at_the_end_of_a_cut_url():
@@ -603,10 +707,20 @@ def test_what_cannot_be_stored_is_marked():
         "street: A ",
         "password:\n ",
         "\\",
+        "<" + "a" * redact.MAX_TEXT,
+        "<a" + " a" * redact.MAX_TEXT,
+        "</" + "a" * redact.MAX_TEXT,
+        '"address":{://',
+        '"address":[',
+        "content-disposition: name=a",
+        "content-disposition:" + "name=a;" * 70,
+        "content-disposition: name=" + "a" * redact.MAX_TEXT,
+        "content-disposition: name=a\n" + "b" * 490,
     ],
 )
 def test_other_hostile_texts_take_no_time(kind):
-    text = '"password": "' + kind * (redact.MAX_TEXT // len(kind) - 5)
+    many = kind * (redact.MAX_TEXT // len(kind) + 1)
+    text = '"password": "' + many[: redact.MAX_TEXT - 40]
     started = time.process_time()
     REDACTOR.body(text + "form-data value")
     assert time.process_time() - started < 6, "quadratic time would be minutes"
