@@ -233,7 +233,7 @@ class Response:
         """The first words of the body for people: redacted, without tags and line breaks."""
         text = self.redactor.body(self.body, self.headers.get("Content-Type"))
         if _looks_like_page(self.body):
-            text = re.sub(r"(?is)<(script|style)\b.*?(?:</\1\s*>|\Z)|<[^>]*>", " ", text)
+            text = re.sub(r"(?is)<(script|style)\b.*?(?:</\1\s*>|\Z)|<[^<>]*>", " ", text)
         text = " ".join(text[: 40 * length].split())
         return text if len(text) <= length else text[: length - 1].rstrip() + "\u2026"
 
@@ -513,7 +513,8 @@ class HttpClient:
             chunk = received.raw.read(_CHUNK, decode_content=False)
             raw_size += len(chunk)
             answer.body += unpack(chunk, limit + 1 - len(answer.body))
-            if len(answer.body) > limit:
+            # junk behind the end of a compressed answer makes no body, but takes time to read
+            if max(len(answer.body), raw_size) > limit:
                 del answer.body[limit:]
                 received.raw.close()
                 if is_error:
@@ -877,7 +878,11 @@ def _tls_context(
 
 
 def _decompressor(encoding: str) -> Callable[[bytes, int], bytes] | None:
-    """A function (bytes, most bytes to return) -> bytes; None for an unknown encoding."""
+    """A function (bytes, most bytes to return) -> bytes; None for an unknown encoding.
+
+    Compression is not asked for, so of what RFC 1952 allows only what servers do is read: one part,
+    not several one after the other.
+    """
     if encoding in ("", "identity"):
         return lambda chunk, _most: chunk
     if encoding not in ("gzip", "x-gzip", "deflate"):
@@ -885,10 +890,19 @@ def _decompressor(encoding: str) -> Callable[[bytes, int], bytes] | None:
     state = zlib.decompressobj(zlib.MAX_WBITS | 32 if encoding != "deflate" else zlib.MAX_WBITS)
     first = True
 
+    def refuse_more(rest: bytes) -> None:
+        # some fill the last block with zeros
+        if rest.strip(b"\0"):
+            raise zlib.error("something follows the end of the compressed answer")
+
     def unpack(chunk: bytes, most: int) -> bytes:
         nonlocal state, first
+        if state.eof:
+            # zlib would keep all of it
+            refuse_more(chunk)
+            return b""
         if not chunk:
-            if not first and not state.eof:
+            if not first:
                 raise _Truncated("the compressed answer ends in the middle")
             return b""
         try:
@@ -902,6 +916,7 @@ def _decompressor(encoding: str) -> Callable[[bytes, int], bytes] | None:
         first = False
         while state.unconsumed_tail and len(result) < most:
             result += state.decompress(state.unconsumed_tail, most - len(result))
+        refuse_more(state.unused_data)
         return result
 
     return unpack

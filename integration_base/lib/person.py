@@ -37,8 +37,9 @@ _PHONE_PARTS = (
 )
 #: Of a word, what is written the same in all texts.
 _PLAIN = re.compile(r"[0-9A-Za-z]+")
-_ESCAPED = re.compile(r"\\+u([0-9a-fA-F]{4})")
-_ESCAPED_SPACE = re.compile(r"\\+[nrtbf]")
+# Tried once for each run of backslashes: from each of them it would take quadratic time.
+_ESCAPED = re.compile(r"(?<!\\)\\++u([0-9a-fA-F]{4})")
+_ESCAPED_SPACE = re.compile(r"(?<!\\)\\++[nrtbf]")
 
 
 @dataclass(frozen=True)

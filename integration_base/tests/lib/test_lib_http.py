@@ -616,6 +616,61 @@ def test_damaged_and_cut_compression(serve, client):
         assert error.outcome == "unknown"
 
 
+COMPRESSIONS = {"gzip": gzip.compress, "deflate": zlib.compress}
+
+
+@pytest.mark.parametrize("encoding", COMPRESSIONS)
+@pytest.mark.parametrize("gap", [0, 100_000])
+def test_what_follows_a_compressed_answer_is_not_read(serve, client, encoding, gap):
+    """It makes no body, so the limit of that does not end it; zlib would keep all of it."""
+    import tracemalloc
+
+    sent = []
+
+    def endless(connection, _request):
+        head = answer(200, b"", Content_Encoding=encoding).replace(b"Content-Length: 0\r\n", b"")
+        connection.sendall(head + COMPRESSIONS[encoding](b"{}") + b"\0" * gap)
+        while True:
+            connection.sendall(b"x" * 65_536)
+            sent.append(65_536)
+
+    http = client(serve(endless).url)
+    tracemalloc.start()
+    error = failure(lambda: http.get("x"), RetryableError)
+    _now, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert "an answer that cannot be decompressed" in error.message
+    assert error.detail == "error: something follows the end of the compressed answer"
+    # the rest is what the two sockets hold
+    assert sum(sent) < 12_000_000 and peak < 5_000_000
+
+
+@pytest.mark.parametrize("encoding", COMPRESSIONS)
+def test_padding_of_a_compressed_answer_has_the_limit_of_an_answer(serve, client, encoding):
+    padded = COMPRESSIONS[encoding](b"{}") + b"\0" * 200_000
+    wire = serve(answer(200, padded, Content_Encoding=encoding))
+    assert client(wire.url).get("x").body == b"{}"
+    http = client(wire.url, max_response_bytes=len(padded) - 1)
+    assert "more than 200," in failure(lambda: http.get("x"), InvalidPayloadError).message
+    assert client(wire.url, max_response_bytes=len(padded)).get("x").ok
+
+
+def test_compressed_answer_has_one_part(serve, client):
+    parts = gzip.compress(b"{}") + gzip.compress(b"{}")
+    error = failure(
+        lambda: client(serve(answer(200, parts, Content_Encoding="gzip")).url).get("x"),
+        RetryableError,
+    )
+    assert "something follows the end" in error.detail
+
+
+def test_page_with_many_brackets_takes_no_time(serve, client):
+    wire = serve(answer(500, b"<html>" + b"<" * 250_000, "text/html"))
+    started = time.process_time()
+    failure(lambda: client(wire.url).get("x"), RetryableError)
+    assert time.process_time() - started < 6, "quadratic time would be minutes"
+
+
 def test_unknown_compression(serve, client):
     wire = serve(answer(200, b"?", Content_Encoding="br"))
     assert "br" in failure(lambda: client(wire.url).get("x"), InvalidPayloadError).message
