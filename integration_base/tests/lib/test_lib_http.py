@@ -949,8 +949,9 @@ def test_name_of_a_pinned_address_is_checked(serve, client, authority, monkeypat
     context.sni_callback = lambda _socket, name, _context: asked.append(name)
     wire = serve(answer(), context)
     port = wire.port
-    assert client(f"https://shop.example:{port}", ca_bundle=authority.path).get("x").ok
-    other = client(f"https://other.example:{port}", ca_bundle=authority.path)
+    options = {"ca_bundle": authority.path, "private_hosts": "shop.example, other.example"}
+    assert client(f"https://shop.example:{port}", **options).get("x").ok
+    other = client(f"https://other.example:{port}", **options)
     assert "certificate" in failure(lambda: other.get("x"), RetryableError).message
     assert asked == ["shop.example", "other.example"]
     assert len(wire.requests) == 1
