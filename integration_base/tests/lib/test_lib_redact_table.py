@@ -188,6 +188,7 @@ def test_names_of_headers():
         ({"m": ' ["a", "b"]'}, {"m": '["a", "b"]'}),
         ({"m": "{x"}, {"m": "{x"}),
         ({"m": "é{"}, {"m": "é{"}),
+        ({"m": 'x {"name": "A"'}, {"m": 'x {"name": "A"'}),
     ],
 )
 def test_data(data, shown):
@@ -309,6 +310,7 @@ def test_as_deep_as_it_is_looked_at():
             "content-disposition: form-data; filename=a; name=a[street]; b=c\nX: y\n\n***",
         ),
         ('Content-Disposition: form-data; name="color"\r\n\r\nred\r\n--x--', None),
+        ('Content-Disposition: form-data; name="name"\r\n\r\nHat\r\n--x--', None),
         ('Content-Disposition: form-data; name="pin"\r\nred', None),
         ('Content-Disposition: form-data; filename="pin"\r\n\r\nred', None),
         # XML and HTML
@@ -555,6 +557,16 @@ def test_what_is_left_out_of_long_json():
     ]  # fmt: skip
     shown = json.loads(REDACTOR.body(json.dumps(["x" * 131_000, f"token {'y' * 9000}", "b"])))
     assert shown == ["x" * 131_000, "", "(left out)"]
+    for length, shown in (
+        (131_062, ["", "(left out)"]),
+        (131_063, ["", "(left out)"]),
+        (131_064, ["(left out)"]),
+    ):
+        words = ["x" * length]
+        assert json.loads(REDACTOR.body(json.dumps([*words, "a", "b"]))) == words + shown
+    for length, shown in ((131_062, {"b": 1}), (131_063, {"(left out)": "(left out)"})):
+        named = {"a": "x" * length}
+        assert json.loads(REDACTOR.body(json.dumps({**named, "b": 1}))) == named | shown
     shown = json.loads(REDACTOR.body(json.dumps(["x" * 200_000, "a"])))
     assert shown == ["x" * (131_072 - 8 - 8192), "(left out)"]
     assert REDACTOR.data({"a" * 262_144: 1, "b" * 262_145: 2}) == {"a" * 262_144: 1, "***": 2}
@@ -584,6 +596,7 @@ def test_json_that_is_too_large_to_be_read():
         ('{"customer": {"id": 1, "name": "A", "c": "d"', ('"A"', '"***"')),
         ("[{'customer': {'name': 'A', 'c': 'd'", ("'A'", "'***'")),
         ('[{"value": "A", "key": "pin"', ('"A"', '"***"')),
+        ('{"x[name]": "A", "c": "d"', ('"A"', '"***"')),
         ('{"custom": [{"value": 5, "c": "d"', ("5", "***")),
         ('{"b": {"gift": {"text": "A", "c": "d"', ('"A"', '"***"')),
         ('{"b": {"text": {"c": "A"}, "d": "e"', ('{"c": "A"}, "d": "e"', "***")),
