@@ -149,6 +149,9 @@ def _exact(person: Person, certain: bool) -> re.Pattern | None:
     pattern = person.search_pattern(certain)
     if not pattern:
         return None
+    # Backslashes before a character are read from the first one of them on, and only once: from each
+    # of them it would take quadratic time. Databases do not need that.
+    pattern = pattern.replace(r"\\*(?:", r"(?:(?<!\\)\\+)?(?:").replace(r"\\+u", r"(?<!\\)\\+u")
     # beside a letter or digit it is part of another word
     return re.compile(rf"(?<![^\W_])(?:{pattern})(?![^\W_])", re.IGNORECASE)
 

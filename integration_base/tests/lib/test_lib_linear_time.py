@@ -119,7 +119,7 @@ def person(text):
     PERSON.is_in(text)
     PERSON.owns(text)
     PERSON.excerpts(text)
-    erased(text, ERASER)
+    erased(text, PERSON, ERASER)
 
 
 def form(text):

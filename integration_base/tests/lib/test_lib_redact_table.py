@@ -189,6 +189,7 @@ def test_names_of_headers():
         ({"m": "{x"}, {"m": "{x"}),
         ({"m": "é{"}, {"m": "é{"}),
         ({"m": 'x {"name": "A"'}, {"m": 'x {"name": "A"'}),
+        ({"m": "1e5"}, {"m": "1e5"}),
     ],
 )
 def test_data(data, shown):
