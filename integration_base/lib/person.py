@@ -113,7 +113,7 @@ class Person:
             rf"(?i:(?<!\d){_form(word)}(?!\d))" if _is_phone(word) else rf"(?i:{_form(word)})"
             for word in words
         ]
-        return Redactor(keys=keys, patterns=[*patterns, *written], extra=words)
+        return Redactor(keys=keys, patterns=[*patterns, *map(_bounded, written)], extra=words)
 
     def excerpts(self, text: str | None) -> list:
         """Return the parts of a text about several records that name this person.
@@ -149,11 +149,17 @@ def _exact(person: Person, certain: bool) -> re.Pattern | None:
     pattern = person.search_pattern(certain)
     if not pattern:
         return None
-    # Backslashes before a character are read from the first one of them on, and only once: from each
-    # of them it would take quadratic time. Databases do not need that.
-    pattern = pattern.replace(r"\\*(?:", r"(?:(?<!\\)\\+)?(?:").replace(r"\\+u", r"(?<!\\)\\+u")
     # beside a letter or digit it is part of another word
-    return re.compile(rf"(?<![^\W_])(?:{pattern})(?![^\W_])", re.IGNORECASE)
+    return re.compile(rf"(?<![^\W_])(?:{_bounded(pattern)})(?![^\W_])", re.IGNORECASE)
+
+
+def _bounded(pattern: str) -> str:
+    """Return a pattern of :func:`_form` for Python, which would take cubic time on backslashes.
+
+    Those before a character are read from the first one of them on, and only once.
+    """
+    start = pattern.replace(r"\\*(?:", r"(?:(?<!\\)\\+)?(?:")
+    return start.replace(r"\\+u", r"(?<!\\)\\+u")
 
 
 def erased(text: str, person: Person, redactor: Redactor) -> str:
