@@ -41,7 +41,7 @@ def connect(url: str, database: str, shop_url: str) -> str:
             "",
             f"  Next: press Place an order at {shop_url}, or run",
             f"    {order}",
-            f"  Seconds later its sales order is at {url}/odoo/sales,",
+            f"  Seconds later its sales order is at {url}/odoo/orders,",
             f"  its way there at {url}/odoo/sync-log",
             "",
         )
