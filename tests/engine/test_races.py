@@ -181,7 +181,7 @@ def test_killed_drain_is_found_by_its_lock(engine):
                 LOCK_SLOT,
                 engine.flow_id * MAX_SLOTS,
             )
-            engine.sql("SELECT pg_terminate_backend(%s)", pid)
+            engine.sql("SELECT pg_terminate_backend(%s, 10000)", pid)
             engine.sweep()
             assert engine.states() == {"c1": ["pending"]}
     engine.drain()
