@@ -12,19 +12,24 @@ from xdist.scheduler import LoadScopeScheduling
 
 from . import core_tests, server, testbed
 
-# Tests that start servers run one after the other: two at once on two cores would measure each
-# other.
-SERVER_TESTS = ("tests/e2e/", "tests/chaos/", "tests/ui/", "tests/bench/")
+# Tests that start servers take longest. Those of a group run one after the other: stories depend on
+# how fast a server is, and more of them at once would disturb each other.
+SERVER_TESTS = {"stories": ("tests/e2e/",), "harness": ("tests/bench/", "tests/chaos/")}
 
 
 class Scheduling(LoadScopeScheduling):
-    """Keeps the tests of a file on one worker, and all that start servers on the same one.
+    """Keeps the tests of a file on one worker, and those of a group that starts servers.
 
     (xdist's own groups change the ids of tests in a way that pytest 9.2 does not notice.)
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "servers" if nodeid.startswith(SERVER_TESTS) else nodeid.split("::")[0]
+        return _server_group(nodeid) or nodeid.split("::")[0]
+
+
+def _server_group(nodeid: str) -> str | None:
+    groups = (group for group, folders in SERVER_TESTS.items() if nodeid.startswith(folders))
+    return next(groups, None)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling | None:
@@ -33,10 +38,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Schedulin
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put server tests first: they take longest, and the other worker goes on meanwhile."""
+    """Put server tests first: they take longest, and the other workers go on meanwhile."""
     if core_tests.VARIABLE in os.environ:
         _select_core_tests(config, items)
-    items.sort(key=lambda item: not item.nodeid.startswith(SERVER_TESTS))
+    items.sort(key=lambda item: not _server_group(item.nodeid))
 
 
 def _select_core_tests(config: pytest.Config, items: list[pytest.Item]) -> None:
