@@ -40,6 +40,8 @@ _PLAIN = re.compile(r"[0-9A-Za-z]+")
 # Tried once for each run of backslashes: from each of them it would take quadratic time.
 _ESCAPED = re.compile(r"(?<!\\)\\++u([0-9a-fA-F]{4})")
 _ESCAPED_SPACE = re.compile(r"(?<!\\)\\++[nrtbf]")
+#: Texts in each other that escapes are undone of.
+_NESTED = 5
 
 
 @dataclass(frozen=True)
@@ -281,7 +283,13 @@ for _name, _text in html5.items():
 
 
 def _readings(text: str) -> list[str]:
-    """Return the text as it is, and as it reads once its escapes are undone."""
-    plain = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
-    plain = _ESCAPED_SPACE.sub(" ", plain).replace("\\/", "/")
-    return [text, html.unescape(unquote(plain))]
+    """Return the text as it is, and as it reads once its escapes are undone, and theirs."""
+    readings = [text]
+    for _ in range(_NESTED):
+        plain = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), readings[-1])
+        plain = _ESCAPED_SPACE.sub(" ", plain).replace("\\/", "/")
+        plain = html.unescape(unquote(plain))
+        if plain == readings[-1]:
+            break
+        readings.append(plain)
+    return readings
