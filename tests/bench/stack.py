@@ -42,9 +42,13 @@ class Stack:
     @contextmanager
     def environment(self) -> Iterator[Any]:
         """An environment of the superuser on a cursor of its own; commits at the end."""
+        from psycopg2.extensions import ISOLATION_LEVEL_READ_COMMITTED
+
         from odoo import SUPERUSER_ID, api
 
         with self.registry.cursor() as cr:
+            # the heartbeat of the server may write the same flow just then
+            cr.connection.set_isolation_level(ISOLATION_LEVEL_READ_COMMITTED)
             yield api.Environment(cr, SUPERUSER_ID, {})
 
     @property
