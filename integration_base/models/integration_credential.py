@@ -499,8 +499,9 @@ class IntegrationCredential(models.Model):
         for ciphertext, previous, previous_until in stored:
             if ciphertext:
                 values.append(self._box().decrypt(ciphertext))
-            if previous and previous_until > now and self._box().can_open(previous):
-                values.append(self._box().decrypt(previous))
+            if previous and previous_until > now:
+                with contextlib.suppress(CredentialError):
+                    values.append(self._box().decrypt(previous))
         return values
 
     @api.model
