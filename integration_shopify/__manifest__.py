@@ -8,6 +8,8 @@
     "license": "LGPL-3",
     "depends": ["integration_base", "sale_stock", "stock_delivery"],
     "data": [
+        "security/ir.model.access.csv",
+        "security/integration_shopify_rules.xml",
         "data/product_product_data.xml",
         "data/integration.field.mapping.csv",
         "views/integration_backend_views.xml",

@@ -69,8 +69,16 @@ class TaxLine(Payload):
     priceSet: Money
 
 
+class DiscountApplication(Payload):
+    """A code the buyer typed in, or a discount by its title."""
+
+    code: Text = ""
+    title: Text = ""
+
+
 class DiscountAllocation(Payload):
     allocatedAmountSet: Money
+    discountApplication: DiscountApplication = DiscountApplication()
 
 
 class Variant(Payload):
@@ -142,13 +150,277 @@ class Location(Payload):
     name: Text = ""
 
 
+class Reference(Payload):
+    """A record named by its id alone."""
+
+    id: Gid
+    name: Text = ""
+
+
+class SaleTaxLine(Payload):
+    title: Text = ""
+    rate: Rate = None
+    channelLiable: bool | None = None
+
+
+class SaleTax(Payload):
+    amount: Money
+    taxLine: SaleTaxLine
+
+
+class Sale(Payload):
+    """One position of an agreement. Amounts and quantity are signed: what goes back is negative.
+
+    :ivar totalAmount: after discounts, with tax.
+    """
+
+    typename: Text = Field("", alias="__typename")
+    id: Gid
+    actionType: Text
+    lineType: Text
+    quantity: int | None = None
+    totalAmount: Money
+    taxes: list[SaleTax]
+    lineItem: Reference | None = None
+    # of shipping that was taken back Shopify does not say which
+    shippingLine: Reference | None = None
+
+
+class Agreement(Payload):
+    """One entry of Shopify's append-only sales ledger: an order, an edit, a refund or a return.
+
+    https://shopify.dev/docs/api/admin-graphql/latest/interfaces/SalesAgreement
+    """
+
+    typename: Text = Field("", alias="__typename")
+    id: Gid
+    reason: Text
+    happenedAt: Utc
+    refund: Reference | None = None
+    return_: Reference | None = Field(None, alias="return")
+    sales: Annotated[list[Sale], BeforeValidator(_nodes)]
+
+
+class MoneyV2(Payload):
+    amount: Annotated[Decimal, BeforeValidator(to_decimal)]
+    currencyCode: CurrencyCode
+
+
+class MoneyBag(Payload):
+    """An amount on both sides: there is no constant rate between them."""
+
+    shopMoney: MoneyV2
+    presentmentMoney: MoneyV2
+
+
+class Transaction(Payload):
+    """Money that moved, or was promised, refused or given back; amounts are never negative."""
+
+    id: Gid
+    kind: Text
+    status: Text
+    gateway: Text = ""
+    formattedGateway: Text = ""
+    paymentId: Text = ""
+    test: bool = False
+    processedAt: OptionalUtc = None
+    createdAt: Utc
+    authorizationExpiresAt: OptionalUtc = None
+    parentTransaction: Reference | None = None
+    amountSet: MoneyBag
+
+    @property
+    def moved_at(self) -> datetime:
+        return self.processedAt or self.createdAt
+
+
+class RefundLine(Payload):
+    """Units given back; ``restockType`` says whether they came back to the shelf.
+
+    ``CANCEL``: never shipped and free again; ``RETURN``: shipped and back; ``NO_RESTOCK``: neither.
+    """
+
+    id: Gid | None = None
+    quantity: Annotated[int, Field(ge=0, strict=True)]
+    restockType: Text = ""
+    restocked: bool = False
+    lineItem: Reference
+    location: Location | None = None
+    subtotalSet: Money
+    totalTaxSet: Money
+
+
+class RefundShippingLine(Payload):
+    shippingLine: Reference
+    subtotalAmountSet: Money
+    taxAmountSet: Money
+
+
+class OrderAdjustment(Payload):
+    """Difference between the goods given back and the money: positive is kept, negative given."""
+
+    id: Gid
+    reason: Text = ""
+    amountSet: Money
+    taxAmountSet: Money
+
+
+class Refund(Payload):
+    """A refund, whether or not money moved: only its successful transactions are money."""
+
+    id: Gid
+    createdAt: OptionalUtc = None
+    note: Text = ""
+    return_: Reference | None = Field(None, alias="return")
+    totalRefundedSet: Money
+    refundLineItems: Annotated[list[RefundLine], BeforeValidator(_nodes)]
+    refundShippingLines: Annotated[list[RefundShippingLine], BeforeValidator(_nodes)]
+    orderAdjustments: Annotated[list[OrderAdjustment], BeforeValidator(_nodes)]
+    transactions: Annotated[list[Reference], BeforeValidator(_nodes)]
+
+
+class Return(Payload):
+    id: Gid
+    name: Text = ""
+    status: Text = ""
+    createdAt: Utc
+    closedAt: OptionalUtc = None
+    totalQuantity: int = 0
+
+
+class Tracking(Payload):
+    company: Text = ""
+    number: Text = ""
+    url: Text = ""
+
+
+class FulfillmentLine(Payload):
+    id: Gid
+    quantity: int | None = None
+    lineItem: Reference
+
+
+class FulfillmentService(Payload):
+    handle: Text = ""
+    serviceName: Text = ""
+    type: Text = ""
+
+
+class Fulfillment(Payload):
+    """A shipment. ``status`` is ``CANCELLED`` with two L, ``displayStatus`` ``CANCELED``."""
+
+    id: Gid
+    name: Text = ""
+    status: Text
+    displayStatus: Text = ""
+    createdAt: Utc
+    updatedAt: Utc
+    location: Location | None = None
+    service: FulfillmentService | None = None
+    trackingInfo: list[Tracking]
+    fulfillmentLineItems: Annotated[list[FulfillmentLine], BeforeValidator(_nodes)]
+
+
+class AssignedLocation(Payload):
+    name: Text = ""
+    location: Reference | None = None
+
+
+class SupportedAction(Payload):
+    action: Text
+
+
+class FulfillmentHold(Payload):
+    id: Gid
+    reason: Text = ""
+    displayReason: Text = ""
+    reasonNotes: Text = ""
+
+
+class FulfillmentOrderLine(Payload):
+    id: Gid
+    totalQuantity: int
+    remainingQuantity: int
+    lineItem: Reference
+
+
+class FulfillmentOrder(Payload):
+    """What one location has to ship. A closed one may still show units that remain."""
+
+    id: Gid
+    status: Text
+    requestStatus: Text = ""
+    assignedLocation: AssignedLocation
+    supportedActions: list[SupportedAction]
+    fulfillmentHolds: list[FulfillmentHold]
+    lineItems: Annotated[list[FulfillmentOrderLine], BeforeValidator(_nodes)]
+
+
+class Attribute(Payload):
+    key: Text
+    value: Text = ""
+
+
+class RiskFact(Payload):
+    description: Text = ""
+    sentiment: Text = ""
+
+
+class RiskAssessment(Payload):
+    riskLevel: Text = ""
+    facts: list[RiskFact] = []
+
+
+class Risk(Payload):
+    recommendation: Text = ""
+    assessments: list[RiskAssessment] = []
+
+
+class PaymentSchedule(Payload):
+    dueAt: OptionalUtc = None
+
+
+class PaymentTerms(Payload):
+    paymentTermsName: Text = ""
+    paymentTermsType: Text = ""
+    dueInDays: int | None = None
+    paymentSchedules: Annotated[list[PaymentSchedule], BeforeValidator(_nodes)] = []
+
+
+class PurchasingEntity(Payload):
+    """The company that ordered; empty when a person did."""
+
+    company: Reference | None = None
+    location: Reference | None = None
+
+
+class App(Payload):
+    name: Text = ""
+
+
+class CashRounding(Payload):
+    """What rounding to coins added to the money received and given back; either sign."""
+
+    paymentSet: OptionalMoney = Decimal(0)
+    refundSet: OptionalMoney = Decimal(0)
+
+
+class Outstanding(Payload):
+    presentmentMoney: Annotated[Decimal, BeforeValidator(lambda value: to_decimal(value["amount"]))]
+
+
 class Order(Payload):
-    """An order as Shopify has it now, in the currency that was asked for."""
+    """An order as Shopify has it now, in the currency that was asked for.
+
+    What came with later documents is None where it was not asked for, because the order has none.
+    """
 
     id: Gid
     name: Annotated[str, StringConstraints(min_length=1)]
+    createdAt: OptionalUtc = None
     processedAt: Utc
     updatedAt: Utc
+    closedAt: OptionalUtc = None
     cancelledAt: OptionalUtc = None
     cancelReason: Text = ""
     test: bool
@@ -161,6 +433,14 @@ class Order(Payload):
     taxesIncluded: bool
     # None is real: an unpaid order made by an app, or a failed authorization
     displayFinancialStatus: Text = ""
+    displayFulfillmentStatus: Text = ""
+    returnStatus: Text = ""
+    taxExempt: bool = False
+    sourceName: Text = ""
+    poNumber: Text = ""
+    customAttributes: list[Attribute] = []
+    capturable: bool = False
+    canMarkAsPaid: bool = False
     paymentGatewayNames: list[str]
     discountCodes: list[str]
     # only of orders taken at a till
@@ -170,6 +450,22 @@ class Order(Payload):
     currentTotalDutiesSet: OptionalMoney = Decimal(0)
     currentTotalAdditionalFeesSet: OptionalMoney = Decimal(0)
     totalTipReceivedSet: OptionalMoney = Decimal(0)
+    totalRefundedSet: OptionalMoney = Decimal(0)
+    totalOutstandingSet: Outstanding | None = None
+    totalCashRoundingAdjustment: CashRounding = CashRounding()
+    app: App | None = None
+    risk: Risk | None = None
+    paymentTerms: PaymentTerms | None = None
+    purchasingEntity: PurchasingEntity | None = None
+    transactions: list[Transaction] = []
+    # kept out of the drift report: it only says whether more has to be read
+    fulfillmentStates: Any = Field(None, exclude=True)
+    # None: the ledger was not shown
+    agreements: Annotated[list[Agreement] | None, BeforeValidator(_nodes)] = None
+    refunds: list[Refund] | None = None
+    returns: Annotated[list[Return] | None, BeforeValidator(_nodes)] = None
+    fulfillments: list[Fulfillment] | None = None
+    fulfillmentOrders: Annotated[list[FulfillmentOrder] | None, BeforeValidator(_nodes)] = None
     customer: Customer | None = None
     billingAddress: Address | None = None
     shippingAddress: Address | None = None

@@ -1,5 +1,6 @@
 import time
 from collections import OrderedDict, defaultdict
+from dataclasses import replace
 from decimal import Decimal
 
 from odoo import api, models
@@ -21,6 +22,7 @@ from odoo.addons.integration_base.lib.scopes import Scope
 
 from ..lib import amounts, contract
 from ..lib.client import QueryTooExpensive, access_denied, denied_leaves, missing_scopes
+from ..lib.decision import Decision
 
 #: Orders per call, and lines of each that come with it. One call may cost 1000 points. Counted as
 #: Shopify counts (1 per object, connections by the logarithm of their size) an order of 20 lines
@@ -29,10 +31,23 @@ from ..lib.client import QueryTooExpensive, access_denied, denied_leaves, missin
 ORDERS_PER_CALL = 10
 LINES_PER_ORDER = 20
 SHIPPING_LINES_PER_ORDER = 2
+TRANSACTIONS_PER_ORDER = 10
+AGREEMENTS_PER_ORDER = 5
 LINES_PER_PAGE = 250
 CHANGES_PER_PAGE = 250
+#: Refunds, returns, shipments and fulfillment orders of one order; nobody is known to have more.
+PARTS_PER_ORDER = 25
 #: What Shopify may withhold for privacy; everything else has to be there.
 PROTECTED_FIELDS = frozenset({"customer", "billingAddress", "shippingAddress", "email", "phone"})
+#: What needs access of its own and is done without where it is not given.
+OPTIONAL_FIELDS = frozenset({"risk", "paymentTerms", "purchasingEntity", "app"})
+#: What follows an order in Odoo: goods out, goods back, documents, money.
+FOLLOWERS = (
+    "integration.shopify.fulfillment",
+    "integration.shopify.refund",
+    "integration.shopify.agreement",
+    "integration.shopify.transaction",
+)
 #: Bindings of product variants.
 VARIANT = "variant"
 
@@ -133,7 +148,14 @@ class IntegrationShopifyOrder(models.AbstractModel):
         money = backend.shopify_currency_policy or "presentment"
         answer = client.execute(
             "orders",
-            {"ids": ids, "lines": LINES_PER_ORDER, "shippingLines": SHIPPING_LINES_PER_ORDER},
+            {
+                "ids": ids,
+                "lines": LINES_PER_ORDER,
+                "shippingLines": SHIPPING_LINES_PER_ORDER,
+                "transactions": TRANSACTIONS_PER_ORDER,
+                "agreements": AGREEMENTS_PER_ORDER,
+                "sales": LINES_PER_ORDER,
+            },
             money=money,
         )
         limited = None
@@ -143,6 +165,7 @@ class IntegrationShopifyOrder(models.AbstractModel):
                 continue
             try:
                 self._read_on(backend, client, order, money)
+                self._read_history(client, order, money)
                 payloads[order["id"]] = order
             except (NotReadyError, RateLimitedError) as error:
                 payloads[order["id"]] = error
@@ -152,12 +175,17 @@ class IntegrationShopifyOrder(models.AbstractModel):
 
     @api.model
     def _complete(self, answer):
-        """Return the data of an answer in which nothing but protected personal data is missing."""
-        withheld = denied_leaves(answer)
-        if missing_scopes(answer.errors) or any(
+        """Return the data of an answer in which nothing but what we can do without is missing."""
+        needed = [
+            error
+            for error in answer.errors
+            if not OPTIONAL_FIELDS.intersection(error.get("path") or ())
+        ]
+        withheld = denied_leaves(replace(answer, errors=needed))
+        if missing_scopes(needed) or any(
             not PROTECTED_FIELDS.intersection(path) for path in withheld
         ):
-            raise access_denied(answer.errors)
+            raise access_denied(needed)
         return answer.data
 
     def _read_on(self, backend, client, order, money):
@@ -184,15 +212,59 @@ class IntegrationShopifyOrder(models.AbstractModel):
                 except RateLimitedError:
                     _progress.keep(key, order)
                     raise
-                if not page or page["updatedAt"] != order["updatedAt"]:
-                    raise NotReadyError(
-                        self.env._(
-                            "%s was changed while it was read; it is read again.", order["name"]
-                        ),
-                        retry_after=2,
-                    )
+                self._refuse_other_version(order, page)
                 connection["nodes"] += page[name]["nodes"]
                 connection["pageInfo"] = page[name]["pageInfo"]
+
+    def _read_history(self, client, order, money):
+        """Read what only orders have to which something happened since they were placed."""
+        reasons = {row.get("reason") for row in (order.get("agreements") or {}).get("nodes") or ()}
+        states = {
+            row.get("status") for row in (order.get("fulfillmentStates") or {}).get("nodes") or ()
+        }
+        if (
+            order.get("cancelledAt")
+            or reasons & {"REFUND", "RETURN"}
+            or order.get("returnStatus") not in (None, "NO_RETURN")
+        ):
+            self._read_part(
+                client,
+                order,
+                money,
+                "order_refunds",
+                {"refunds": PARTS_PER_ORDER, "lines": LINES_PER_ORDER, "returns": PARTS_PER_ORDER},
+            )
+        if states - {"OPEN"} or order.get("displayFulfillmentStatus") not in (None, "UNFULFILLED"):
+            self._read_part(
+                client,
+                order,
+                money,
+                "order_fulfillments",
+                {
+                    "fulfillments": PARTS_PER_ORDER,
+                    "fulfillmentOrders": PARTS_PER_ORDER,
+                    "lines": LINES_PER_ORDER,
+                },
+            )
+
+    def _read_part(self, client, order, money, document, variables):
+        """Add what another document says about the same version of the order.
+
+        :raises NotReadyError: when the order was changed in between.
+        """
+        variables = {"id": order["id"], **variables}
+        found = self._complete(client.execute(document, variables, money=money))["order"]
+        self._refuse_other_version(order, found)
+        order.update(
+            {name: value for name, value in found.items() if name not in ("id", "updatedAt")}
+        )
+
+    def _refuse_other_version(self, order, found):
+        if not found or found["updatedAt"] != order["updatedAt"]:
+            raise NotReadyError(
+                self.env._("%s was changed while it was read; it is read again.", order["name"]),
+                retry_after=2,
+            )
 
     def _fetch_changes(self, backend, since, page):
         # Shopify reads a time without Z in the shop's time zone, and would miss orders
@@ -335,7 +407,7 @@ class IntegrationShopifyOrder(models.AbstractModel):
                 )
                 continue
             found = amounts.compute(item.data, code, currency.decimal_places)
-            item.values.update(amounts=found, currency=currency, order={})
+            item.values.update(amounts=found, currency=currency, order={}, decision=Decision())
             if not found.lines and not item.record:
                 item.skip(
                     self.env._(
@@ -661,6 +733,9 @@ class IntegrationShopifyOrder(models.AbstractModel):
         self._create_orders(backend, new)
         for item in old:
             self._update_order(backend, item)
+        present = [item for item in items if item.record]
+        for name in FOLLOWERS:
+            self.env[name]._follow(backend, present)
 
     @api.model
     def _create_orders(self, backend, items):

@@ -14,6 +14,8 @@ from odoo.addons.integration_base.models import integration_credential
 
 from ..lib.client import Answer, GraphqlClient
 
+#: Parts of an order that documents of their own read.
+HISTORY = ("refunds", "returns", "fulfillments", "fulfillmentOrders")
 FIXTURES = Path(__file__).parent / "fixtures"
 
 
@@ -164,6 +166,8 @@ class FakeShop:
         for gid in variables["ids"]:
             payload = copy.deepcopy(self.orders.get(gid))
             if payload:
+                for name in HISTORY:
+                    payload.pop(name, None)
                 self._cut(payload["lineItems"], 0, variables["lines"])
                 self._cut(payload["shippingLines"], 0, variables["shippingLines"])
             answer.append(payload)
@@ -173,6 +177,22 @@ class FakeShop:
         payload = copy.deepcopy(self.orders[variables["id"]])
         self._cut(payload["lineItems"], int(variables["after"]), variables["first"])
         return {"order": payload}
+
+    def _order_refunds(self, variables):
+        return self._history(variables, "refunds", "returns")
+
+    def _order_fulfillments(self, variables):
+        return self._history(variables, "fulfillments", "fulfillmentOrders")
+
+    def _history(self, variables, *names):
+        payload = self.orders[variables["id"]]
+        return {
+            "order": {
+                "id": payload["id"],
+                "updatedAt": payload["updatedAt"],
+                **{name: copy.deepcopy(payload.get(name, [])) for name in names},
+            }
+        }
 
     def _order_changes(self, variables):
         rows = sorted(self.orders.values(), key=lambda row: row["updatedAt"])

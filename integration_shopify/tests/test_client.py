@@ -192,8 +192,8 @@ class TestClient(BaseCase):
     def test_document_holds_only_what_it_uses(self):
         self.assertNotIn("fragment", document("shop"))
         self.assertNotIn("ShippingFields", document("order_lines"))
-        self.assertIn("shopMoney", document("orders", "shop"))
-        self.assertNotIn("presentmentMoney", document("orders", "shop"))
+        self.assertIn("money: shopMoney", document("orders", "shop"))
+        self.assertNotIn("money: presentmentMoney", document("orders", "shop"))
 
 
 class TestOauth(BaseCase):

@@ -20,7 +20,20 @@ SUBSCRIPTION = {
 }
 #: Each document with the variables we send it, complete and as bare as they can be.
 VARIABLES = {
-    "orders": [{"ids": [GID], "lines": 20, "shippingLines": 2}],
+    "orders": [
+        {
+            "ids": [GID],
+            "lines": 20,
+            "shippingLines": 2,
+            "transactions": 10,
+            "agreements": 5,
+            "sales": 20,
+        }
+    ],
+    "order_agreements": [{"id": GID, **PAGE, "sales": 250, "salesAfter": "abc"}],
+    "order_refunds": [{"id": GID, "refunds": 25, "lines": 20, "returns": 25}],
+    "refund_lines": [{"id": "gid://shopify/Refund/1", **PAGE}],
+    "order_fulfillments": [{"id": GID, "fulfillments": 25, "fulfillmentOrders": 25, "lines": 20}],
     "order_lines": [{"id": GID, **PAGE}, {"id": GID, "first": 250}],
     "order_shipping_lines": [{"id": GID, **PAGE}],
     "order_changes": [
