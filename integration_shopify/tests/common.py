@@ -139,6 +139,124 @@ def order(number, lines, total, tax_total="0.0", *, shipping_lines=(), **extra):
     }
 
 
+def sale(number, kind, amount, *, quantity=1, action="ORDER", taxes=(), line=None, ship=None):
+    """Return a sale of the ledger.
+
+    :param amount: with tax.
+    :param taxes: results of :func:`tax`.
+    :param line: number of the line item; ``ship`` of the shipping line.
+    """
+    return {
+        "__typename": "Sale",
+        "id": f"gid://shopify/Sale/{number}",
+        "actionType": action,
+        "lineType": kind,
+        "quantity": quantity,
+        "totalAmount": money(amount),
+        "taxes": [
+            {
+                "amount": row["priceSet"],
+                "taxLine": {name: row[name] for name in ("title", "rate", "channelLiable")},
+            }
+            for row in taxes
+        ],
+        **({"lineItem": {"id": f"gid://shopify/LineItem/{line}"}} if line else {}),
+        **({"shippingLine": {"id": f"gid://shopify/ShippingLine/{ship}"}} if ship else {}),
+    }
+
+
+def agreement(number, sales, reason="ORDER", at="2026-11-20T09:59:59Z", **extra):
+    """Return an agreement of the ledger; ``extra`` may name its ``refund`` or ``return``."""
+    return {
+        "__typename": f"{reason.title()}Agreement",
+        "id": f"gid://shopify/SalesAgreement/{number}",
+        "reason": reason,
+        "happenedAt": at,
+        **extra,
+        "sales": {"nodes": list(sales), "pageInfo": {"hasNextPage": False, "endCursor": None}},
+    }
+
+
+def agreements(*rows):
+    """Return the ledger of an order."""
+    return {"nodes": list(rows), "pageInfo": {"hasNextPage": False, "endCursor": None}}
+
+
+def transaction(number, kind, amount, *, at="2026-11-20T09:59:59Z", currency="USD", **extra):
+    """Return a successful transaction, the same on both sides unless ``extra`` says otherwise."""
+    side = {"amount": str(amount), "currencyCode": currency}
+    return {
+        "id": f"gid://shopify/OrderTransaction/{number}",
+        "kind": kind,
+        "status": "SUCCESS",
+        "gateway": "manual",
+        "formattedGateway": "Manual",
+        "paymentId": f"#{number}",
+        "test": False,
+        "processedAt": at,
+        "createdAt": at,
+        "authorizationExpiresAt": None,
+        "parentTransaction": None,
+        "amountSet": {"shopMoney": side, "presentmentMoney": side},
+        **extra,
+    }
+
+
+def refund(number, total, *, lines=(), ships=(), adjustments=(), at, **extra):
+    """Return a refund.
+
+    :param lines: triples (line number, quantity, restock type).
+    :param ships: pairs (shipping line number, amount).
+    :param adjustments: pairs (amount, reason).
+    """
+    return {
+        "id": f"gid://shopify/Refund/{number}",
+        "createdAt": at,
+        "note": None,
+        "return": None,
+        "totalRefundedSet": money(total),
+        "refundLineItems": {
+            "nodes": [
+                {
+                    "id": f"gid://shopify/RefundLineItem/{number}{position}",
+                    "quantity": quantity,
+                    "restockType": restock,
+                    "restocked": restock != "NO_RESTOCK",
+                    "lineItem": {"id": f"gid://shopify/LineItem/{line}"},
+                    "location": None,
+                    "subtotalSet": money("0.0"),
+                    "totalTaxSet": money("0.0"),
+                }
+                for position, (line, quantity, restock) in enumerate(lines)
+            ],
+            "pageInfo": {"hasNextPage": False, "endCursor": None},
+        },
+        "refundShippingLines": {
+            "nodes": [
+                {
+                    "shippingLine": {"id": f"gid://shopify/ShippingLine/{line}"},
+                    "subtotalAmountSet": money(amount),
+                    "taxAmountSet": money("0.0"),
+                }
+                for line, amount in ships
+            ]
+        },
+        "orderAdjustments": {
+            "nodes": [
+                {
+                    "id": f"gid://shopify/OrderAdjustment/{number}{position}",
+                    "reason": reason,
+                    "amountSet": money(amount),
+                    "taxAmountSet": money("0.0"),
+                }
+                for position, (amount, reason) in enumerate(adjustments)
+            ]
+        },
+        "transactions": {"nodes": []},
+        **extra,
+    }
+
+
 class FakeShop:
     """Answers documents from the orders it holds, and counts the calls."""
 
@@ -219,7 +337,7 @@ class FakeShop:
 
 
 class ShopifyCase(TransactionCase):
-    """A backend of a US company, a product with the SKU ``SKU-1``, and a fake shop."""
+    """A backend of a company taxed in Germany, a product with the SKU ``SKU-1``, a fake shop."""
 
     #: Whether documents are answered by :class:`FakeShop`; without it they reach the HTTP client.
     fake_shop = True
@@ -234,6 +352,7 @@ class ShopifyCase(TransactionCase):
         )
         cls.company = cls.env.company
         cls.usd = cls.company.currency_id
+        cls.company.account_fiscal_country_id = cls.env.ref("base.de")
         cls.backend = cls.env["integration.backend"].create(
             {"name": "Demo shop", "connector": "shopify", "base_url": "demo.myshopify.com"}
         )
@@ -243,10 +362,12 @@ class ShopifyCase(TransactionCase):
         cls.env["account.tax"].search(
             [("company_id", "=", cls.company.id), ("type_tax_use", "=", "sale")]
         ).active = False
-        cls.tax_group = cls.env["account.tax.group"].search(
-            [("company_id", "=", cls.company.id)], limit=1
-        ) or cls.env["account.tax.group"].create(
-            {"name": "Shop taxes", "company_id": cls.company.id}
+        cls.tax_group = cls.env["account.tax.group"].create(
+            {
+                "name": "Shop taxes",
+                "company_id": cls.company.id,
+                "country_id": cls.env.ref("base.de").id,
+            }
         )
         cls.tax13 = cls._tax("HST 13%", 13)
         cls.tax10 = cls._tax("GST 10%", 10)
@@ -338,10 +459,15 @@ __all__ = [
     "FakeShop",
     "ShopifyCase",
     "address",
+    "agreement",
+    "agreements",
     "fixture",
     "line",
     "money",
     "order",
+    "refund",
+    "sale",
     "shipping",
     "tax",
+    "transaction",
 ]
