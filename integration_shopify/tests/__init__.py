@@ -6,6 +6,7 @@ from . import (
     test_order_import,
     test_order_update,
     test_own_orders,
+    test_pages,
     test_privacy,
     test_webhook,
 )
