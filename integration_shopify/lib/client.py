@@ -33,8 +33,8 @@ from odoo.addons.integration_base.lib.errors import (
 )
 from odoo.addons.integration_base.lib.token_bucket import RateLimit, RateState
 
-#: The stable version our documents are written for; Shopify keeps it until 2027-10-16.
-API_VERSION = "2026-10"
+from .versions import API_VERSION, may_write
+
 ENDPOINT = f"/admin/api/{API_VERSION}/graphql.json"
 #: Points of a shop on the standard plan; every answer tells the real size of its bucket.
 POINTS = RateLimit("points", per_second=100, capacity=2000)
@@ -160,11 +160,14 @@ class GraphqlClient:
 
     :param http: :class:`~odoo.addons.integration_base.lib.http.HttpClient` of the shop.
     :param on_answer: called with every :class:`Answer`, to note versions and deprecations.
+    :param answering: the version that answered last, as far as it is known. Mutations are refused
+        while it is one our documents were never tested against; reading goes on.
     """
 
-    def __init__(self, http, on_answer=None):
+    def __init__(self, http, on_answer=None, answering=""):
         self._http = http
         self._on_answer = on_answer
+        self._answering = answering or ""
 
     def execute(self, name: str, variables: dict | None = None, *, money="presentment") -> Answer:
         """Run the document ``name``.
@@ -236,6 +239,8 @@ class GraphqlClient:
     def _ask(self, name, variables, money) -> Answer:
         """Send a document and return what came, however useful."""
         query = {"query": document(name, money), "variables": variables or {}}
+        if query["query"].startswith("mutation"):
+            self._refuse_unknown_version()
         response = self._http.post(ENDPOINT, json=query, label=name.replace("_", " "))
         try:
             body = response.json()
@@ -257,11 +262,26 @@ class GraphqlClient:
             cost=(body.get("extensions") or {}).get("cost") or {},
         )
         learn_cost(query, answer.cost)
+        self._answering = answer.api_version or self._answering
         if self._on_answer:
             self._on_answer(answer)
         if not answer.errors and not answer.data:
             raise RetryableError("Shopify sent an empty answer.", detail=str(body)[:500])
         return answer
+
+    def _refuse_unknown_version(self):
+        """:raises ConfigurationError: while a version answers whose rules we do not know."""
+        if may_write(self._answering):
+            return
+        # it may be another one by now, after an update of this module for example
+        self._ask("shop", {}, "presentment")
+        if not may_write(self._answering):
+            raise ConfigurationError(
+                f"Shopify ended version {API_VERSION} of its interface and answers with "
+                f"{self._answering}, which this module does not know. Reading goes on; nothing was "
+                f"sent, because Shopify might do something else than meant. Update the module, "
+                f"then press Retry."
+            )
 
 
 def _errors(body) -> list[dict]:

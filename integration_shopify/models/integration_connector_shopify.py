@@ -26,7 +26,7 @@ from odoo.addons.integration_base.lib.records import (
 from odoo.addons.integration_base.lib.scopes import Scope
 
 from ..lib import oauth, webhook
-from ..lib.client import ENDPOINT, POINTS, bucket_state, expected_cost, refuse_user_errors
+from ..lib.client import ENDPOINT, POINTS, UserErrors, bucket_state, expected_cost
 
 _lt = LazyTranslate(__name__)
 
@@ -135,15 +135,19 @@ class IntegrationConnectorShopify(models.AbstractModel):
         shop = answer.data.get("shop") or {}
         backend.write(
             {
-                "shopify_api_version": answer.api_version,
-                "shopify_api_deprecated": answer.deprecated,
+                **backend._shopify_news(answer),
                 "shopify_domain": shop.get("myshopifyDomain"),
                 "shopify_shop_name": shop.get("name"),
                 "shopify_currency": shop.get("currencyCode"),
                 "shopify_timezone": shop.get("ianaTimezone"),
             }
         )
+        backend._shopify_report_api()
         self._untaxed_tax(backend.company_id)
+
+    def _check_daily(self, backend):
+        super()._check_daily(backend)
+        backend._shopify_report_api()
 
     # === HOOKS - ACCESS === #
 
@@ -207,17 +211,15 @@ class IntegrationConnectorShopify(models.AbstractModel):
         if topic != "orders/edited":
             # an edit's notification has no such fields at its top
             subscription["includeFields"] = webhook.INCLUDE_FIELDS
-        answer = backend._shopify_client(note=False).execute(
-            "webhook_subscription_create",
-            {"topic": self._remote_topic(topic), "webhookSubscription": subscription},
-        )
-        payload = answer.data.get("webhookSubscriptionCreate") or {}
         try:
-            refuse_user_errors(
-                payload,
-                self.env._("send notifications of %(topic)s to %(uri)s", topic=topic, uri=address),
+            payload = backend._shopify_client(note=False).mutate(
+                "webhook_subscription_create",
+                {"topic": self._remote_topic(topic), "webhookSubscription": subscription},
+                action=self.env._(
+                    "send notifications of %(topic)s to %(uri)s", topic=topic, uri=address
+                ),
             )
-        except RequestRefused as error:
+        except UserErrors as error:
             raise RequestRefused(
                 self.env._(
                     "%s. Shopify needs a public https address: check the system parameter "
@@ -228,13 +230,16 @@ class IntegrationConnectorShopify(models.AbstractModel):
         return (payload.get("webhookSubscription") or {}).get("id")
 
     def _delete_subscription(self, backend, remote_id):
-        answer = backend._shopify_client(note=False).execute(
-            "webhook_subscription_delete", {"id": remote_id}
-        )
-        payload = answer.data.get("webhookSubscriptionDelete") or {}
-        if any("id" in (error.get("field") or ()) for error in payload.get("userErrors") or ()):
-            return  # it is gone already
-        refuse_user_errors(payload, self.env._("end the subscription %s", remote_id))
+        try:
+            backend._shopify_client(note=False).mutate(
+                "webhook_subscription_delete",
+                {"id": remote_id},
+                action=self.env._("end the subscription %s", remote_id),
+            )
+        except UserErrors as error:
+            # about its id: it is gone already
+            if any(problem.path != "id" for problem in error.problems):
+                raise
 
     @api.model
     def _remote_topic(self, topic):

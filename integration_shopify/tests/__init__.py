@@ -8,5 +8,6 @@ from . import (
     test_own_orders,
     test_pages,
     test_privacy,
+    test_versions,
     test_webhook,
 )

@@ -21,7 +21,6 @@ from odoo.addons.integration_base.lib.intents import needs_fresh_key, outcome_of
 from ..lib import client as client_module
 from ..lib import oauth
 from ..lib.client import (
-    API_VERSION,
     UNKNOWN_COST,
     GraphqlClient,
     Problem,
@@ -34,6 +33,7 @@ from ..lib.client import (
     learn_cost,
     refuse_user_errors,
 )
+from ..lib.versions import API_VERSION
 
 COST = {
     "requestedQueryCost": 101,

@@ -8,9 +8,10 @@ from unittest import SkipTest
 from odoo.tests import BaseCase
 
 from ..lib.client import document
+from ..lib.versions import VERSIONS as KNOWN
 
-#: The version in use and two older ones that shops may still answer with.
-VERSIONS = ("2026-04", "2026-07", "2026-10")
+#: Every version that may answer while we write.
+VERSIONS = tuple(sorted(KNOWN))
 GID = "gid://shopify/Order/1"
 PAGE = {"first": 250, "after": "abc"}
 SUBSCRIPTION = {
