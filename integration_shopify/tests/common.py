@@ -12,7 +12,8 @@ from odoo.tests import TransactionCase
 from odoo.addons.integration_base.lib.records import Change
 from odoo.addons.integration_base.models import integration_credential
 
-from ..lib.client import Answer, GraphqlClient
+from ..lib.client import Answer, GraphqlClient, document
+from .contract import judge
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -152,6 +153,7 @@ class FakeShop:
             self.orders[payload["id"]] = payload
 
     def execute(self, name, variables=None, *, money="presentment"):
+        judge(document(name, money), variables)
         self.calls.append((name, variables))
         if self.errors:
             error = self.errors.pop(0)

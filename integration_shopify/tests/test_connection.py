@@ -29,6 +29,7 @@ from ..lib import webhook
 from ..lib.client import ENDPOINT, learn_cost
 from ..lib.versions import API_VERSION
 from .common import ShopifyCase
+from .contract import judge
 
 SHOP = {
     "name": "Demo",
@@ -74,6 +75,7 @@ class FakeHttp:
         return answer
 
     def data(self, request):
+        judge(request["query"], request["variables"])
         if "query Shop" in request["query"]:
             return {"shop": SHOP}
         if "query AccessScopes" in request["query"]:
