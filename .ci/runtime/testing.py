@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 import sys
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 from . import browser, core_tests, database, paths, schema
@@ -18,6 +20,8 @@ WORKERS = 2
 # The longest single test (a whole shop with kills and restarts) took 4 minutes on two slow cores.
 TIMEOUT = 900
 TESTS_FAILED = 1  # pytest's exit code
+# Where simulated shops of a run write down what they are asked (tests/contract).
+CONTRACT = "SHOPIFY_CONTRACT_DIR"
 
 
 def run_tests(project: Project, arguments: list[str]) -> int:
@@ -72,9 +76,36 @@ def run_program(project: Project, module: str, arguments: list[str]) -> int:
     environment["INTEGRATION_TEST_DATABASE"] = name
     environment["PYTHONPATH"] = str(paths.RUNTIME.parent)
     try:
-        return call([project.python, "-m", module, *arguments], environment, cwd=paths.ROOT)
+        with _judged_requests(project, environment, name) as judge:
+            code = call([project.python, "-m", module, *arguments], environment, cwd=paths.ROOT)
+            return code or judge()
     finally:
         _drop_all(project, name)
+
+
+@contextmanager
+def _judged_requests(
+    project: Project, environment: dict[str, str], name: str
+) -> Iterator[Callable[[], int]]:
+    """Have the simulated shops of a run write down what they are asked.
+
+    Yields a function to be called at the end: it judges the requests by every version of Shopify's
+    schema we know, and returns an exit code.
+    """
+    folder = paths.STATE / f"{name}-contract"
+    folder.mkdir(parents=True)
+    environment[CONTRACT] = str(folder)
+
+    def judge() -> int:
+        # on stderr: the output of a program may be data
+        output = sys.stderr.fileno()
+        command = [str(project.python), "-m", "tests.contract", str(folder)]
+        return subprocess.call(command, env=environment, cwd=paths.ROOT, stdout=output)
+
+    try:
+        yield judge
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _prepare(project: Project) -> dict[str, str]:
@@ -133,12 +164,13 @@ def _pytest(
     if parallel and not _is_interactive(arguments):
         distribution = ["-n", str(WORKERS), "--dist=loadscope", "--no-loadscope-reorder"]
     try:
-        code = call([*command, *distribution, *arguments], environment, cwd=paths.ROOT)
-        if code == TESTS_FAILED and second_chance:
-            say("The failed tests once more, alone:")
-            again = ["--last-failed", "--last-failed-no-failures=none"]
-            code = call([*command, *again, *arguments], environment, cwd=paths.ROOT)
-        return code
+        with _judged_requests(project, environment, name) as judge:
+            code = call([*command, *distribution, *arguments], environment, cwd=paths.ROOT)
+            if code == TESTS_FAILED and second_chance:
+                say("The failed tests once more, alone:")
+                again = ["--last-failed", "--last-failed-no-failures=none"]
+                code = call([*command, *again, *arguments], environment, cwd=paths.ROOT)
+            return code or judge()
     finally:
         config.unlink()
         shutil.rmtree(cache, ignore_errors=True)
@@ -163,6 +195,9 @@ def _remove_leftovers(project: Project) -> None:
         for file in folder.glob(f"{PREFIX}*"):
             if file.is_file() and ended(file.name):
                 file.unlink()
+    for folder in paths.STATE.glob(f"{PREFIX}*-contract"):
+        if ended(folder.name):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _paths(arguments: list[str]) -> list[str]:

@@ -153,11 +153,14 @@ class Subscription:
     :param topic: as in ``_connector_topics``.
     :param address: where it sends them.
     :param remote_id: what it is called there; needed to delete it.
+    :param drifted: what it is set up otherwise than we would now, e.g. ``filter``; one of ours is
+        then replaced.
     """
 
     topic: str
     address: str
     remote_id: str = ""
+    drifted: str = ""
 
 
 @dataclass

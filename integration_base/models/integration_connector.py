@@ -274,6 +274,15 @@ class IntegrationConnector(models.AbstractModel):
         Called once :meth:`_test_connection` succeeded; must be safe to repeat.
         """
 
+    def _check_daily(self, backend):
+        """Look once a day for what is special about the service and may go wrong by itself.
+
+        What is found is raised or resolved as an incident (``integration.incident``). Only called
+        for connected backends; the calls to the service belong to nobody's work.
+
+        :raises IntegrationError: when the service cannot be asked; it is tried again in an hour.
+        """
+
     # === HOOKS - ACCESS === #
 
     def _connector_scopes(self, backend):

@@ -68,6 +68,7 @@ class IntegrationIncident(models.Model):
             ("limiter", "Slowed down"),
             ("expiring", "Credential expires"),
             ("scopes", "Access missing"),
+            ("interface", "Interface outdated"),
         ],
         required=True,
         readonly=True,
@@ -167,6 +168,9 @@ class IntegrationIncident(models.Model):
             "scopes": self.env._(
                 "Open the page Access of the backend: it says what is missing and how it is "
                 "granted. The operations wait and go on by themselves."
+            ),
+            "interface": self.env._(
+                "Update the addon of this service, or show this to your integrator."
             ),
             "limiter": self.env._("Nothing: the work goes on as fast as the service allows."),
         }

@@ -53,8 +53,8 @@ class IntegrationWebhookSubscription(models.Model):
     def _check(self, backend):
         """Compare what the service knows with what we need; create what is missing.
 
-        Subscriptions of ours with an old address and repeated ones are deleted; those of others
-        stay as they are.
+        Subscriptions of ours with an old address, repeated ones and those that are set up
+        otherwise than they should be are deleted; those of others stay as they are.
 
         :returns: the rows of the backend, or None when the service cannot be asked, or somebody
             else does so now.
@@ -75,7 +75,11 @@ class IntegrationWebhookSubscription(models.Model):
         ours = set(before.filtered(lambda row: row.state != "foreign").mapped("address"))
         found, values = {}, []
         for subscription in present:
-            if subscription.address == address and subscription.topic not in found:
+            if (
+                subscription.address == address
+                and subscription.topic not in found
+                and not subscription.drifted
+            ):
                 found[subscription.topic] = subscription
                 values.append(self._values(backend, "ok", subscription))
             elif subscription.address == address or subscription.address in ours:
@@ -168,7 +172,8 @@ class IntegrationWebhookSubscription(models.Model):
 
     @api.model
     def _cron_check(self):
-        """Check the subscriptions of every connected backend, and what it is allowed to do."""
+        """Check every connected backend: its subscriptions, what it is allowed to do, and the
+        rest that its connector looks after once a day."""
         cron = self.env["ir.cron"]
         Backend = self.env["integration.backend"]
         backends = Backend.search([("state", "=", "active"), *Backend._connected_here()])
@@ -177,6 +182,9 @@ class IntegrationWebhookSubscription(models.Model):
                 backend._ensure_callable()
                 self._check_and_report(backend)
                 self.env["integration.scope"]._check(backend)
+                backend._with_renewed_auth(
+                    lambda backend=backend: backend._connector()._check_daily(backend)
+                )
             except IntegrationError as error:
                 _logger.info("Subscriptions of backend %s: %s", backend.id, error.message)
                 self.env.ref("integration_base.ir_cron_check_subscriptions")._trigger(

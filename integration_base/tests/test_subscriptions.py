@@ -69,6 +69,39 @@ class TestSubscriptions(IntegrationCase):
         self.run_cron()
         self.assertEqual(len(self.remote), 1)
 
+    def test_one_that_is_set_up_otherwise_is_made_anew_by_the_daily_check(self):
+        self.check()
+        old = self.remote["r1"]
+        self.remote = {"odd": Subscription(old.topic, old.address, "odd", drifted="filter")}
+        self.run_cron()
+        self.assertNotIn("odd", self.remote)
+        self.assertEqual(
+            [(row.topic, row.address) for row in self.remote.values()], [(old.topic, old.address)]
+        )
+        self.assertEqual(self.backend.subscription_ids.mapped("state"), ["ok"])
+
+    def test_one_of_others_that_is_set_up_otherwise_stays(self):
+        other = Subscription("contact/updated", "https://other.example", "o", drifted="format")
+        self.remote["o"] = other
+        self.run_cron()
+        self.assertIn(other, self.remote.values())
+
+    def test_the_connector_looks_after_its_own_once_a_day(self):
+        asked = []
+        connector = self.registry["integration.connector.fake"]
+        self.patch(connector, "_check_daily", lambda _self, backend: asked.append(backend.id))
+        self.run_cron()
+        self.assertEqual(asked, self.backend.ids)
+
+    def test_a_daily_check_that_fails_is_tried_again_soon(self):
+        def fail(_self, backend):
+            raise RetryableError("down")
+
+        self.patch(self.registry["integration.connector.fake"], "_check_daily", fail)
+        before = self.env["ir.cron.trigger"].search_count([])
+        self.run_cron()
+        self.assertEqual(self.env["ir.cron.trigger"].search_count([]), before + 1)
+
     def test_repeated_and_old_ones_of_ours_are_deleted(self):
         self.check()
         address = self.backend._webhook_url()

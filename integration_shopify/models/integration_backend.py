@@ -1,8 +1,14 @@
 from odoo import api, fields, models
-from odoo.tools import sql
+from odoo.tools import format_date, sql
 
-from ..lib import oauth
-from ..lib.client import API_VERSION, GraphqlClient
+from ..lib import oauth, versions
+from ..lib.client import GraphqlClient
+from ..lib.versions import API_VERSION
+
+
+def _parts(text):
+    """Return the parts Shopify names in one line, as a set."""
+    return {part.strip() for part in (text or "").split(",") if part.strip()}
 
 
 class IntegrationBackend(models.Model):
@@ -99,13 +105,27 @@ class IntegrationBackend(models.Model):
         copy=False,
         help="Parts of Shopify's interface that we use and Shopify is going to remove.",
     )
-    shopify_api_outdated = fields.Boolean(compute="_compute_shopify_api_outdated")
+    shopify_api_asked = fields.Char(
+        string="API Version Asked For",
+        readonly=True,
+        copy=False,
+        help="When the deprecated parts were noted.",
+    )
+    shopify_api_until = fields.Datetime(
+        string="API Version Ends",
+        compute="_compute_shopify_api",
+        help="When Shopify ends the version of its interface that this module asks for.",
+    )
+    shopify_api_outdated = fields.Boolean(compute="_compute_shopify_api")
+    shopify_api_writes_refused = fields.Boolean(compute="_compute_shopify_api")
 
     @api.depends("shopify_api_version")
-    def _compute_shopify_api_outdated(self):
+    def _compute_shopify_api(self):
         for backend in self:
             answering = backend.shopify_api_version
+            backend.shopify_api_until = versions.ends_at(API_VERSION)
             backend.shopify_api_outdated = bool(answering) and answering != API_VERSION
+            backend.shopify_api_writes_refused = not versions.may_write(answering)
 
     def init(self):
         super().init()
@@ -154,7 +174,11 @@ class IntegrationBackend(models.Model):
         :param note: whether to remember which API version answers; not for callers that write the
             backend themselves.
         """
-        return GraphqlClient(self._client(), on_answer=self._shopify_note_answer if note else None)
+        return GraphqlClient(
+            self._client(),
+            on_answer=self._shopify_note_answer if note else None,
+            answering=self.shopify_api_version,
+        )
 
     def _shopify_note_answer(self, answer):
         """Remember the version that answered and what it calls deprecated; writes changes only.
@@ -171,18 +195,92 @@ class IntegrationBackend(models.Model):
             vals = backend._shopify_news(answer)
             if vals:
                 backend.with_context(tracking_disable=True).write(vals)
-        self.invalidate_recordset(["shopify_api_version", "shopify_api_deprecated"])
+                backend._shopify_report_api()
+        self.invalidate_recordset(
+            ["shopify_api_version", "shopify_api_deprecated", "shopify_api_asked"]
+        )
 
     def _shopify_news(self, answer):
         """Return the values to write for what an answer says about the API, if that is new."""
-        known = set(filter(None, (self.shopify_api_deprecated or "").split(", ")))
-        told = {part.strip() for part in answer.deprecated.split(",") if part.strip()}
+        told = _parts(answer.deprecated)
+        # what another version called deprecated says nothing about the present one
+        known = _parts(self.shopify_api_deprecated) if self._shopify_same_api() else set()
         vals = {}
         if answer.api_version and answer.api_version != self.shopify_api_version:
             vals["shopify_api_version"] = answer.api_version
-        if told - known:
+        if told - known or not self._shopify_same_api():
+            vals["shopify_api_asked"] = API_VERSION
             vals["shopify_api_deprecated"] = ", ".join(sorted(told | known))
         return vals
+
+    def _shopify_same_api(self):
+        return self.shopify_api_asked == API_VERSION
+
+    def _shopify_report_api(self):
+        """Tell people of a version that ends or has ended, and of each deprecated part, once.
+
+        What is over is closed. Repeatable; also called once a day, because days pass.
+        """
+        now = fields.Datetime.now()
+        Incident = self.env["integration.incident"]
+        for backend in self:
+            problems = backend._shopify_api_problems(now)
+            # sudo: a fact about the service, told whoever works
+            for incident in Incident.sudo().search(
+                [
+                    ("backend_id", "=", backend.id),
+                    ("kind", "=", "interface"),
+                    ("state", "=", "open"),
+                    ("key", "not in", list(problems)),
+                ]
+            ):
+                Incident._resolve("interface", backend, incident.key)
+            for key, message in problems.items():
+                Incident._raise("interface", backend, key, message, count=1)
+
+    def _shopify_api_problems(self, now):
+        """Return ``{key of the incident: what is wrong with the API in use}``.
+
+        :param now: naive UTC.
+        """
+        answering, problems = self.shopify_api_version, {}
+        values = {
+            "asked": API_VERSION,
+            "answering": answering,
+            "date": format_date(self.env, versions.ends_at(API_VERSION)),
+            "days": versions.days_left(API_VERSION, now),
+        }
+        stage = versions.stage(now)
+        if self.shopify_api_writes_refused:
+            problems[f"writes:{answering}"] = self.env._(
+                "Shopify answers with version %(answering)s of its interface, which this module "
+                "does not know, instead of %(asked)s. Reading goes on. Nothing is written to "
+                "Shopify, because it might do something else than meant. Update the module.",
+                **values,
+            )
+        elif self.shopify_api_outdated:
+            problems[f"version:{answering}"] = self.env._(
+                "Shopify answers with version %(answering)s of its interface instead of "
+                "%(asked)s. This module knows both, so everything goes on; %(asked)s ends on "
+                "%(date)s (%(days)s days left). Update the module.",
+                **values,
+            )
+        elif stage:
+            problems[f"ends:{stage}"] = self.env._(
+                "Shopify ends version %(asked)s of its interface, which this module uses, on "
+                "%(date)s (%(days)s days left). After that Shopify answers by other rules, and "
+                "nothing is written to it any more. Update the module before.",
+                **values,
+            )
+        for part in sorted(_parts(self.shopify_api_deprecated)):
+            problems[f"deprecated:{part}"] = self.env._(
+                "Shopify is going to remove %(part)s from its interface, which this module uses. "
+                "It works until version %(asked)s ends on %(date)s (%(days)s days left). Update "
+                "the module before.",
+                part=part,
+                **values,
+            )
+        return problems
 
     def _shopify_product(self, kind):
         """Return the product for lines without one of their own.

@@ -1,6 +1,6 @@
 import hashlib
 from dataclasses import replace
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from odoo import api, models
 from odoo.tools import LazyTranslate
@@ -26,7 +26,8 @@ from odoo.addons.integration_base.lib.records import (
 from odoo.addons.integration_base.lib.scopes import Scope
 
 from ..lib import oauth, webhook
-from ..lib.client import ENDPOINT, POINTS, bucket_state, expected_cost, refuse_user_errors
+from ..lib.client import ENDPOINT, POINTS, UserErrors, bucket_state, expected_cost
+from ..lib.tax_keys import read_tax_key
 
 _lt = LazyTranslate(__name__)
 
@@ -135,15 +136,19 @@ class IntegrationConnectorShopify(models.AbstractModel):
         shop = answer.data.get("shop") or {}
         backend.write(
             {
-                "shopify_api_version": answer.api_version,
-                "shopify_api_deprecated": answer.deprecated,
+                **backend._shopify_news(answer),
                 "shopify_domain": shop.get("myshopifyDomain"),
                 "shopify_shop_name": shop.get("name"),
                 "shopify_currency": shop.get("currencyCode"),
                 "shopify_timezone": shop.get("ianaTimezone"),
             }
         )
+        backend._shopify_report_api()
         self._untaxed_tax(backend.company_id)
+
+    def _check_daily(self, backend):
+        super()._check_daily(backend)
+        backend._shopify_report_api()
 
     # === HOOKS - ACCESS === #
 
@@ -207,17 +212,15 @@ class IntegrationConnectorShopify(models.AbstractModel):
         if topic != "orders/edited":
             # an edit's notification has no such fields at its top
             subscription["includeFields"] = webhook.INCLUDE_FIELDS
-        answer = backend._shopify_client(note=False).execute(
-            "webhook_subscription_create",
-            {"topic": self._remote_topic(topic), "webhookSubscription": subscription},
-        )
-        payload = answer.data.get("webhookSubscriptionCreate") or {}
         try:
-            refuse_user_errors(
-                payload,
-                self.env._("send notifications of %(topic)s to %(uri)s", topic=topic, uri=address),
+            payload = backend._shopify_client(note=False).mutate(
+                "webhook_subscription_create",
+                {"topic": self._remote_topic(topic), "webhookSubscription": subscription},
+                action=self.env._(
+                    "send notifications of %(topic)s to %(uri)s", topic=topic, uri=address
+                ),
             )
-        except RequestRefused as error:
+        except UserErrors as error:
             raise RequestRefused(
                 self.env._(
                     "%s. Shopify needs a public https address: check the system parameter "
@@ -228,13 +231,16 @@ class IntegrationConnectorShopify(models.AbstractModel):
         return (payload.get("webhookSubscription") or {}).get("id")
 
     def _delete_subscription(self, backend, remote_id):
-        answer = backend._shopify_client(note=False).execute(
-            "webhook_subscription_delete", {"id": remote_id}
-        )
-        payload = answer.data.get("webhookSubscriptionDelete") or {}
-        if any("id" in (error.get("field") or ()) for error in payload.get("userErrors") or ()):
-            return  # it is gone already
-        refuse_user_errors(payload, self.env._("end the subscription %s", remote_id))
+        try:
+            backend._shopify_client(note=False).mutate(
+                "webhook_subscription_delete",
+                {"id": remote_id},
+                action=self.env._("end the subscription %s", remote_id),
+            )
+        except UserErrors as error:
+            # about its id: it is gone already
+            if any(problem.path != "id" for problem in error.problems):
+                raise
 
     @api.model
     def _remote_topic(self, topic):
@@ -306,40 +312,47 @@ class IntegrationConnectorShopify(models.AbstractModel):
     def _default_mapping(self, backend, kind, values):
         """Recognise taxes: exactly one active sales tax with this percentage and position.
 
-        Taxes of other countries (distance sales) have the same percentages, so only those of the
-        company's own country are taken. Taxes that a sales channel pays itself are left to a
-        person: they belong to another account.
+        Foreign taxes have the same percentages as domestic ones. So a key without a country only
+        gets a tax of the company's own country, and one of a delivery abroad only a tax of that
+        country (distance sales within the EU), never the domestic one. Taxes that a sales channel
+        pays itself are left to a person: they belong to another account.
         """
         if kind != "tax":
             return super()._default_mapping(backend, kind, values)
+        home = backend.company_id.account_fiscal_country_id
         taxes = self.env["account.tax"].search(
             [
                 *self.env["account.tax"]._check_company_domain(backend.company_id),
                 ("type_tax_use", "=", "sale"),
                 ("amount_type", "=", "percent"),
-                ("country_id", "=", backend.company_id.account_fiscal_country_id.id),
             ]
         ) - self._untaxed_tax(backend.company_id, create=False)
         found = {}
         for value in values:
-            percent, included = self._read_tax_key(value)
+            key = read_tax_key(value)
+            if key.percent is None or key.channel:
+                continue
+            country = key.country or home.code
             matching = taxes.filtered(
-                lambda tax, percent=percent, included=included: (
-                    Decimal(str(tax.amount)) == percent and tax.price_include == included
+                lambda tax, key=key, country=country: (
+                    country in self._tax_countries(tax)
+                    and Decimal(str(tax.amount)) == key.percent
+                    and tax.price_include == key.included
                 )
             )
-            if percent is not None and len(matching) == 1:
+            if len(matching) == 1:
                 found[value] = matching
         return found
 
     @api.model
-    def _read_tax_key(self, key):
-        """Return (percentage, included) of a mapping key; (None, False) when it has no rate."""
-        _title, rate, position = [*key.rsplit("|", 2), "", ""][:3]
-        try:
-            return Decimal(rate) * 100, position == "included"
-        except InvalidOperation:
-            return None, False
+    def _tax_countries(self, tax):
+        """Return the ISO codes of where a tax is charged.
+
+        Taxes of distance sales (OSS) are declared at home, so their country is the company's; the
+        fiscal positions they belong to say where the goods go.
+        """
+        abroad = tax.fiscal_position_ids.country_id
+        return (abroad or tax.country_id).mapped("code")
 
     @api.model
     def _untaxed_tax(self, company, create=True):

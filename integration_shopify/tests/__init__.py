@@ -6,6 +6,9 @@ from . import (
     test_order_import,
     test_order_update,
     test_own_orders,
+    test_pages,
     test_privacy,
+    test_tax_keys,
+    test_versions,
     test_webhook,
 )

@@ -12,7 +12,8 @@ from odoo.tests import TransactionCase
 from odoo.addons.integration_base.lib.records import Change
 from odoo.addons.integration_base.models import integration_credential
 
-from ..lib.client import Answer, GraphqlClient
+from ..lib.client import Answer, GraphqlClient, document
+from .contract import judge
 
 #: Parts of an order that documents of their own read.
 HISTORY = ("refunds", "returns", "fulfillments", "fulfillmentOrders")
@@ -272,6 +273,7 @@ class FakeShop:
             self.orders[payload["id"]] = payload
 
     def execute(self, name, variables=None, *, money="presentment"):
+        judge(document(name, money), variables)
         self.calls.append((name, variables))
         if self.errors:
             error = self.errors.pop(0)
@@ -382,9 +384,9 @@ class ShopifyCase(TransactionCase):
         self.startPatcher(
             patch.object(
                 GraphqlClient,
-                "execute",
-                lambda _client, name, variables=None, **options: self.shop.execute(
-                    name, variables, **options
+                "_ask",
+                lambda _client, name, variables, money: self.shop.execute(
+                    name, variables, money=money
                 ),
             )
         )

@@ -27,7 +27,9 @@ from odoo.addons.integration_base.models.integration_rate_bucket import Limiter
 
 from ..lib import webhook
 from ..lib.client import ENDPOINT, learn_cost
+from ..lib.versions import API_VERSION
 from .common import ShopifyCase
+from .contract import judge
 
 SHOP = {
     "name": "Demo",
@@ -50,7 +52,8 @@ class FakeHttp:
         self.subscriptions = []
         self.subscription_errors = []
         self.ids = itertools.count(1)
-        self.api_version = "2026-10"
+        self.api_version = API_VERSION
+        self.deprecated = ""
 
     def post(self, client, path, *, json=None, data=None, **_options):
         headers = dict(client._auth() or {}) if client._auth else {}
@@ -72,6 +75,7 @@ class FakeHttp:
         return answer
 
     def data(self, request):
+        judge(request["query"], request["variables"])
         if "query Shop" in request["query"]:
             return {"shop": SHOP}
         if "query AccessScopes" in request["query"]:
@@ -104,6 +108,8 @@ class FakeHttp:
 
     def answer(self, body):
         headers = CaseInsensitiveDict({"X-Shopify-API-Version": self.api_version})
+        if self.deprecated:
+            headers["X-Shopify-API-Deprecated-Reason"] = self.deprecated
         return Response(200, headers, json.dumps(body).encode(), 5)
 
     def forms(self):

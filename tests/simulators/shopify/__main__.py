@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from .app import Simulator
+from .recorder import Recorder
 from .schema import is_full
 from .shop import Config
 
@@ -58,6 +59,7 @@ def main(argv: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
+    simulator.recorder = Recorder.from_environment()
     try:
         server = simulator.listen(options.host, options.port)
     except (OSError, SystemExit):
