@@ -15,30 +15,26 @@ The rules are those of Shopify's own books:
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_HALF_UP, Decimal
 
-from .contract import LineItem, Order, ShippingLine, TaxLine
+from . import ledger
+from .contract import LineItem, Order, ShippingLine
+from .taxes import Tax, foreign_country, tax_key
 
 ZERO = Decimal(0)
-
-
-@dataclass(frozen=True)
-class Tax:
-    """One tax of a line, what is left of it.
-
-    :param key: title, rate and position, e.g. ``VAT|0.19|included``: the key of its mapping.
-    :param label: the same for people.
-    :param amount: in the order's currency; zero taxes are kept out unless their rate is zero.
-    """
-
-    key: str
-    label: str
-    amount: Decimal
+_TITLES = {
+    "tip": "Tip",
+    "duty": "Duty",
+    "fee": "Fee",
+    "adjustment": "Refund difference",
+    "rounding": "Cash rounding",
+}
 
 
 @dataclass(frozen=True)
 class Line:
     """One line of the order as Odoo shall have it.
 
-    :param kind: ``product``, ``custom``, ``gift_card``, ``tip``, ``shipping``, ``duty``, ``fee``.
+    :param kind: ``product``, ``custom``, ``gift_card``, ``tip``, ``shipping``, ``duty``, ``fee``,
+        ``adjustment``, ``rounding``.
     :param external_id: Shopify's id, or a name of our own for lines Shopify has none for.
     :param price_unit: the original price; with taxes included the tax is inside.
     :param discount: percentage for people to read, two decimals. The exact amounts are below.
@@ -73,7 +69,11 @@ class Line:
 class Amounts:
     """An order's lines and totals.
 
+    :param total: what all of the ledger comes to: Shopify's current total, what of refunds was
+        kept or given beyond the goods, and what cash was rounded by.
     :param problem: empty when the lines add up to Shopify's totals, else what differs.
+    :param ledger: the postings the amounts come from.
+    :param fallback: why they come from the totals of the lines instead; empty when they do not.
     """
 
     currency: str
@@ -83,6 +83,8 @@ class Amounts:
     tax: Decimal
     total: Decimal
     problem: str = ""
+    ledger: ledger.Ledger = ledger.Ledger()
+    fallback: str = ""
 
 
 @dataclass
@@ -98,52 +100,138 @@ class _Sums:
         return sum((line.total for line in self.lines), ZERO)
 
 
-def compute(order: Order, currency: str, places: int) -> Amounts:
+def compute(order: Order, currency: str, places: int, home: str = "") -> Amounts:
     """Compute the lines of ``order`` as it is now.
+
+    The amounts are those of the sales ledger. Where that cannot be relied on they are computed from
+    the totals of the lines, and ``fallback`` says why.
 
     :param currency: ISO code of the currency the amounts of ``order`` are in.
     :param places: decimals of that currency, e.g. 2, 0 for JPY, 3 for KWD.
+    :param home: country (ISO code) whose taxes need no country in their mapping key.
     :returns: :class:`Amounts`; ``problem`` is set where Shopify's figures do not add up.
     """
+    books = ledger.read(order, home)
+    if not books.problem:
+        return _from_ledger(order, currency, books)
+    found = _from_totals(order, currency, places, home)
+    return replace(found, ledger=books, fallback=books.problem)
+
+
+def _from_ledger(order: Order, currency: str, books: ledger.Ledger) -> Amounts:
+    lines = []
+    items = {item.id: item for item in order.lineItems}
+    shipping = {line.id: line for line in order.shippingLines if line.id}
+    entries = {entry.key: entry for entry in books.entries}
+    # in the order of Shopify's lines, what belongs to none at the end
+    keys = [key for key in (*items, *shipping) if key in entries]
+    for key in [*keys, *(key for key in entries if key not in keys)]:
+        entry = entries[key]
+        if key in items:
+            lines.append(_line_of_item(items[key], entry, order.taxesIncluded))
+        else:
+            lines.append(_line_of_charge(shipping.get(key), entry, order.taxesIncluded))
+    rounding = _cash_rounding(order)
+    lines += rounding
+    tax = sum((line.tax for line in lines), ZERO)
+    total = sum((line.total for line in lines), ZERO)
+    return Amounts(
+        currency=currency,
+        taxes_included=order.taxesIncluded,
+        lines=tuple(lines),
+        untaxed=total - tax,
+        tax=tax,
+        total=total,
+        ledger=books,
+    )
+
+
+def _line_of_item(item: LineItem, entry: ledger.Entry, included: bool) -> Line:
+    kind = entry.kind
+    if kind == "product" and not (item.variant or item.sku):
+        kind = "custom"
+    cost = entry.total if included else entry.untaxed
+    listed = item.originalUnitPriceSet * entry.quantity
+    return Line(
+        kind=kind,
+        external_id=item.id,
+        name=item.name,
+        quantity=entry.quantity,
+        price_unit=item.originalUnitPriceSet,
+        discount=_percent(listed - cost, listed),
+        untaxed=entry.untaxed,
+        taxes=entry.taxes,
+        sku=item.sku.strip(),
+        barcode=(item.variant.barcode if item.variant else "").strip(),
+        variant_id=item.variant.id if item.variant else "",
+        reduced=entry.quantity < item.quantity,
+    )
+
+
+def _line_of_charge(line: ShippingLine | None, entry: ledger.Entry, included: bool) -> Line:
+    cost = entry.total if included else entry.untaxed
+    listed = cost
+    if line:
+        # what was paid back lowers the price; only real discounts are shown as such
+        listed = line.originalPriceSet - line.discountedPriceSet + cost
+    title = (line.title if line else "") or _TITLES.get(entry.kind, "Shipping")
+    return Line(
+        kind=entry.kind,
+        external_id=entry.key,
+        name=title,
+        quantity=Decimal(1),
+        price_unit=listed,
+        discount=_percent(listed - cost, listed),
+        untaxed=entry.untaxed,
+        taxes=entry.taxes,
+        shipping_code=(line.code or line.title) if line else "",
+    )
+
+
+def _cash_rounding(order: Order) -> list[Line]:
+    """What rounding to coins added to what was received less what it added to what was paid back.
+
+    https://shopify.dev/docs/api/admin-graphql/latest/objects/CashRoundingAdjustment
+    """
+    rounding = order.totalCashRoundingAdjustment
+    amount = rounding.paymentSet - rounding.refundSet
+    title = _TITLES["rounding"]
+    one = Decimal(1)
+    return [Line("rounding", "rounding", title, one, amount, ZERO, amount)] if amount else []
+
+
+def _from_totals(order: Order, currency: str, places: int, home: str) -> Amounts:
     unit = Decimal(1).scaleb(-places)
+    country = foreign_country(order, home)
     tips = order.totalTipReceivedSet
     sums = _Sums()
     for item in order.lineItems:
         if item.currentQuantity:
             kind = _kind(item, tips)
             tips -= item.originalUnitPriceSet * item.quantity if kind == "tip" else ZERO
-            sums.lines.append(_goods_line(item, kind, order.taxesIncluded, unit))
+            sums.lines.append(_goods_line(item, kind, order.taxesIncluded, country, unit))
     for position, shipping in enumerate(order.shippingLines):
-        sums.lines.append(_shipping_line(shipping, position, order.taxesIncluded, unit))
+        sums.lines.append(_shipping_line(shipping, position, order.taxesIncluded, country, unit))
     for kind, amount in (
         ("tip", tips),
         ("duty", order.currentTotalDutiesSet),
         ("fee", order.currentTotalAdditionalFeesSet),
     ):
         if amount > 0 and sums.total + amount <= order.currentTotalPriceSet:
-            sums.lines.append(Line(kind, kind, kind.capitalize(), Decimal(1), amount, ZERO, amount))
+            sums.lines.append(Line(kind, kind, _TITLES[kind], Decimal(1), amount, ZERO, amount))
     _settle(sums, order, unit)
+    problem, rounding = _problem(sums, order), _cash_rounding(order)
+    sums.lines += rounding
+    total = order.currentTotalPriceSet + sum((line.total for line in rounding), ZERO)
     return Amounts(
         currency=currency,
         taxes_included=order.taxesIncluded,
         lines=tuple(sums.lines),
-        untaxed=order.currentTotalPriceSet - order.currentTotalTaxSet,
+        untaxed=total - order.currentTotalTaxSet,
         tax=order.currentTotalTaxSet,
-        total=order.currentTotalPriceSet,
-        problem=_problem(sums, order),
+        total=total,
+        problem=problem,
     )
-
-
-def tax_key(tax: TaxLine, included: bool) -> tuple[str, str]:
-    """Return (key, label) of a tax for the mapping screen."""
-    position = "included" if included else "excluded"
-    rate = "" if tax.rate is None else format(tax.rate.normalize(), "f")
-    percent = "" if tax.rate is None else f" {format((tax.rate * 100).normalize(), 'f')} %"
-    key, label = f"{tax.title}|{rate}|{position}", f"{tax.title}{percent} ({position})"
-    if tax.channelLiable:
-        # a marketplace pays this tax itself, so it belongs to another account
-        return f"{key}|channel", f"{label}, paid by the sales channel"
-    return key, label
 
 
 def _kind(item: LineItem, tips: Decimal) -> str:
@@ -159,12 +247,12 @@ def _kind(item: LineItem, tips: Decimal) -> str:
     return "custom"
 
 
-def _goods_line(item: LineItem, kind: str, included: bool, unit: Decimal) -> Line:
+def _goods_line(item: LineItem, kind: str, included: bool, country: str, unit: Decimal) -> Line:
     quantity, left = item.quantity, item.currentQuantity
     listed = item.originalUnitPriceSet * quantity
     price = listed - sum((row.allocatedAmountSet for row in item.discountAllocations), ZERO)
     current = _left(price, left, quantity, unit)
-    taxes = _taxes(item.taxLines, included, Decimal(left), Decimal(quantity), unit)
+    taxes = _taxes(item.taxLines, included, country, Decimal(left), Decimal(quantity), unit)
     return Line(
         kind=kind,
         external_id=item.id,
@@ -181,9 +269,11 @@ def _goods_line(item: LineItem, kind: str, included: bool, unit: Decimal) -> Lin
     )
 
 
-def _shipping_line(line: ShippingLine, position: int, included: bool, unit: Decimal) -> Line:
+def _shipping_line(
+    line: ShippingLine, position: int, included: bool, country: str, unit: Decimal
+) -> Line:
     charged, current = line.discountedPriceSet, line.currentDiscountedPriceSet
-    taxes = _taxes(line.taxLines, included, current, charged, unit)
+    taxes = _taxes(line.taxLines, included, country, current, charged, unit)
     # What was paid back lowers the price; only real discounts are shown as such.
     listed = line.originalPriceSet - (charged - current)
     return Line(
@@ -200,11 +290,11 @@ def _shipping_line(line: ShippingLine, position: int, included: bool, unit: Deci
     )
 
 
-def _taxes(lines, included, left: Decimal, whole: Decimal, unit) -> tuple[Tax, ...]:
+def _taxes(lines, included, country, left: Decimal, whole: Decimal, unit) -> tuple[Tax, ...]:
     """What is left of the taxes of a line, summed by key."""
     amounts: dict[str, Tax] = {}
     for line in lines:
-        key, label = tax_key(line, included)
+        key, label = tax_key(line, included, country)
         amount = _left(line.priceSet, left, whole, unit)
         if not line.priceSet and line.rate:
             # "rate 0.08, amount 0.00" is real. Booking the tax by its rate would charge it.
