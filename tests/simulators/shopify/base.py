@@ -7,6 +7,7 @@ import random
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -31,7 +32,11 @@ DEFAULT_SCOPES = (
     "write_inventory",
     "read_merchant_managed_fulfillment_orders",
     "write_merchant_managed_fulfillment_orders",
+    "read_fulfillments",
+    "write_fulfillments",
     "read_returns",
+    "write_returns",
+    "read_payment_terms",
 )
 
 
@@ -138,6 +143,7 @@ class Base:
         "refresh_tokens",
         "codes",
         "idempotency",
+        "effects",
     )
 
     def __init__(self, config: Config | None = None) -> None:
@@ -162,6 +168,8 @@ class Base:
         self.refresh_tokens: dict[str, dict[str, Any]] = {}
         self.codes: dict[str, dict[str, Any]] = {}
         self.idempotency: dict[str, tuple[str, Any]] = {}
+        # How often something that cannot be undone was done, by kind.
+        self.effects: Counter[str] = Counter()
         self.shop_id = 68817551382
         self.app_id = 74150117377
 

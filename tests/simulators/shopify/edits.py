@@ -6,7 +6,8 @@ from typing import Any
 
 from .base import Refused, action
 from .fulfilments import line_orders
-from .ledger import Entry
+from .ledger import Entry, sold
+from .money import Bag
 from .placing import Placing
 from .records import Charged, Line, Order, now
 
@@ -53,28 +54,27 @@ class Edits(Placing):
         entries: list[Entry] = []
         for line, drop in drops:
             if drop > 0:
-                amount, tax = self._remove_units(order, line, drop)
+                amount, taxes = self._remove_units(order, line, drop)
                 self._withdraw(line, drop)
-                self._move_stock(line, {"available": drop, "committed": -drop})
-                entries.append((line, "RETURN", -amount, -tax, -drop))
+                entries.append((line, "RETURN", -amount, [-tax for tax in taxes], -drop))
             elif drop < 0:
                 entries.append(self._add_units(order, line, -drop))
         for row, line in added:
             order.lines.append(line)
             self._tax(order, line, row.get("taxes"), spec.get("taxes", self._taxes_of(order)))
-            self._move_stock(line, {"available": -line.quantity, "committed": line.quantity})
-            entries.append((line, "ORDER", line.discounted, line.tax, None))
+            self._reserve(line, line.quantity)
+            entries.append(sold(line))
         for row in spec.get("discount", []):
             line = self.line_of(order, row["line"])
-            before, tax_before = line.discounted, line.tax
+            before = self._as_sold(line)
             self._discount_line(order, line, {"title": "Discount", "perUnit": True, **row})
             self._retax(order, line)
-            entries.append((line, "UPDATE", line.discounted - before, line.tax - tax_before, 0))
+            entries.append((line, "UPDATE", *self._since(line, before), 0))
         for row in spec.get("shipping", []):
             shipping = self._make_shipping(order, row)
             order.shipping.append(shipping)
             self._tax(order, shipping, row.get("taxes"), spec.get("taxes", []))
-            entries.append((shipping, "ORDER", shipping.discounted, shipping.tax, None))
+            entries.append(sold(shipping))
         if not entries:
             raise Refused("There must be at least one change to be made.", ["id"])
         order.edited = True
@@ -88,15 +88,28 @@ class Edits(Placing):
         return [{"title": t.title, "rate": t.rate} for t in line.tax_lines] if line else []
 
     def _retax(self, order: Order, charged: Charged) -> None:
-        rows = [{"title": t.title, "rate": t.rate} for t in charged.tax_lines]
+        rows = [
+            {"title": t.title, "rate": t.rate, "channelLiable": t.channel_liable}
+            for t in charged.tax_lines
+        ]
         removed = [t.removed for t in charged.tax_lines]
         charged.tax_lines = []
         self._tax(order, charged, rows, rows)
         for tax_line, part in zip(charged.tax_lines, removed, strict=False):
             tax_line.removed = part
 
+    @staticmethod
+    def _as_sold(line: Line) -> tuple[Bag, list[Bag]]:
+        return line.discounted, [t.price for t in line.tax_lines]
+
+    def _since(self, line: Line, before: tuple[Bag, list[Bag]]) -> tuple[Bag, list[Bag]]:
+        """What changed in the net amount of a line and in its taxes."""
+        after, taxes = self._as_sold(line)
+        old = before[1] or [Bag() for _tax in taxes]
+        return after - before[0], [a - b for a, b in zip(taxes, old, strict=True)]
+
     def _add_units(self, order: Order, line: Line, quantity: int) -> Entry:
-        before, tax_before = line.discounted, line.tax
+        before = self._as_sold(line)
         line.quantity += quantity
         line.current_quantity += quantity
         self._retax(order, line)
@@ -107,5 +120,5 @@ class Edits(Placing):
             row.remaining += quantity
         else:
             self._route(order, [line], quantity)
-        self._move_stock(line, {"available": -quantity, "committed": quantity})
-        return line, "ORDER", line.discounted - before, line.tax - tax_before, quantity
+        self._reserve(line, quantity)
+        return line, "ORDER", *self._since(line, before), quantity

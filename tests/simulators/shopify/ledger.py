@@ -8,11 +8,29 @@ from decimal import Decimal
 from typing import Any
 
 from .base import Base, decimal
-from .money import ZERO, Bag, allocate_bag, tax_of
-from .records import Adjustment, Agreement, Charged, Line, Order, Refund, Sale, TaxLine
+from .money import ZERO, Bag, tax_of, total
+from .records import (
+    Adjustment,
+    Agreement,
+    Charged,
+    Duty,
+    Line,
+    Order,
+    Refund,
+    Return,
+    Sale,
+    Shipping,
+    TaxLine,
+)
 
-# A change of the ledger: what, action, signed net and tax as stored, signed units (None: all).
-Entry = tuple[Charged, str, Bag, Bag, int | None]
+# A change of the ledger: what, action, signed net as stored, signed tax of each of its tax lines,
+# signed units (None: all).
+Entry = tuple[Charged, str, Bag, list[Bag], int | None]
+
+
+def sold(charged: Charged) -> Entry:
+    """All of it, as it is when it is sold."""
+    return charged, "ORDER", charged.discounted, [t.price for t in charged.tax_lines], None
 
 
 class Ledger(Base):
@@ -23,53 +41,54 @@ class Ledger(Base):
         moment: datetime,
         entries: Iterable[Entry],
         refund: Refund | None = None,
+        return_: Return | None = None,
     ) -> Agreement:
-        """Append an agreement.
-
-        :param entries: (line or shipping, action, signed net change as stored, signed tax change,
-            signed quantity or None for the line's own).
-        """
-        agreement = Agreement(self.next_id("SalesAgreement"), order, reason, moment, refund=refund)
-        for charged, action, amount, tax, quantity in entries:
-            line = charged if isinstance(charged, Line) else None
-            if line:
-                line_type = "TIP" if line.tip else "GIFT_CARD" if line.gift_card else "PRODUCT"
-                quantity = line.quantity if quantity is None else quantity
-            else:
-                line_type, quantity = "SHIPPING", 1 if quantity is None else quantity
-            full = amount if order.taxes_included else amount + tax
-            whole = charged.discounted
-            share = Decimal(1) if not whole.presentment else amount.presentment / whole.presentment
-            rate = sum((t.rate or ZERO for t in charged.tax_lines), ZERO)
-            discount = charged.allocated.times(share)
-            if order.taxes_included:
-                discount = discount.times(1 / (1 + rate))
-            sale = Sale(
-                self.next_id("Sale"),
-                action,
-                line_type,
-                full,
-                tax,
-                discount.rounded(order.currencies),
-                quantity,
-                line,
-                None if line or action == "RETURN" else charged,  # type: ignore[arg-type]
-            )
-            parts = [t.price for t in charged.tax_lines]
-            if len(parts) == 1:
-                sale.taxes = [(self.next_id("SaleTax"), tax, charged.tax_lines[0])]
-            elif parts:
-                shop = allocate_bag(
-                    Bag(abs(tax.shop), abs(tax.presentment)), parts, order.currencies
-                )
-                negative = tax.presentment < 0 or tax.shop < 0
-                sale.taxes = [
-                    (self.next_id("SaleTax"), -part if negative else part, line_tax)
-                    for part, line_tax in zip(shop, charged.tax_lines, strict=True)
-                ]
-            agreement.sales.append(sale)
+        """Append an agreement."""
+        agreement = Agreement(
+            self.next_id("SalesAgreement"), order, reason, moment, refund=refund, return_=return_
+        )
+        for entry in entries:
+            agreement.sales.append(self._sale(order, *entry))
         order.agreements.append(self.add(agreement))
         return agreement
+
+    def _sale(
+        self,
+        order: Order,
+        charged: Charged,
+        action: str,
+        amount: Bag,
+        taxes: list[Bag],
+        quantity: int | None,
+    ) -> Sale:
+        if isinstance(charged, Line):
+            line_type = "TIP" if charged.tip else "GIFT_CARD" if charged.gift_card else "PRODUCT"
+            quantity = charged.quantity if quantity is None else quantity
+        elif isinstance(charged, Shipping):
+            line_type, quantity = "SHIPPING", 1 if quantity is None else quantity
+        else:
+            line_type = "DUTY" if isinstance(charged, Duty) else "ADDITIONAL_FEE"
+        tax = total(taxes)
+        whole = charged.discounted
+        share = Decimal(1) if not whole.presentment else amount.presentment / whole.presentment
+        discount = charged.allocated.times(share)
+        if order.taxes_included:
+            rate = sum((t.rate or ZERO for t in charged.tax_lines), ZERO)
+            discount = discount.times(1 / (1 + rate))
+        return Sale(
+            self.next_id("Sale"),
+            action,
+            line_type,
+            amount if order.taxes_included else amount + tax,
+            tax,
+            discount.rounded(order.currencies),
+            quantity,
+            charged,
+            [
+                (self.next_id("SaleTax"), part, tax_line)
+                for part, tax_line in zip(taxes, charged.tax_lines, strict=True)
+            ],
+        )
 
     def _tax(
         self,
@@ -87,7 +106,7 @@ class Ledger(Base):
         if is_line and (charged.tip or charged.gift_card or not charged.taxable):
             return
         rows = common if own is None else own
-        if not is_line and own is None:
+        if isinstance(charged, Shipping) and own is None:
             rows = [row for row in common if row.get("shipping", True)]
         rates = [decimal(row.get("rate", 0) or 0, "tax rate") for row in rows]
         net = charged.discounted
@@ -116,31 +135,44 @@ class Ledger(Base):
                 )
             )
 
-    def _remove_units(self, order: Order, line: Line, quantity: int) -> tuple[Bag, Bag]:
-        """Take units off a line for good; returns their share of the net amount and of the tax.
+    def _share_of_units(
+        self, order: Order, line: Line, quantity: int, taken: int = 0
+    ) -> tuple[Bag, list[Bag]]:
+        """Share of some units in the net amount of their line, and in each of its taxes.
 
         The last units take what is left, so the shares of a line always sum to the line.
+
+        :param taken: units whose share is not to be counted among what is left.
         """
-        last = quantity == line.current_quantity
-        amount = (
-            line.current
-            if last
-            else line.discounted.share(quantity, line.quantity, order.currencies)
-        )
-        tax = Bag()
-        for tax_line in line.tax_lines:
-            part = (
-                tax_line.current
-                if last
-                else tax_line.price.share(quantity, line.quantity, order.currencies)
+        cur = order.currencies
+        rest = line.current_quantity - taken
+        if quantity < rest or not rest:
+            return (
+                line.discounted.share(quantity, line.quantity, cur),
+                [t.price.share(quantity, line.quantity, cur) for t in line.tax_lines],
             )
-            tax_line.removed += part
-            tax += part
-        line.removed += amount
+        gone, taxes = self._share_of_units(order, line, taken) if taken else (Bag(), [])
+        gone_taxes = taxes or [Bag() for _line in line.tax_lines]
+        return (
+            line.current - gone,
+            [t.current - g for t, g in zip(line.tax_lines, gone_taxes, strict=True)],
+        )
+
+    def _remove_units(self, order: Order, line: Line, quantity: int) -> tuple[Bag, list[Bag]]:
+        """Take units off a line for good; returns their share of the net amount and the taxes."""
+        amount, taxes = self._share_of_units(order, line, quantity)
+        self._remove(line, amount, taxes)
         line.current_quantity -= quantity
-        return amount, tax
+        return amount, taxes
+
+    @staticmethod
+    def _remove(charged: Charged, amount: Bag, taxes: list[Bag]) -> None:
+        charged.removed += amount
+        for tax_line, part in zip(charged.tax_lines, taxes, strict=True):
+            tax_line.removed += part
 
     def _adjust(self, agreement: Agreement, gap: Bag, reason: str) -> None:
+        """Note a difference between the goods given back and the money sent back."""
         agreement.refund.adjustments.append(
             self.add(Adjustment(self.next_id("OrderAdjustment"), gap, Bag(), reason))
         )

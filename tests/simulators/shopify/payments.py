@@ -91,6 +91,7 @@ class Payments(Base):
         transaction = self._transact(
             order, "SALE", amount, gateway=spec.get("gateway", "manual"), status=status
         )
+        self.effects["payments"] += 1
         if status != "PENDING":
             self.emit("ORDER_TRANSACTIONS_CREATE", transaction)
         self.changed(order, *(["ORDERS_PAID"] if order.financial_status == "PAID" else []))
@@ -129,12 +130,21 @@ class Payments(Base):
         return transaction
 
     @action
-    def capture(self, order: Order, spec: dict[str, Any] | None = None) -> Transaction:
+    def capture(
+        self,
+        order: Order,
+        spec: dict[str, Any] | None = None,
+        parent: Transaction | None = None,
+    ) -> Transaction:
+        """Capture an authorisation (the first open one), wholly unless ``amount`` says less."""
         spec = spec or {}
-        if not order.open_authorizations:
+        if parent is None and order.open_authorizations:
+            parent = order.open_authorizations[0]
+        if parent is None or parent not in order.open_authorizations:
             raise Refused("Can only capture successful authorizations", ["parentTransactionId"])
-        parent = order.open_authorizations[0]
         asked = decimal(spec.get("amount", parent.amount.presentment))
+        if asked <= 0:
+            raise Refused("Amount must be greater than zero for capture transactions")
         if asked > parent.amount.presentment:
             limit = round_money(parent.amount.presentment, order.currencies.presentment)
             raise Refused(
@@ -144,18 +154,35 @@ class Payments(Base):
             parent.amount if asked == parent.amount.presentment else self._live_bag(order, asked)
         )
         transaction = self._transact(order, "CAPTURE", amount, parent=parent)
+        self.effects["captures"] += 1
         self.emit("ORDER_TRANSACTIONS_CREATE", transaction)
         self.changed(order, *(["ORDERS_PAID"] if order.financial_status == "PAID" else []))
         return transaction
 
     @action
-    def void(self, order: Order, spec: dict[str, Any] | None = None) -> Transaction:
-        if not order.open_authorizations:
+    def void(
+        self,
+        order: Order,
+        spec: dict[str, Any] | None = None,
+        parent: Transaction | None = None,
+    ) -> Transaction:
+        """Give an authorisation back (the first open one)."""
+        if parent is not None and (parent.kind, parent.status) != ("AUTHORIZATION", "SUCCESS"):
             raise Refused(
-                "The authorization cannot be voided.", ["parentTransactionId"], "AUTH_NOT_VOIDABLE"
+                "Parent transaction must be a successful authorization",
+                ["parentTransactionId"],
+                "AUTH_NOT_SUCCESSFUL",
             )
-        parent = order.open_authorizations[0]
+        if parent is None and order.open_authorizations:
+            parent = order.open_authorizations[0]
+        if parent is None or parent not in order.open_authorizations:
+            raise Refused(
+                "Parent transaction require a parent_id referring to a voidable transaction",
+                ["parentTransactionId"],
+                "AUTH_NOT_VOIDABLE",
+            )
         transaction = self._transact(order, "VOID", Bag(), parent=parent)
+        self.effects["voids"] += 1
         self.emit("ORDER_TRANSACTIONS_CREATE", transaction)
         self.changed(order)
         return transaction

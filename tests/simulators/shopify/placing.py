@@ -7,7 +7,7 @@ from typing import Any
 
 from .base import SpecError, action, decimal
 from .fulfilments import Fulfilments
-from .ledger import Ledger
+from .ledger import Ledger, sold
 from .money import Bag, Currencies, allocate_bag, total
 from .payments import Payments
 from .records import Allocation, Charged, Discount, Line, Order, Shipping
@@ -79,13 +79,9 @@ class Placing(Payments, Ledger, Fulfilments):
         """An order that is written down becomes one of the shop."""
         order.original_total = order.total
         self.add(order)
-        self._ledger(
-            order,
-            "ORDER",
-            order.processed_at,
-            [(c, "ORDER", c.discounted, c.tax, None) for c in order.charged],
-        )
-        self._reserve(order)
+        self._ledger(order, "ORDER", order.processed_at, [sold(c) for c in order.charged])
+        for line in order.goods:
+            self._reserve(line, line.quantity)
         self._route(order, order.lines)
         self._initial_payments(order, payment)
         if order.customer:
@@ -174,6 +170,7 @@ class Placing(Payments, Ledger, Fulfilments):
             tip=tip,
             grams=variant.grams if variant else int(row.get("grams", 0)),
             attributes=list((row.get("attributes") or {}).items()),
+            location=self.get("Location", row["location"]) if row.get("location") else None,
         )
         return self.add(line)
 
