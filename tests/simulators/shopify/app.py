@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from graphql import FieldNode, GraphQLSyntaxError, OperationDefinitionNode, parse
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.utils import redirect
@@ -35,7 +36,6 @@ from .webhooks import Webhooks
 
 _GRAPHQL = re.compile(r"^/admin/api/([\w-]+)/graphql\.json$")
 _VERSION = re.compile(r"^\d{4}-\d{2}$")
-_OPERATION = re.compile(r"\b(?:query|mutation)\s+(\w+)")
 
 _HTML_ERROR = (
     "<!DOCTYPE html><html><head><title>Something went wrong</title></head>"
@@ -48,13 +48,19 @@ def json_response(body: Any, status: int = 200, **headers: str) -> Response:
     return Response(text, status, headers, content_type="application/json; charset=utf-8")
 
 
-def _operation_name(raw: bytes) -> str:
-    """Name of the operation a request body asks for, as far as it can be told."""
+def _operation_names(raw: bytes) -> list[str]:
+    """Names of the operation a request asks for and of its root fields, if they can be told."""
     try:
-        named = _OPERATION.search(json.loads(raw)["query"])
-    except (ValueError, KeyError, TypeError):
-        return ""
-    return named.group(1) if named else ""
+        document = parse(json.loads(raw)["query"])
+    except (ValueError, KeyError, TypeError, GraphQLSyntaxError):
+        return [""]
+    names = []
+    for operation in document.definitions:
+        if isinstance(operation, OperationDefinitionNode):
+            names.append(operation.name.value if operation.name else "")
+            fields = operation.selection_set.selections
+            names += [field.name.value for field in fields if isinstance(field, FieldNode)]
+    return names
 
 
 class ConnectionReset(Exception):
@@ -155,7 +161,7 @@ class Simulator:
 
     def _route(self, request: Request, path: str) -> Response:
         if path == "/admin/oauth/access_token":
-            return self.with_fault("token", "", lambda: self.token(request))
+            return self.with_fault("token", [""], lambda: self.token(request))
         if path == "/admin/oauth/authorize":
             return self.authorize(request)
         if path.startswith("/control/"):
@@ -166,10 +172,11 @@ class Simulator:
 
     # === FAULTS === #
 
-    def with_fault(self, target: str, operation: str, answer: Callable[[], Response]) -> Response:
-        fault = self.faults.draw(target, operation)
+    def with_fault(self, target: str, names: list[str], answer: Callable[[], Response]) -> Response:
+        fault = self.faults.draw(target, names)
         if fault is None:
             return answer()
+        done = answer() if fault.after else None
         if fault.hang:
             time.sleep(fault.hang)
         if fault.reset == "before":
@@ -179,7 +186,7 @@ class Simulator:
         elif fault.status:
             response = self._fault_response(fault)
         else:
-            response = answer()
+            response = done or answer()
             if fault.reset == "after":
                 raise ConnectionReset
             if fault.body == "html":
@@ -230,9 +237,9 @@ class Simulator:
         if request.method != "POST":
             return json_response({"errors": "Not Found"}, 404)
         raw = request.get_data()
-        operation = _operation_name(raw)
+        names = _operation_names(raw)
         return self.with_fault(
-            "graphql", operation, lambda: self._graphql(request, raw, asked, version)
+            "graphql", names, lambda: self._graphql(request, raw, asked, version)
         )
 
     def _graphql(self, request: Request, raw: bytes, asked: str, version: str) -> Response:

@@ -119,7 +119,7 @@ class ShopSimulator:
         return self.post("orders", {"random": {"count": count, "seed": seed}})
 
     def act(self, order: str, action: str, **spec: Any) -> dict[str, Any]:
-        """edit, pay, authorize, capture, void, fulfil, cancel, refund, touch, corrupt, settle."""
+        """What happens to an order: edit, pay, fulfil ... (README.md, "Changing an order")."""
         return self.post(f"orders/{_key(order)}/{action}", spec)
 
     # === TROUBLE === #

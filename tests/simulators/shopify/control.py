@@ -28,6 +28,13 @@ _ACTIONS = (
     "capture",
     "void",
     "fulfil",
+    "unfulfil",
+    "track",
+    "report",
+    "hold",
+    "release",
+    "move",
+    "split",
     "cancel",
     "refund",
     "touch",
@@ -302,16 +309,38 @@ class Control:
                 if request.method != "GET":
                     raise SpecError(f"an order can be {', '.join(_ACTIONS)}")
                 return truth(order)
-            action = parts[-1]
-            if action == "corrupt":
-                order.corrupt = dict(body)
-                shop.changed(order)
-            elif action == "settle":
-                for refund in order.refunds:
-                    shop.settle(refund, body.get("status", "SUCCESS").upper())
-            else:
-                getattr(shop, action)(order, body)
+            self._act(order, parts[-1], body)
             return truth(order)
+
+    def _act(self, order: Order, action: str, body: dict[str, Any]) -> None:
+        shop = self.simulator.shop
+        if action == "corrupt":
+            order.corrupt = dict(body)
+            shop.changed(order)
+        elif action == "settle":
+            for refund in order.refunds:
+                shop.settle(refund, body.get("status", "SUCCESS").upper())
+        elif action in ("hold", "release", "move", "split"):
+            work = shop.work_of(order, body.get("fulfillmentOrder"))
+            rows = shop.rows_of(work, body.get("lines"))
+            if action == "hold":
+                shop.hold(work, {"byApp": False, **body}, rows)
+            elif action == "release":
+                shop.release(work, body.get("holds"))
+            elif action == "move":
+                shop.move(work, shop.get("Location", body["location"]), rows)
+            else:
+                shop.split(work, rows or [])
+        elif action in ("unfulfil", "track", "report"):
+            fulfillment = shop.parcel_of(order, body.get("fulfillment"))
+            if action == "unfulfil":
+                shop.cancel_fulfillment(fulfillment)
+            elif action == "track":
+                shop.track(fulfillment, body.get("tracking", []))
+            else:
+                shop.report(fulfillment, body)
+        else:
+            getattr(shop, action)(order, body)
 
     # === API FAULTS AND COUNTERS === #
 
@@ -321,12 +350,14 @@ class Control:
                 "total": sum(self.simulator.calls.values()),
                 "byOperation": dict(self.simulator.calls),
                 "requestedCost": self.simulator.requested_cost,
+                "effects": dict(self.simulator.shop.effects),
             }
 
     def reset_calls(self, request: Request, body: dict[str, Any]) -> Any:
         with self.simulator.shop.lock:
             self.simulator.calls.clear()
             self.simulator.requested_cost = 0
+            self.simulator.shop.effects.clear()
         return {"status": "ok"}
 
     def faults(self, request: Request, body: dict[str, Any]) -> Any:

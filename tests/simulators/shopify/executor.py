@@ -31,7 +31,7 @@ from graphql import (
 )
 from graphql.execution.values import get_variable_values
 
-from . import mutations  # noqa: F401  (declares the mutations)
+from . import api  # noqa: F401  (declares the fields and the mutations)
 from .cost import MAX_COST, Bucket, Costs
 from .records import Order
 from .resolvers import FIELDS, plain, resolve_type
@@ -55,14 +55,42 @@ _TYPE_SCOPES: dict[str, tuple[str, ...]] = {
         "read_third_party_fulfillment_orders",
     ),
 }
-_MUTATION_SCOPES = {
-    "inventorySetQuantities": "write_inventory",
-    "orderCancel": "write_orders",
-    "orderClose": "write_orders",
-    "orderMarkAsPaid": "write_orders",
-    "orderOpen": "write_orders",
-    "orderUpdate": "write_orders",
-    "refundCreate": "write_orders",
+_FULFILMENT_SCOPES = (
+    "write_merchant_managed_fulfillment_orders",
+    "write_assigned_fulfillment_orders",
+    "write_third_party_fulfillment_orders",
+)
+# Mutation -> scopes of which one is enough.
+_MUTATION_SCOPES: dict[str, tuple[str, ...]] = {
+    "inventorySetQuantities": ("write_inventory",),
+    **dict.fromkeys(
+        (
+            "orderCancel",
+            "orderCapture",
+            "orderClose",
+            "orderMarkAsPaid",
+            "orderOpen",
+            "orderUpdate",
+            "refundCreate",
+            "transactionVoid",
+        ),
+        ("write_orders",),
+    ),
+    **dict.fromkeys(
+        (
+            "fulfillmentCancel",
+            "fulfillmentCreate",
+            "fulfillmentOrderCancel",
+            "fulfillmentOrderHold",
+            "fulfillmentOrderMove",
+            "fulfillmentOrderReleaseHold",
+            "fulfillmentOrderSplit",
+            "fulfillmentTrackingInfoUpdate",
+            "fulfillmentTrackingInfoUpdateV2",
+        ),
+        _FULFILMENT_SCOPES,
+    ),
+    "fulfillmentEventCreate": ("write_fulfillments",),
 }
 # Protected customer data: null with an error when the app or the plan may not see it.
 _PROTECTED = {
@@ -150,9 +178,9 @@ def resolve_field(source: Any, info: GraphQLResolveInfo, **arguments: Any) -> An
 
 def _check_access(parent: str, name: str, info: GraphQLResolveInfo, context: Context) -> None:
     if parent == "Mutation":
-        scope = _MUTATION_SCOPES.get(name)
-        if scope and scope not in context.allowed:
-            raise _denied(name, (scope,))
+        enough = _MUTATION_SCOPES.get(name)
+        if enough and not context.allowed & set(enough):
+            raise _denied(name, enough)
         return
     if not context.shop.config.protected_data and name in _PROTECTED.get(parent, ()):
         raise GraphQLError(

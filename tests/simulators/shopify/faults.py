@@ -15,8 +15,10 @@ class Fault:
 
     Shopify side: ``status`` with ``body`` ("html", "empty", "json" or a text of its own),
     ``retry_after`` seconds, ``hang`` seconds before the answer, ``truncate`` (half of the JSON),
-    ``reset`` ("before" or "after" the request is executed), ``throttle`` (the GraphQL answer).
-    ``target`` is "graphql", "token" or "any"; ``operation`` a regular expression of their names.
+    ``reset`` ("before" or "after" the request is executed), ``throttle`` (the GraphQL answer);
+    with ``after`` the request is carried out all the same, and only its answer is lost.
+    ``target`` is "graphql", "token" or "any"; ``operation`` a regular expression of the names of
+    operations and of the mutations in them.
     """
 
     count: int | None = None
@@ -28,6 +30,7 @@ class Fault:
     truncate: bool = False
     reset: str | None = None
     throttle: bool = False
+    after: bool = False
     target: str = "graphql"
     operation: str | None = None
     hits: int = 0
@@ -59,13 +62,14 @@ class Faults:
         with self._lock:
             self.active += faults
 
-    def draw(self, target: str, operation: str) -> Fault | None:
+    def draw(self, target: str, names: list[str]) -> Fault | None:
         """The fault this request meets, if any; counted faults are used up."""
         with self._lock:
             for fault in self.active:
                 if fault.target not in ("any", target):
                     continue
-                if fault.operation and not re.search(fault.operation, operation):
+                wanted = fault.operation
+                if wanted and not any(re.search(wanted, name) for name in names):
                     continue
                 if fault.count is not None:
                     if fault.count <= 0:

@@ -7,11 +7,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
-from graphql import DirectiveNode, GraphQLResolveInfo
+from graphql import DirectiveNode, GraphQLResolveInfo, get_named_type
 from graphql.execution.values import get_argument_values
 
 from .records import Order, Record, now
@@ -78,7 +77,7 @@ def user_error(
     return {"field": path, "message": message, "code": code}
 
 
-def _refused(error: Refused) -> dict[str, Any]:
+def refused(error: Refused) -> dict[str, Any]:
     return user_error(error.message, error.field, error.code)
 
 
@@ -108,15 +107,7 @@ def idempotent(name: str, mutate: Callable[..., dict[str, Any]]) -> Callable[...
         text = json.dumps([name, arguments], sort_keys=True, default=str)
         known = shop.idempotency.get(key)
         if known and known[0] != text:
-            return {
-                "userErrors": [
-                    user_error(
-                        "The idempotency key was used before with other parameters.",
-                        None,
-                        "IDEMPOTENCY_KEY_PARAMETER_MISMATCH",
-                    )
-                ]
-            }
+            return _mismatch(info)
         if known:
             return known[1]
         answer = mutate(root, info, **arguments)
@@ -124,6 +115,19 @@ def idempotent(name: str, mutate: Callable[..., dict[str, Any]]) -> Callable[...
         return answer
 
     return resolve
+
+
+def _mismatch(info: GraphQLResolveInfo) -> dict[str, Any]:
+    """Answer to a key that was used with other variables.
+
+    Nobody has recorded it: a user error where these have a code, else an error of the request.
+    """
+    message = "The idempotency key was used before with other parameters."
+    code = "IDEMPOTENCY_KEY_PARAMETER_MISMATCH"
+    errors = get_named_type(info.return_type).fields["userErrors"].type
+    if "code" not in get_named_type(errors).fields:
+        raise gql_error(message, code)
+    return {"userErrors": [user_error(message, None, code)]}
 
 
 def mutation(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -404,7 +408,7 @@ def _mark_paid(_root: Any, info: GraphQLResolveInfo, input: dict[str, Any]) -> A
     try:
         shop_of(info).pay(order)
     except Refused as error:
-        return {"order": order, "userErrors": [_refused(error)]}
+        return {"order": order, "userErrors": [refused(error)]}
     return {"order": order, "userErrors": []}
 
 
@@ -457,46 +461,11 @@ def _cancel(
                 order, {"reason": reason, "restock": restock, "refund": back, "note": staffNote}
             )
         except Refused as error:
-            errors.append(_refused(error))
+            errors.append(refused(error))
     job = None
     if not errors:
         job = {"id": f"gid://shopify/Job/{shop_of(info).next_id('Job')}", "done": False}
     return {"job": job, "orderCancelUserErrors": errors, "userErrors": errors}
-
-
-@mutation("refundCreate")
-def _refund(_root: Any, info: GraphQLResolveInfo, input: dict[str, Any]) -> Any:
-    order = _order(info, input["orderId"])
-    if order is None:
-        message = user_error("Order does not exist", ["orderId"])
-        return {"order": None, "refund": None, "userErrors": [message]}
-    spec: dict[str, Any] = {"note": input.get("note"), "lines": []}
-    for row in input.get("refundLineItems") or []:
-        spec["lines"].append(
-            {
-                "line": row["lineItemId"],
-                "quantity": row["quantity"],
-                "restock": row.get("restockType") or "NO_RESTOCK",
-            }
-        )
-    shipping = input.get("shipping") or {}
-    if shipping.get("fullRefund"):
-        spec["shipping"] = "full"
-    elif shipping.get("amount"):
-        spec["shipping"] = shipping["amount"]
-    transactions = input.get("transactions") or []
-    known = {t.gid for t in order.transactions}
-    if any(row.get("parentId") not in known for row in transactions):
-        message = user_error(
-            "Transactions require a parent_id associated with the order", ["transactions"]
-        )
-        return {"order": order, "refund": None, "userErrors": [message]}
-    spec["amount"] = sum((Decimal(row["amount"]) for row in transactions), Decimal(0))
-    try:
-        refund = shop_of(info).refund(order, spec)
-    except Refused as error:
-        return {"order": order, "refund": None, "userErrors": [_refused(error)]}
-    return {"order": order, "refund": refund, "userErrors": []}
 
 
 @mutation("tagsAdd")

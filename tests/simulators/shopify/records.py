@@ -268,6 +268,9 @@ class Line(Charged):
     # Fulfilled units that came back.
     returned: int = 0
     attributes: list[tuple[str, str]] = field(default_factory=list)
+    # Where the units are shipped from; None is the first place of the shop.
+    location: Location | None = None
+    duties: list[Duty] = field(default_factory=list)
     gql_type = "LineItem"
 
     @property
@@ -281,6 +284,18 @@ class Line(Charged):
     @property
     def unfulfilled(self) -> int:
         return 0 if self.tip else max(self.quantity - self.withdrawn - self.fulfilled, 0)
+
+    @property
+    def fulfillable(self) -> int:
+        """Units that can be shipped right now: those on hold wait."""
+        held = sum(
+            row.remaining
+            for fulfillment_order in self.order.fulfillment_orders
+            if fulfillment_order.status == "ON_HOLD"
+            for row in fulfillment_order.lines
+            if row.line is self
+        )
+        return max(self.unfulfilled - held, 0)
 
 
 @dataclass(eq=False)
@@ -297,6 +312,33 @@ class Shipping(Charged):
 
 
 @dataclass(eq=False)
+class Duty(Charged):
+    """Import duty on one line of the order."""
+
+    line: Line = None  # type: ignore[assignment]
+    price: Bag = field(default_factory=Bag)
+    code: str | None = None
+    country: str | None = None
+    gql_type = "Duty"
+
+    @property
+    def original_total(self) -> Bag:
+        return self.price
+
+
+@dataclass(eq=False)
+class ExtraFee(Charged):
+    """Additional fee of an order, such as one for a delivery state."""
+
+    price: Bag = field(default_factory=Bag)
+    gql_type = "AdditionalFee"
+
+    @property
+    def original_total(self) -> Bag:
+        return self.price
+
+
+@dataclass(eq=False)
 class Transaction(Record):
     order: Order
     kind: str
@@ -306,11 +348,25 @@ class Transaction(Record):
     parent: Transaction | None = None
     created_at: datetime = field(default_factory=now)
     number: int = 1
+    # What cash was rounded by; None where nothing is ever rounded.
+    rounding: Bag | None = None
+    location: Location | None = None
     gql_type = "OrderTransaction"
 
     @property
     def payment_id(self) -> str:
         return f"{self.order.name}.{self.number}"
+
+    @property
+    def refundable(self) -> Bag:
+        """What is left of a payment after the refunds of it, pending ones included."""
+        if self.kind not in ("SALE", "CAPTURE") or self.status != "SUCCESS":
+            return Bag()
+        return self.amount - total(
+            t.amount
+            for t in self.order.transactions
+            if t.kind == "REFUND" and t.parent is self and t.status in ("SUCCESS", "PENDING")
+        )
 
 
 @dataclass(eq=False)
@@ -333,6 +389,14 @@ class RefundShipping(Record):
 
 
 @dataclass(eq=False)
+class RefundDuty(Record):
+    duty: Duty
+    subtotal: Bag
+    tax: Bag
+    gql_type = "RefundDuty"
+
+
+@dataclass(eq=False)
 class Adjustment(Record):
     amount: Bag
     tax: Bag
@@ -346,6 +410,7 @@ class Refund(Record):
     note: str | None = None
     lines: list[RefundLine] = field(default_factory=list)
     shipping: list[RefundShipping] = field(default_factory=list)
+    duties: list[RefundDuty] = field(default_factory=list)
     adjustments: list[Adjustment] = field(default_factory=list)
     transactions: list[Transaction] = field(default_factory=list)
     created_at: datetime = field(default_factory=now)
@@ -366,9 +431,18 @@ class Sale(Record):
     tax: Bag
     discount_before_taxes: Bag
     quantity: int | None = None
-    line: Line | None = None
-    shipping: Shipping | None = None
+    # What was sold: a line, shipping, a duty, a fee; None for an adjustment.
+    of: Charged | None = None
     taxes: list[tuple[int, Bag, TaxLine]] = field(default_factory=list)
+
+    @property
+    def line(self) -> Line | None:
+        return self.of if isinstance(self.of, Line) else None
+
+    @property
+    def shipping(self) -> Shipping | None:
+        """Not told when shipping is given back."""
+        return self.of if isinstance(self.of, Shipping) and self.action != "RETURN" else None
 
     @property
     def gid(self) -> str:
@@ -382,6 +456,8 @@ class Sale(Record):
             "TIP": "TipSale",
             "GIFT_CARD": "GiftCardSale",
             "ADJUSTMENT": "AdjustmentSale",
+            "DUTY": "DutySale",
+            "ADDITIONAL_FEE": "AdditionalFeeSale",
         }[self.line_type]
 
 
@@ -391,7 +467,9 @@ class Agreement(Record):
     reason: str
     happened_at: datetime
     sales: list[Sale] = field(default_factory=list)
+    # A return has a refund too, but no agreement of that refund.
     refund: Refund | None = None
+    return_: Return | None = None
 
     @property
     def gid(self) -> str:
@@ -403,6 +481,7 @@ class Agreement(Record):
             "ORDER": "OrderAgreement",
             "ORDER_EDIT": "OrderEditAgreement",
             "REFUND": "RefundAgreement",
+            "RETURN": "ReturnAgreement",
         }[self.reason]
 
 
@@ -415,21 +494,53 @@ class FulfillmentOrderLine(Record):
 
 
 @dataclass(eq=False)
+class Hold(Record):
+    reason: str
+    notes: str | None = None
+    handle: str | None = None
+    # Holds of the app that asks, as opposed to those of the merchant.
+    by_app: bool = True
+    gql_type = "FulfillmentHold"
+
+
+@dataclass(eq=False)
 class FulfillmentOrder(Record):
     order: Order
     location: Location
     status: str = "OPEN"
     lines: list[FulfillmentOrderLine] = field(default_factory=list)
+    holds: list[Hold] = field(default_factory=list)
+    # The one this was taken out of by a partial hold: released units come back together.
+    held_apart_from: FulfillmentOrder | None = None
+    # Split off another one, or split itself: it can be merged.
+    was_split: bool = False
+    request_status: str = "UNSUBMITTED"
     created_at: datetime = field(default_factory=now)
     updated_at: datetime = field(default_factory=now)
     gql_type = "FulfillmentOrder"
+
+    @property
+    def over(self) -> bool:
+        return self.status in ("CLOSED", "CANCELLED")
 
 
 @dataclass(eq=False)
 class FulfillmentLine(Record):
     line: Line
     quantity: int
+    # What the units were taken from.
+    sources: list[tuple[FulfillmentOrder, FulfillmentOrderLine, int]] = field(default_factory=list)
     gql_type = "FulfillmentLineItem"
+
+
+@dataclass(eq=False)
+class FulfillmentEvent(Record):
+    status: str
+    happened_at: datetime
+    message: str | None = None
+    estimated_at: datetime | None = None
+    created_at: datetime = field(default_factory=now)
+    gql_type = "FulfillmentEvent"
 
 
 @dataclass(eq=False)
@@ -440,9 +551,114 @@ class Fulfillment(Record):
     lines: list[FulfillmentLine] = field(default_factory=list)
     tracking: list[dict[str, str | None]] = field(default_factory=list)
     status: str = "SUCCESS"
+    notified: bool = False
+    service: str | None = None
+    events: list[FulfillmentEvent] = field(default_factory=list)
     created_at: datetime = field(default_factory=now)
     updated_at: datetime = field(default_factory=now)
     gql_type = "Fulfillment"
+
+    @property
+    def display_status(self) -> str:
+        # Spelled with one L here, with two in the status.
+        if self.status == "CANCELLED":
+            return "CANCELED"
+        return self.events[-1].status if self.events else "FULFILLED"
+
+    def first_event(self, status: str) -> datetime | None:
+        return next((e.happened_at for e in self.events if e.status == status), None)
+
+    @property
+    def fulfillment_orders(self) -> list[FulfillmentOrder]:
+        return list(dict.fromkeys(source[0] for row in self.lines for source in row.sources))
+
+
+@dataclass(eq=False)
+class ReturnLine(Record):
+    """Shipped units that are to come back."""
+
+    fulfillment_line: FulfillmentLine
+    quantity: int
+    reason: str = "UNKNOWN"
+    note: str = ""
+    # Restocking fee in percent.
+    fee: Decimal | None = None
+    processed: int = 0
+    gql_type = "ReturnLineItem"
+
+    @property
+    def line(self) -> Line:
+        return self.fulfillment_line.line
+
+    @property
+    def unprocessed(self) -> int:
+        return self.quantity - self.processed
+
+
+@dataclass(eq=False)
+class ExchangeLine(Record):
+    """Goods the buyer gets instead; an order line once they are processed."""
+
+    spec: dict[str, Any]
+    variant: Variant | None
+    quantity: int
+    line: Line | None = None
+    gql_type = "ExchangeLineItem"
+
+    @property
+    def processed(self) -> int:
+        return self.quantity if self.line else 0
+
+
+@dataclass(eq=False)
+class Disposition(Record):
+    """Where units that came back went."""
+
+    type: str
+    quantity: int
+    location: Location | None = None
+    created_at: datetime = field(default_factory=now)
+    gql_type = "ReverseFulfillmentOrderDisposition"
+
+
+@dataclass(eq=False)
+class ReverseLine(Record):
+    return_line: ReturnLine
+    total: int
+    dispositions: list[Disposition] = field(default_factory=list)
+    gql_type = "ReverseFulfillmentOrderLineItem"
+
+
+@dataclass(eq=False)
+class ReverseOrder(Record):
+    """Goods on their way back."""
+
+    order: Order
+    lines: list[ReverseLine] = field(default_factory=list)
+    status: str = "OPEN"
+    gql_type = "ReverseFulfillmentOrder"
+
+
+@dataclass(eq=False)
+class Return(Record):
+    order: Order
+    name: str
+    status: str = "OPEN"
+    lines: list[ReturnLine] = field(default_factory=list)
+    exchanges: list[ExchangeLine] = field(default_factory=list)
+    # Told in the buyer's currency only.
+    shipping_fee: Decimal | None = None
+    refunds: list[Refund] = field(default_factory=list)
+    reverse_orders: list[ReverseOrder] = field(default_factory=list)
+    decline: dict[str, Any] | None = None
+    approved_at: datetime | None = None
+    closed_at: datetime | None = None
+    created_at: datetime = field(default_factory=now)
+    gql_type = "Return"
+
+    @property
+    def active(self) -> bool:
+        return self.status in ("REQUESTED", "OPEN")
 
 
 @dataclass(eq=False)
@@ -457,12 +673,14 @@ class Order(Record):
     shipping_address: Address | None = None
     lines: list[Line] = field(default_factory=list)
     shipping: list[Shipping] = field(default_factory=list)
+    fees: list[ExtraFee] = field(default_factory=list)
     discounts: list[Discount] = field(default_factory=list)
     transactions: list[Transaction] = field(default_factory=list)
     refunds: list[Refund] = field(default_factory=list)
     agreements: list[Agreement] = field(default_factory=list)
     fulfillment_orders: list[FulfillmentOrder] = field(default_factory=list)
     fulfillments: list[Fulfillment] = field(default_factory=list)
+    returns: list[Return] = field(default_factory=list)
     note: str | None = None
     tags: list[str] = field(default_factory=list)
     attributes: list[tuple[str, str]] = field(default_factory=list)
@@ -501,7 +719,11 @@ class Order(Record):
 
     @property
     def charged(self) -> list[Charged]:
-        return [*self.lines, *self.shipping]
+        return [*self.lines, *self.shipping, *self.duties, *self.fees]
+
+    @property
+    def duties(self) -> list[Duty]:
+        return [duty for line in self.lines for duty in line.duties]
 
     @property
     def subtotal(self) -> Bag:
@@ -627,5 +849,7 @@ class Order(Record):
     def fulfillment_status(self) -> str:
         done = sum(line.fulfilled for line in self.goods)
         if not done:
-            return "UNFULFILLED"
+            left = [fo for fo in self.fulfillment_orders if not fo.over]
+            held = left and all(fo.status == "ON_HOLD" for fo in left)
+            return "ON_HOLD" if held else "UNFULFILLED"
         return "PARTIALLY_FULFILLED" if any(ln.unfulfilled for ln in self.goods) else "FULFILLED"

@@ -15,17 +15,13 @@ from .money import Bag, api_amount, round_money, total
 from .records import (
     Charged,
     Customer,
-    Fulfillment,
-    FulfillmentOrder,
     InventoryItem,
     Level,
     Line,
     Location,
     Order,
     Product,
-    Sale,
     TaxLine,
-    Transaction,
 )
 from .search import Search
 from .shop import Shop
@@ -308,7 +304,7 @@ _VARIANT_SEARCH = {
 }
 
 
-def _by_id(*kinds: str) -> Resolver:
+def by_id(*kinds: str) -> Resolver:
     def resolve(_root: Any, info: GraphQLResolveInfo, id: str | None = None) -> Any:
         if id is None:
             return shop_of(info).default_location
@@ -400,14 +396,14 @@ served(
             shop_of(info).searchable_orders()
         )
     ),
-    order=_by_id("Order"),
+    order=by_id("Order"),
     orderByIdentifier=_order_by_identifier,
-    node=_by_id(),
+    node=by_id(),
     nodes=_nodes,
     customers=lambda _r, info, **a: searched(
         shop_of(info).all("Customer"), _CUSTOMER_SEARCH, _DATED_KEYS, info, **a
     ),
-    customer=_by_id("Customer"),
+    customer=by_id("Customer"),
     customerByIdentifier=_customer_by_identifier,
     products=lambda _r, info, **a: searched(
         shop_of(info).all("Product"),
@@ -416,7 +412,7 @@ served(
         info,
         **a,
     ),
-    product=_by_id("Product"),
+    product=by_id("Product"),
     productsCount=lambda _r, info, query=None, **_a: count_of(
         Search(query, _PRODUCT_SEARCH, shop_of(info).config.timezone).filter(
             shop_of(info).all("Product")
@@ -429,15 +425,15 @@ served(
         info,
         **a,
     ),
-    productVariant=_by_id("ProductVariant"),
+    productVariant=by_id("ProductVariant"),
     productVariantsCount=lambda _r, info, query=None, **_a: count_of(
         Search(query, _VARIANT_SEARCH, shop_of(info).config.timezone).filter(
             shop_of(info).all("ProductVariant")
         )
     ),
     locations=_locations,
-    location=_by_id("Location"),
-    inventoryItem=_by_id("InventoryItem"),
+    location=by_id("Location"),
+    inventoryItem=by_id("InventoryItem"),
     inventoryItems=lambda _r, info, **a: searched(
         shop_of(info).all("InventoryItem"),
         {
@@ -449,12 +445,11 @@ served(
         info,
         **a,
     ),
-    inventoryLevel=_by_id("InventoryLevel"),
-    fulfillmentOrder=_by_id("FulfillmentOrder"),
-    refund=_by_id("Refund"),
+    inventoryLevel=by_id("InventoryLevel"),
+    refund=by_id("Refund"),
     job=lambda _r, info, id: {"id": id, "done": True},
     webhookSubscriptions=_subscriptions,
-    webhookSubscription=_by_id("WebhookSubscription"),
+    webhookSubscription=by_id("WebhookSubscription"),
     webhookSubscriptionsCount=lambda _r, info, **_a: count_of(
         shop_of(info).all("WebhookSubscription")
     ),
@@ -678,8 +673,8 @@ served(
     restockable=lambda o, i: any(ln.current_quantity for ln in o.goods),
     returnStatus=lambda o, i: "NO_RETURN",
     taxExempt="tax_exempt",
-    taxLines=lambda o, i: [_Taxed(o, t) for t in o.summed_taxes()],
-    currentTaxLines=lambda o, i: [_Taxed(o, t) for t in o.summed_taxes(current=True)],
+    taxLines=lambda o, i: [Taxed(o, t) for t in o.summed_taxes()],
+    currentTaxLines=lambda o, i: [Taxed(o, t) for t in o.summed_taxes(current=True)],
     taxesIncluded="taxes_included",
     test="test",
     totalWeight=lambda o, i: str(sum(ln.grams * ln.quantity for ln in o.lines)),
@@ -730,7 +725,7 @@ served(
 )
 
 
-class _Bound:
+class Bound:
     """A part of an order that needs its order to say its money."""
 
     gql_type = ""
@@ -740,15 +735,15 @@ class _Bound:
         self.id = getattr(record, "index", None)
 
 
-class _Taxed(_Bound):
+class Taxed(Bound):
     gql_type = "TaxLine"
 
 
-class _Allocated(_Bound):
+class _Allocated(Bound):
     gql_type = "DiscountAllocation"
 
 
-class _Application(_Bound):
+class _Application(Bound):
     @property
     def gql_type(self) -> str:  # type: ignore[override]
         return {
@@ -852,7 +847,7 @@ def _charged_parts(kind: str) -> None:
     served(
         kind,
         title="title",
-        taxLines=lambda c, i, first=None: [_Taxed(c.order, t) for t in c.tax_lines[:first]],
+        taxLines=lambda c, i, first=None: [Taxed(c.order, t) for t in c.tax_lines[:first]],
         discountAllocations=lambda c, i: [_Allocated(c.order, a) for a in c.allocations],
     )
 
@@ -878,7 +873,7 @@ served(
     currentQuantity="current_quantity",
     refundableQuantity="current_quantity",
     unfulfilledQuantity="unfulfilled",
-    fulfillableQuantity="unfulfilled",
+    fulfillableQuantity="fulfillable",
     fulfillmentStatus=lambda ln, i: (
         "fulfilled" if not ln.unfulfilled else "partial" if ln.fulfilled else "unfulfilled"
     ),
@@ -998,243 +993,6 @@ served(
     formatted=lambda a, i, **_a: a.lines,
     formattedArea=lambda a, i: ", ".join(p for p in (a.city, a.province, a.country) if p),
 )
-
-# === MONEY MOVEMENTS === #
-
-
-def _tx_bag(getter: Callable[[Transaction], Bag]) -> Resolver:
-    return lambda t, i: bag(t.order, getter(t))
-
-
-served(
-    "OrderTransaction",
-    id="gid",
-    kind="kind",
-    status="status",
-    gateway="gateway",
-    formattedGateway=lambda t, i: t.gateway.replace("_", " ").title(),
-    amountSet=_tx_bag(lambda t: t.amount),
-    amount=lambda t, i: format(round_money(t.amount.shop, t.order.currencies.shop), "f"),
-    amountRoundingSet=lambda t, i: None,
-    totalUnsettledSet=_tx_bag(lambda t: t.amount if t in t.order.open_authorizations else Bag()),
-    maximumRefundableV2=lambda t, i: None,
-    parentTransaction="parent",
-    order="order",
-    paymentId="payment_id",
-    processedAt="created_at",
-    createdAt="created_at",
-    test=lambda t, i: t.order.test,
-    errorCode=lambda t, i: "CARD_DECLINED" if t.status == "FAILURE" else None,
-    fees=lambda t, i: [],
-    manualPaymentGateway=lambda t, i: t.gateway == "manual",
-    manuallyCapturable=lambda t, i: t in t.order.open_authorizations,
-    multiCapturable=lambda t, i: False,
-    authorizationExpiresAt=lambda t, i: None,
-    accountNumber=lambda t, i: None,
-    receiptJson=lambda t, i: None,
-    settlementCurrency=lambda t, i: None,
-    settlementCurrencyRate=lambda t, i: None,
-    paymentDetails=lambda t, i: None,
-    location=lambda t, i: None,
-)
-served(
-    "Refund",
-    id="gid",
-    legacyResourceId=lambda r, i: str(r.id),
-    note="note",
-    order="order",
-    createdAt="created_at",
-    updatedAt="created_at",
-    processedAt="created_at",
-    refundLineItems=lambda r, i, **a: connection([_Refunded(r.order, x) for x in r.lines], **a),
-    refundShippingLines=lambda r, i, **a: connection(
-        [_Refunded(r.order, x) for x in r.shipping], **a
-    ),
-    orderAdjustments=lambda r, i, **a: connection(
-        [_Refunded(r.order, x) for x in r.adjustments], **a
-    ),
-    transactions=listed("transactions"),
-    totalRefundedSet=lambda r, i: bag(r.order, r.refunded),
-    duties=lambda r, i: [],
-)
-served("Refund", **{"return": lambda r, i: None})
-
-
-class _Refunded(_Bound):
-    def __init__(self, order: Order, record: Any) -> None:
-        super().__init__(order, record)
-        self.id = record.id
-        self.gql_type = record.gql_type
-
-
-served(
-    "RefundLineItem",
-    id=lambda r, i: r.record.gid,
-    lineItem=lambda r, i: r.record.line,
-    quantity=lambda r, i: r.record.quantity,
-    restockType=lambda r, i: r.record.restock_type,
-    restocked=lambda r, i: r.record.restock_type != "NO_RESTOCK",
-    location=lambda r, i: r.record.location,
-    priceSet=lambda r, i: bag(r.order, r.record.line.unit_price),
-    subtotalSet=lambda r, i: bag(r.order, r.record.subtotal),
-    totalTaxSet=lambda r, i: bag(r.order, r.record.tax),
-)
-served(
-    "RefundShippingLine",
-    id=lambda r, i: r.record.gid,
-    shippingLine=lambda r, i: r.record.shipping,
-    subtotalAmountSet=lambda r, i: bag(r.order, r.record.subtotal),
-    taxAmountSet=lambda r, i: bag(r.order, r.record.tax),
-)
-served(
-    "OrderAdjustment",
-    id=lambda r, i: r.record.gid,
-    amountSet=lambda r, i: bag(r.order, r.record.amount),
-    taxAmountSet=lambda r, i: bag(r.order, r.record.tax),
-    reason=lambda r, i: r.record.reason,
-)
-
-# === LEDGER === #
-
-
-class _Sold(_Bound):
-    def __init__(self, order: Order, record: Sale) -> None:
-        super().__init__(order, record)
-        self.id = record.id
-        self.gql_type = record.gql_type
-
-
-def _agreement_fields(kind: str, /, **more: Resolver) -> None:
-    served(
-        kind,
-        id=lambda a, i: a.gid,
-        happenedAt="happened_at",
-        reason="reason",
-        app=lambda a, i: None,
-        sales=lambda a, i, **args: connection([_Sold(a.order, s) for s in a.sales], **args),
-        **more,
-    )
-
-
-_agreement_fields("OrderAgreement", order=lambda a, i: a.order)
-_agreement_fields("OrderEditAgreement")
-_agreement_fields("RefundAgreement", refund=lambda a, i: a.refund)
-
-for _kind, _more in {
-    "ProductSale": {"lineItem": lambda s, i: s.record.line},
-    "TipSale": {"lineItem": lambda s, i: s.record.line},
-    "GiftCardSale": {"lineItem": lambda s, i: s.record.line},
-    "ShippingLineSale": {"shippingLine": lambda s, i: s.record.shipping},
-    "AdjustmentSale": {},
-}.items():
-    served(
-        _kind,
-        id=lambda s, i: s.record.gid,
-        actionType=lambda s, i: s.record.action,
-        lineType=lambda s, i: s.record.line_type,
-        quantity=lambda s, i: s.record.quantity,
-        totalAmount=lambda s, i: bag(s.order, s.record.amount),
-        totalTaxAmount=lambda s, i: bag(s.order, s.record.tax),
-        totalDiscountAmountBeforeTaxes=lambda s, i: bag(s.order, s.record.discount_before_taxes),
-        totalDiscountAmountAfterTaxes=lambda s, i: bag(s.order, Bag()),
-        taxes=lambda s, i: [
-            {
-                "id": f"gid://shopify/SaleTax/{number}",
-                "amount": bag(s.order, amount),
-                "taxLine": _Taxed(s.order, tax),
-            }
-            for number, amount, tax in s.record.taxes
-        ],
-        **_more,
-    )
-
-# === FULFILMENT === #
-
-
-def _assigned(order: FulfillmentOrder) -> dict[str, Any]:
-    place = order.location.address
-    return {
-        "location": order.location,
-        "name": order.location.name,
-        "address1": place.address1,
-        "address2": place.address2,
-        "city": place.city,
-        "zip": place.zip,
-        "province": place.province,
-        "phone": place.phone,
-        "countryCode": place.country_code,
-    }
-
-
-def _actions(order: FulfillmentOrder) -> list[dict[str, Any]]:
-    names = {
-        "OPEN": ["CREATE_FULFILLMENT", "MOVE", "HOLD", "SPLIT"],
-        "IN_PROGRESS": ["CREATE_FULFILLMENT"],
-    }.get(order.status, [])
-    return [{"action": name, "externalUrl": None} for name in names]
-
-
-served(
-    "FulfillmentOrder",
-    id="gid",
-    status="status",
-    requestStatus=lambda f, i: "UNSUBMITTED",
-    order="order",
-    orderId=lambda f, i: f.order.gid,
-    orderName=lambda f, i: f.order.name,
-    orderProcessedAt=lambda f, i: stamp(f.order.processed_at),
-    createdAt="created_at",
-    updatedAt="updated_at",
-    assignedLocation=lambda f, i: _assigned(f),
-    lineItems=listed("lines"),
-    supportedActions=lambda f, i: _actions(f),
-    fulfillmentHolds=lambda f, i: [],
-    deliveryMethod=lambda f, i: None,
-    destination=lambda f, i: None,
-    fulfillAt=lambda f, i: None,
-    fulfillBy=lambda f, i: None,
-)
-served(
-    "FulfillmentOrderLineItem",
-    id="gid",
-    lineItem="line",
-    totalQuantity="total",
-    remainingQuantity="remaining",
-    sku=lambda r, i: r.line.sku,
-    productTitle=lambda r, i: r.line.title,
-    variantTitle=lambda r, i: r.line.variant_title,
-    vendor=lambda r, i: r.line.vendor,
-    variant=lambda r, i: r.line.variant,
-    inventoryItemId=lambda r, i: r.line.variant.item.gid if r.line.variant else None,
-    requiresShipping=lambda r, i: r.line.requires_shipping,
-    image=lambda r, i: None,
-)
-
-
-def _shipped_total(fulfillment: Fulfillment) -> int:
-    return sum(row.quantity for row in fulfillment.lines)
-
-
-served(
-    "Fulfillment",
-    id="gid",
-    legacyResourceId=lambda f, i: str(f.id),
-    name="name",
-    order="order",
-    status="status",
-    displayStatus=lambda f, i: "FULFILLED",
-    createdAt="created_at",
-    updatedAt="updated_at",
-    deliveredAt=lambda f, i: None,
-    estimatedDeliveryAt=lambda f, i: None,
-    inTransitAt=lambda f, i: None,
-    location="location",
-    requiresShipping=lambda f, i: True,
-    totalQuantity=lambda f, i: _shipped_total(f),
-    trackingInfo=first_of("tracking"),
-    fulfillmentLineItems=lambda f, i, **a: connection(f.lines, **a),
-)
-served("FulfillmentLineItem", id="gid", lineItem="line", quantity="quantity")
 
 # === CATALOGUE AND STOCK === #
 
@@ -1455,6 +1213,8 @@ DICT_TYPES = frozenset(
         "CustomerPhoneNumber",
         "Domain",
         "FulfillmentOrderAssignedLocation",
+        "FulfillmentOrderSplitResult",
+        "FulfillmentService",
         "FulfillmentOrderSupportedAction",
         "FulfillmentTrackingInfo",
         "InventoryItemMeasurement",
@@ -1466,7 +1226,10 @@ DICT_TYPES = frozenset(
         "PageInfo",
         "SaleTax",
         "ShopAddress",
+        "ShippingRefund",
         "ShopPlan",
+        "SuggestedOrderTransaction",
+        "SuggestedRefund",
         "UserError",
         "Weight",
     }

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from . import mutations  # noqa: F401  (declares the mutations)
+from . import api  # noqa: F401  (declares the fields and the mutations)
 from .resolvers import DICT_TYPES, FIELDS
 from .schema import TRIMMED, read_introspection
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
@@ -42,8 +43,7 @@ def ask(
         f"{url}/admin/api/{version}/graphql.json",
         json={"query": query, "variables": variables},
         headers={"X-Shopify-Access-Token": secret},
-        timeout=10,
-        **options,
+        **{"timeout": 10, **options},
     )
 
 
@@ -171,6 +171,37 @@ def test_a_reset_after_execution_has_taken_effect(served: str, simulator: Simula
     with pytest.raises(requests.ConnectionError):
         ask(served, SUBSCRIBE, values)
     assert len(simulator.shop.all("WebhookSubscription")) == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 500, "after": True},
+        {"reset": "after"},
+        {"body": "html"},
+        {"throttle": True, "after": True},
+        {"hang": 0.5, "after": True},
+    ],
+)
+def test_the_answer_of_a_mutation_is_lost(
+    served: str, simulator: Simulator, fault: dict[str, Any]
+) -> None:
+    control = ShopSimulator(served)
+    order = control.place_order(lines=[{"sku": "MUG-350"}])
+    control.reset_calls()
+    work = simulator.shop.all("FulfillmentOrder")[0]
+    # The name of the mutation, not the one an app gives the operation.
+    control.fault(operation="^fulfillmentCreate$", **fault)
+    document = f"""mutation Ship {{ fulfillmentCreate(fulfillment: {{
+        lineItemsByFulfillmentOrder: [{{fulfillmentOrderId: "{work.gid}"}}]
+    }}) {{ fulfillment {{ id }} userErrors {{ message }} }} }}"""
+    ask(served, "query Ship { shop { id } }")
+    with contextlib.suppress(requests.RequestException, ValueError):
+        answer = ask(served, document, timeout=0.2)
+        assert "fulfillmentCreate" not in (answer.json().get("data") or {})
+    control.wait_for_webhooks()
+    assert control.calls()["effects"] == {"fulfillments": 1}
+    assert control.order(order["name"])["fulfillmentStatus"] == "FULFILLED"
 
 
 def test_calls_are_counted(served: str) -> None:
