@@ -13,6 +13,7 @@ The rules are those of Shopify's own books:
 """
 
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 
 from . import ledger
@@ -72,8 +73,10 @@ class Amounts:
     :param total: what all of the ledger comes to: Shopify's current total, what of refunds was
         kept or given beyond the goods, and what cash was rounded by.
     :param problem: empty when the lines add up to Shopify's totals, else what differs.
-    :param ledger: the postings the amounts come from.
-    :param fallback: why they come from the totals of the lines instead; empty when they do not.
+    :param postings: of the ledger, in the order of time.
+    :param fallback: why the amounts come from the totals of the lines instead; empty when they do
+        not. Then nothing may be posted by the ledger.
+    :param paid_at: when the order was first fully paid (naive UTC), whatever became of it since.
     """
 
     currency: str
@@ -83,8 +86,9 @@ class Amounts:
     tax: Decimal
     total: Decimal
     problem: str = ""
-    ledger: ledger.Ledger = ledger.Ledger()
+    postings: tuple[ledger.Posting, ...] = ()
     fallback: str = ""
+    paid_at: datetime | None = None
 
 
 @dataclass
@@ -112,10 +116,11 @@ def compute(order: Order, currency: str, places: int, home: str = "") -> Amounts
     :returns: :class:`Amounts`; ``problem`` is set where Shopify's figures do not add up.
     """
     books = ledger.read(order, home)
-    if not books.problem:
-        return _from_ledger(order, currency, books)
-    found = _from_totals(order, currency, places, home)
-    return replace(found, ledger=books, fallback=books.problem)
+    if books.problem:
+        found = replace(_from_totals(order, currency, places, home), fallback=books.problem)
+    else:
+        found = replace(_from_ledger(order, currency, books), postings=books.postings)
+    return replace(found, paid_at=ledger.paid_at(order, currency, found.postings))
 
 
 def _from_ledger(order: Order, currency: str, books: ledger.Ledger) -> Amounts:
@@ -131,8 +136,6 @@ def _from_ledger(order: Order, currency: str, books: ledger.Ledger) -> Amounts:
             lines.append(_line_of_item(items[key], entry, order.taxesIncluded))
         else:
             lines.append(_line_of_charge(shipping.get(key), entry, order.taxesIncluded))
-    rounding = _cash_rounding(order)
-    lines += rounding
     tax = sum((line.tax for line in lines), ZERO)
     total = sum((line.total for line in lines), ZERO)
     return Amounts(
@@ -142,7 +145,6 @@ def _from_ledger(order: Order, currency: str, books: ledger.Ledger) -> Amounts:
         untaxed=total - tax,
         tax=tax,
         total=total,
-        ledger=books,
     )
 
 
@@ -158,7 +160,7 @@ def _line_of_item(item: LineItem, entry: ledger.Entry, included: bool) -> Line:
         name=item.name,
         quantity=entry.quantity,
         price_unit=item.originalUnitPriceSet,
-        discount=_percent(listed - cost, listed),
+        discount=percent(listed - cost, listed),
         untaxed=entry.untaxed,
         taxes=entry.taxes,
         sku=item.sku.strip(),
@@ -181,7 +183,7 @@ def _line_of_charge(line: ShippingLine | None, entry: ledger.Entry, included: bo
         name=title,
         quantity=Decimal(1),
         price_unit=listed,
-        discount=_percent(listed - cost, listed),
+        discount=percent(listed - cost, listed),
         untaxed=entry.untaxed,
         taxes=entry.taxes,
         shipping_code=(line.code or line.title) if line else "",
@@ -195,9 +197,9 @@ def _cash_rounding(order: Order) -> list[Line]:
     """
     rounding = order.totalCashRoundingAdjustment
     amount = rounding.paymentSet - rounding.refundSet
-    title = _TITLES["rounding"]
-    one = Decimal(1)
-    return [Line("rounding", "rounding", title, one, amount, ZERO, amount)] if amount else []
+    if not amount:
+        return []
+    return [Line("rounding", "rounding", _TITLES["rounding"], Decimal(1), amount, ZERO, amount)]
 
 
 def _from_totals(order: Order, currency: str, places: int, home: str) -> Amounts:
@@ -259,7 +261,7 @@ def _goods_line(item: LineItem, kind: str, included: bool, country: str, unit: D
         name=item.name,
         quantity=Decimal(left),
         price_unit=item.originalUnitPriceSet,
-        discount=_percent(listed - price, listed),
+        discount=percent(listed - price, listed),
         untaxed=current - _sum(taxes) if included else current,
         taxes=taxes,
         sku=item.sku.strip(),
@@ -282,7 +284,7 @@ def _shipping_line(
         name=line.title or "Shipping",
         quantity=Decimal(1),
         price_unit=listed,
-        discount=_percent(listed - current, listed),
+        discount=percent(listed - current, listed),
         untaxed=current - _sum(taxes) if included else current,
         taxes=taxes,
         shipping_code=line.code or line.title,
@@ -313,8 +315,9 @@ def _left(amount: Decimal, left: Decimal | int, whole: Decimal | int, unit: Deci
     return amount - taken.quantize(unit, rounding=ROUND_HALF_UP)
 
 
-def _percent(discount: Decimal, listed: Decimal) -> Decimal:
-    if not listed or discount <= 0:
+def percent(discount: Decimal, listed: Decimal) -> Decimal:
+    """Return a discount for people to read: a percentage of two decimals."""
+    if not listed or discount * listed <= 0:
         return ZERO
     percent = (discount * 100 / listed).quantize(Decimal("0.01"), rounding=ROUND_HALF_UP)
     return percent.normalize() if percent else ZERO
@@ -361,3 +364,33 @@ def _problem(sums: _Sums, order: Order) -> str:
             f"(difference {order.currentTotalPriceSet - sums.total})"
         )
     return "; ".join(problems)
+
+
+def exact_amounts(currency_id, price, discount, quantity, base, taxes):
+    """Return the ``extra_tax_data`` of a line, by which Odoo takes its amounts as they are.
+
+    They count while price, discount and quantity stay as noted here.
+
+    :param currency_id: ``res.currency`` id.
+    :param Decimal base: without tax.
+    :param dict taxes: ``{account.tax id: Decimal}``.
+    """
+    base = float(base)
+    return {
+        "currency_id": currency_id,
+        "price_unit": price,
+        "discount": discount,
+        "quantity": quantity,
+        "rate": 1.0,
+        "manual_total_excluded_currency": base,
+        "manual_total_excluded": base,
+        "manual_tax_amounts": {
+            str(tax_id): {
+                "base_amount_currency": base,
+                "base_amount": base,
+                "tax_amount_currency": float(amount),
+                "tax_amount": float(amount),
+            }
+            for tax_id, amount in sorted(taxes.items())
+        },
+    }

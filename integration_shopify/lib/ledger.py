@@ -22,12 +22,15 @@ from .contract import Agreement, Order, Sale
 from .taxes import Tax, sum_taxes, tax_of
 
 ZERO = Decimal(0)
+#: Transactions that move money, and which way; what is authorized or void moves none.
+_DIRECTIONS = {"SALE": 1, "CAPTURE": 1, "REFUND": -1, "CHANGE": -1}
 #: Keys of entries that belong to no line of the order.
-ADJUSTMENT, DUTY, FEE, RETURN_FEE, SHIPPING = (
+ADJUSTMENT, DUTY, FEE, RETURN_FEE, ROUNDING, SHIPPING = (
     "adjustment",
     "duty",
     "fee",
     "return-fee",
+    "rounding",
     "shipping",
 )
 _KINDS = {
@@ -49,7 +52,7 @@ class Entry:
     """What an agreement changes on one line of the order.
 
     :param kind: ``product``, ``gift_card``, ``tip``, ``shipping``, ``duty``, ``fee``,
-        ``adjustment``.
+        ``adjustment``, ``rounding``.
     :param key: id of the line item or shipping line, or one of the keys above.
     :param quantity: signed units; 0 where only the price changes.
     :param untaxed: signed.
@@ -79,7 +82,7 @@ class Posting:
     """One agreement, its sales merged by line.
 
     :param agreement_id: Shopify's id.
-    :param reason: ``ORDER``, ``ORDER_EDIT``, ``REFUND`` or ``RETURN``.
+    :param reason: ``ORDER``, ``ORDER_EDIT``, ``REFUND``, ``RETURN`` or, of our own, ``ROUNDING``.
     :param happened_at: naive UTC; the date of the books.
     :param refund_id: the refund it stands for, also of a return; empty when there is none.
     :param return_id: the return that was processed; empty when there is none.
@@ -152,49 +155,61 @@ def read(order: Order, home: str = "") -> Ledger:
         context.posting(agreement)
         for agreement in sorted(order.agreements, key=lambda row: (row.happenedAt, _number(row.id)))
     )
-    return Ledger(postings, context.unknown or _problem(order, postings))
+    problem = context.unknown or _problem(order, postings)
+    return Ledger(_with_rounding(order, postings), problem)
 
 
-def paid_at(order: Order, postings: tuple[Posting, ...] = ()) -> datetime | None:
+def _with_rounding(order, postings):
+    """Add what cash was rounded by, which is agreed with nobody: a posting of its own.
+
+    https://shopify.dev/docs/api/admin-graphql/latest/objects/CashRoundingAdjustment
+    """
+    rounding = order.totalCashRoundingAdjustment
+    amount = rounding.paymentSet - rounding.refundSet
+    if not amount:
+        return postings
+    paid = [row.moved_at for row in order.transactions if row.status == "SUCCESS"]
+    entry = Entry("rounding", ROUNDING, Decimal(1), amount)
+    moment = max([postings[0].happened_at, *paid[:1]])
+    posting = Posting(f"{order.id}#{ROUNDING}", "ROUNDING", moment, (entry,))
+    return tuple(sorted([*postings, posting], key=lambda post: post.happened_at))
+
+
+def paid_at(order: Order, currency: str, postings: tuple[Posting, ...]) -> datetime | None:
     """Return when the money received first covered all that was agreed by then; None: never.
 
-    A fact about the past: it stays the same whatever is edited, refunded or cancelled later. It is
-    counted in the buyer's currency where the books are in it; where they are not, the rate of the
-    day moves the sums and Shopify's own verdict decides.
+    A fact about the past: it stays the same whatever is edited, refunded or cancelled later. Where
+    the rate of the day moves the sums of another currency, Shopify's own verdict decides.
 
+    :param currency: ISO code of the books.
     :param postings: of the ledger, in the order of time; without them the order's total counts.
     """
-    moves = sorted(
-        (row.moved_at, 1, _number(row.id), _direction(row) * _amount(order, row))
+    agreed = [(post.happened_at, 0, post.total) for post in postings] or [
+        (order.processedAt, 0, order.currentTotalPriceSet)
+    ]
+    moved = [
+        (row.moved_at, 1, _DIRECTIONS[row.kind] * _amount(row, currency))
         for row in order.transactions
-        if row.status == "SUCCESS" and _direction(row)
-    )
-    agreed = [(post.happened_at, 0, 0, post.total) for post in postings] or [
-        (order.processedAt, 0, 0, order.currentTotalPriceSet)
+        if row.status == "SUCCESS" and row.kind in _DIRECTIONS
     ]
     received = due = ZERO
-    sold = False
-    for moment, is_money, _number_, amount in sorted([*agreed, *moves]):
+    free = not agreed[0][2]
+    for moment, is_money, amount in sorted([*agreed, *moved]):
         if is_money:
             received += amount
         else:
             due += amount
-            sold = sold or amount > 0 or len(agreed) == 1
-        if sold and received >= due and (received > 0 or not agreed[0][3]):
+        if received >= due and (received > 0 or free):
             return moment
     ever_paid = order.displayFinancialStatus in ("PAID", "PARTIALLY_REFUNDED", "REFUNDED")
-    incoming = [moment for moment, _kind, _number_, amount in moves if amount > 0]
-    return incoming[-1] if ever_paid and incoming else None
+    incoming = [moment for moment, _is_money, amount in moved if amount > 0]
+    return max(incoming) if ever_paid and incoming else None
 
 
-def _direction(transaction) -> int:
-    return {"SALE": 1, "CAPTURE": 1, "REFUND": -1, "CHANGE": -1}.get(transaction.kind, 0)
-
-
-def _amount(order, transaction) -> Decimal:
+def _amount(transaction, currency) -> Decimal:
     bag = transaction.amountSet
-    # which side the order was asked for in shows by the total the ledger has to come to
-    return bag.presentmentMoney.amount
+    shop_side = bag.shopMoney.currencyCode == currency != bag.presentmentMoney.currencyCode
+    return bag.shopMoney.amount if shop_side else bag.presentmentMoney.amount
 
 
 def _number(gid: str) -> int:

@@ -75,6 +75,19 @@ class IntegrationBackend(models.Model):
         check_company=True,
         help='For import duties and additional fees; empty: "Shopify Duties and Fees".',
     )
+    shopify_adjustment_product_id = fields.Many2one(
+        "product.product",
+        string="Refund Difference Product",
+        check_company=True,
+        help="For what a refund kept back (a restocking fee) or gave beyond the goods (goodwill); "
+        'empty: "Shopify Refund Difference".',
+    )
+    shopify_rounding_product_id = fields.Many2one(
+        "product.product",
+        string="Cash Rounding Product",
+        check_company=True,
+        help='For what cash payments were rounded by; empty: "Shopify Cash Rounding".',
+    )
     shopify_domain = fields.Char(string="Shop Domain", readonly=True, copy=False)
     shopify_shop_name = fields.Char(string="Shop", readonly=True, copy=False)
     shopify_currency = fields.Char(string="Shop Currency", readonly=True, copy=False)
@@ -174,7 +187,8 @@ class IntegrationBackend(models.Model):
     def _shopify_product(self, kind):
         """Return the product for lines without one of their own.
 
-        :param kind: ``custom``, ``gift_card``, ``tip``, ``fee`` or ``shipping``.
+        :param kind: ``custom``, ``gift_card``, ``tip``, ``fee``, ``shipping``, ``adjustment`` or
+            ``rounding``.
         """
         product = self[f"shopify_{kind}_product_id"]
         if product:

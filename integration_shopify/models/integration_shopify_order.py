@@ -41,13 +41,9 @@ PARTS_PER_ORDER = 25
 PROTECTED_FIELDS = frozenset({"customer", "billingAddress", "shippingAddress", "email", "phone"})
 #: What needs access of its own and is done without where it is not given.
 OPTIONAL_FIELDS = frozenset({"risk", "paymentTerms", "purchasingEntity", "app"})
-#: What follows an order in Odoo: goods out, goods back, documents, money.
-FOLLOWERS = (
-    "integration.shopify.fulfillment",
-    "integration.shopify.refund",
-    "integration.shopify.agreement",
-    "integration.shopify.transaction",
-)
+#: What follows an order in Odoo, in this order: goods, then documents and money.
+GOODS_FOLLOW = ("integration.shopify.fulfillment", "integration.shopify.refund")
+BOOKS_FOLLOW = ("integration.shopify.agreement", "integration.shopify.transaction")
 #: Bindings of product variants.
 VARIANT = "variant"
 
@@ -94,6 +90,7 @@ class IntegrationShopifyOrder(models.AbstractModel):
         "sales_team.group_sale_salesman_all_leads",
         "base.group_partner_manager",
         "stock.group_stock_user",
+        "account.group_account_invoice",
     )
     _resource_batch_size = 50
     _resource_interval_minutes = 5
@@ -326,28 +323,23 @@ class IntegrationShopifyOrder(models.AbstractModel):
         self._adopt(backend, [item for item in items if not item.record])
         for item in self._alive(items):
             self._skip_foreign(backend, item)
-        self._map_amounts(backend, self._open(items))
-        self._map_taxes(backend, self._open(items))
-        self._map_products(backend, self._open(items))
-        self._map_shipping(backend, self._open(items))
-        self._map_payment(backend, self._open(items))
-        self._map_location(backend, self._open(items))
+        self._map_amounts(backend, self._alive(items))
+        self._map_taxes(backend, self._alive(items))
+        self._map_products(backend, self._alive(items))
+        self._map_shipping(backend, self._alive(items))
+        self._map_payment(backend, self._alive(items))
+        self._map_location(backend, self._alive(items))
         self._map_header(backend, self._alive(items))
-        self.env["integration.shopify.contact"]._match(backend, self._open(items))
+        self.env["integration.shopify.contact"]._match(backend, self._alive(items))
 
     @api.model
     def _alive(self, items):
         return [item for item in items if item.alive]
 
     @api.model
-    def _open(self, items):
-        """Items whose order is to be sold; a cancelled one needs no lines."""
-        return [item for item in self._alive(items) if not item.data.cancelledAt]
-
-    @api.model
     def _skip_foreign(self, backend, item):
         data = item.data
-        if data.cancelledAt and not item.record:
+        if data.cancelledAt and not item.record and not self._has_moved_money(data):
             item.skip(self.env._("%s was cancelled in Shopify before it came to Odoo.", data.name))
         elif (
             backend.shopify_orders_since
@@ -376,8 +368,17 @@ class IntegrationShopifyOrder(models.AbstractModel):
             )
 
     @api.model
+    def _has_moved_money(self, data):
+        """Whether there is something for the books, whatever became of the order since."""
+        return any(
+            row.status == "SUCCESS" and row.kind in ("SALE", "CAPTURE", "REFUND")
+            for row in data.transactions
+        )
+
+    @api.model
     def _map_amounts(self, backend, items):
         shop_money = backend.shopify_currency_policy == "shop"
+        home = backend.company_id.account_fiscal_country_id.code or ""
         codes = {
             item.operation_id: item.data.currencyCode
             if shop_money
@@ -406,9 +407,13 @@ class IntegrationShopifyOrder(models.AbstractModel):
                     )
                 )
                 continue
-            found = amounts.compute(item.data, code, currency.decimal_places)
+            found = amounts.compute(item.data, code, currency.decimal_places, home)
             item.values.update(amounts=found, currency=currency, order={}, decision=Decision())
-            if not found.lines and not item.record:
+            sold = any(
+                line.total or (line.quantity and line.kind in ("product", "custom"))
+                for line in found.lines
+            )
+            if not sold and not item.record and not self._has_moved_money(item.data):
                 item.skip(
                     self.env._(
                         "Everything on %s was removed or refunded before it came to Odoo.",
@@ -560,6 +565,9 @@ class IntegrationShopifyOrder(models.AbstractModel):
             )
             if candidates and len(candidates) == 1:
                 item.values["products"][line.external_id] = candidates
+            elif not line.quantity:
+                # nothing of it is left: it only has to stand on documents
+                item.values["products"][line.external_id] = backend._shopify_product("custom")
             else:
                 failures[item.operation_id].append((line, candidates))
         for item in items:
@@ -733,9 +741,12 @@ class IntegrationShopifyOrder(models.AbstractModel):
         self._create_orders(backend, new)
         for item in old:
             self._update_order(backend, item)
-        present = [item for item in items if item.record]
-        for name in FOLLOWERS:
-            self.env[name]._follow(backend, present)
+        for name in GOODS_FOLLOW:
+            self.env[name]._follow(backend, items)
+        for item in items:
+            self._conclude(backend, item)
+        for name in BOOKS_FOLLOW:
+            self.env[name]._follow(backend, items)
 
     @api.model
     def _create_orders(self, backend, items):
@@ -856,23 +867,32 @@ class IntegrationShopifyOrder(models.AbstractModel):
     # === LINES === #
 
     @api.model
-    def _line_values(self, backend, item, untaxed):
+    def _line_values(self, backend, item, untaxed, concluded=False):
         """Return the values of the order's lines, in Shopify's order."""
+        quantities = self._quantities(item, concluded)
         return [
-            {"sequence": 10 + position, **self._values_of_line(backend, item, line, untaxed)}
+            {
+                "sequence": 10 + position,
+                **self._values_of_line(backend, item, line, quantities[line.external_id], untaxed),
+            }
             for position, line in enumerate(item.values["amounts"].lines)
         ]
 
     @api.model
-    def _values_of_line(self, backend, item, line, untaxed):
+    def _values_of_line(self, backend, item, line, quantity, untaxed):
         booked = {}
         for tax in line.taxes:
             mapped = item.values["taxes"].get(tax.key)
             if mapped:
                 booked[mapped.id] = booked.get(mapped.id, Decimal(0)) + tax.amount
         booked = booked or {untaxed.id: Decimal(0)}
-        price, discount = float(line.price_unit), float(line.discount)
-        quantity, base = float(line.quantity), float(line.untaxed)
+        discount = line.discount
+        if quantity != line.quantity:
+            # more was delivered than is left in Shopify: the price shown is spread over all of it
+            cost = line.total if item.values["amounts"].taxes_included else line.untaxed
+            listed = line.price_unit * quantity
+            discount = amounts.percent(listed - cost, listed)
+        price, discount, quantity = float(line.price_unit), float(discount), float(quantity)
         return {
             "product_id": self._product_of_line(backend, item, line).id,
             "name": line.name,
@@ -882,26 +902,10 @@ class IntegrationShopifyOrder(models.AbstractModel):
             "tax_ids": [Command.set(sorted(booked))],
             "is_delivery": line.kind == "shipping",
             "shopify_line_id": line.external_id,
-            # Odoo takes these amounts as they are while price, discount and quantity stay as
-            # noted here, also on the invoice.
-            "extra_tax_data": {
-                "currency_id": item.values["currency"].id,
-                "price_unit": price,
-                "discount": discount,
-                "quantity": quantity,
-                "rate": 1.0,
-                "manual_total_excluded_currency": base,
-                "manual_total_excluded": base,
-                "manual_tax_amounts": {
-                    str(tax_id): {
-                        "base_amount_currency": base,
-                        "base_amount": base,
-                        "tax_amount_currency": float(amount),
-                        "tax_amount": float(amount),
-                    }
-                    for tax_id, amount in sorted(booked.items())
-                },
-            },
+            # also on the invoice
+            "extra_tax_data": amounts.exact_amounts(
+                item.values["currency"].id, price, discount, quantity, line.untaxed, booked
+            ),
         }
 
     @api.model
@@ -912,6 +916,27 @@ class IntegrationShopifyOrder(models.AbstractModel):
             carrier = item.values["carriers"].get(line.shipping_code, backend.shopify_carrier_id)
             return carrier.product_id or backend._shopify_product("shipping")
         return backend._shopify_product("fee" if line.kind == "duty" else line.kind)
+
+    @api.model
+    def _quantities(self, item, concluded):
+        """Return ``{line id: quantity}`` of the order's lines.
+
+        What is left of a line in Shopify, but never less than was delivered: Odoo takes back
+        deliveries only by a return. Before shipments and returns were followed it is also never
+        less than was shipped, so that they find their units.
+        """
+        shipped = defaultdict(Decimal)
+        for row in item.record.order_line if item.record else ():
+            if row.shopify_line_id and row.product_id.type == "consu":
+                shipped[row.shopify_line_id] = Decimal(str(row.qty_delivered))
+        out = defaultdict(Decimal)
+        for shipment in () if concluded else item.data.fulfillments or ():
+            for row in shipment.fulfillmentLineItems if shipment.status == "SUCCESS" else ():
+                out[row.lineItem.id] += row.quantity or 0
+        return {
+            line.external_id: max(line.quantity, shipped[line.external_id], out[line.external_id])
+            for line in item.values["amounts"].lines
+        }
 
     @api.model
     def _check_totals(self, item, order):
@@ -976,18 +1001,27 @@ class IntegrationShopifyOrder(models.AbstractModel):
         """Bring a sales order made before in line with Shopify, as far as that still goes."""
         order = item.record
         self._update_header(item, order)
-        if item.data.cancelledAt:
-            self._cancel_order(item, order)
-        elif order.state == "cancel":
+        if order.state != "cancel":
+            self._update_addresses(backend, item, order)
+            self._update_lines(backend, item, order)
+        elif not item.data.cancelledAt:
             item.notes.append(
                 self.env._(
-                    "The sales order %s is cancelled in Odoo, so only its header was updated.",
+                    "The sales order %s is cancelled in Odoo, so its lines were not changed.",
                     order.name,
                 )
             )
-        else:
-            self._update_addresses(backend, item, order)
-            self._update_lines(backend, item, order)
+
+    @api.model
+    def _conclude(self, backend, item):
+        """Bring the order to its present state, now that goods went out and came back."""
+        order = item.record
+        if order.state == "cancel":
+            return
+        if item.bound or item.data.fulfillments:
+            self._update_lines(backend, item, order, concluded=True)
+        if item.data.cancelledAt:
+            self._cancel_order(item, order)
 
     @api.model
     def _update_header(self, item, order):
@@ -1017,21 +1051,20 @@ class IntegrationShopifyOrder(models.AbstractModel):
 
     @api.model
     def _cancel_order(self, item, order):
-        if order.state == "cancel":
-            return
-        if self._started(order):
-            raise ConflictError(
+        """Cancel an order; one of which something was delivered stays, with nothing left to do."""
+        if any(line.qty_delivered for line in order.order_line if line.product_id.type == "consu"):
+            item.notes.append(
                 self.env._(
-                    "%(order)s was cancelled in Shopify, but %(sale)s is delivered or invoiced in "
-                    "Odoo, at least in part. Make a return and a credit note for what went out, "
-                    "cancel the rest, then set this operation aside.",
+                    "%(order)s was cancelled in Shopify after a part of %(sale)s was delivered: "
+                    "the rest is no longer delivered.",
                     order=item.label,
                     sale=order.name,
                 )
             )
+            return
         if order.locked:
             order.action_unlock()
-        order.action_cancel()
+        order.with_context(disable_cancel_warning=True).action_cancel()
         reason = item.data.cancelReason.lower()
         order.message_post(
             body=self.env._(
@@ -1054,10 +1087,11 @@ class IntegrationShopifyOrder(models.AbstractModel):
             order.with_context(update_delivery_shipping_partner=True).write(vals)
 
     @api.model
-    def _update_lines(self, backend, item, order):
+    def _update_lines(self, backend, item, order, concluded=False):
         untaxed = self.env["integration.connector.shopify"]._untaxed_tax(backend.company_id)
         wanted = {
-            vals["shopify_line_id"]: vals for vals in self._line_values(backend, item, untaxed)
+            vals["shopify_line_id"]: vals
+            for vals in self._line_values(backend, item, untaxed, concluded)
         }
         present = {line.shopify_line_id: line for line in order.order_line if line.shopify_line_id}
         commands = []
@@ -1083,20 +1117,6 @@ class IntegrationShopifyOrder(models.AbstractModel):
                     )
         if not commands:
             return
-        if self._started(order):
-            raise ConflictError(
-                self.env._(
-                    "%(order)s was changed in Shopify (total now %(total)s %(currency)s), but "
-                    "%(sale)s (total %(present)s) is delivered or invoiced in Odoo, at least in "
-                    "part. Nothing was changed. Make the return, credit note or extra order by "
-                    "hand, then set this operation aside.",
-                    order=item.label,
-                    total=item.values["amounts"].total,
-                    currency=item.values["currency"].name,
-                    sale=order.name,
-                    present=order.amount_total,
-                )
-            )
         locked = order.locked
         if locked:
             order.action_unlock()

@@ -1,4 +1,4 @@
-from odoo import fields, models
+from odoo import api, fields, models
 
 
 class SaleOrderLine(models.Model):
@@ -7,6 +7,33 @@ class SaleOrderLine(models.Model):
     shopify_line_id = fields.Char(
         readonly=True, copy=False, help="Id of the order line in Shopify."
     )
+
+    def _prepare_qty_invoiced(self):
+        """Leave out invoice lines that only change a price."""
+        quantities = super()._prepare_qty_invoiced()
+        for line in self:
+            for row in line.invoice_lines:
+                if row.shopify_amount_only and row.parent_state != "cancel":
+                    quantities[line] += row.quantity * row.move_id.direction_sign
+        return quantities
+
+    @api.depends("order_id.shopify_invoice")
+    def _compute_qty_to_invoice(self):
+        """Leave orders to the ledger that it invoices: a second invoice would charge twice."""
+        super()._compute_qty_to_invoice()
+        for line in self:
+            if line.order_id.shopify_invoice not in (False, "no"):
+                line.qty_to_invoice = 0
+
+    @api.depends("order_id.shopify_agreement_ids.state")
+    def _compute_invoice_status(self):
+        super()._compute_invoice_status()
+        for line in self:
+            order = line.order_id
+            if order.shopify_invoice in (False, "no") or line.state != "sale":
+                continue
+            booked = all(row.state != "open" for row in order.shopify_agreement_ids)
+            line.invoice_status = "invoiced" if booked and order.shopify_agreement_ids else "no"
 
     def _prepare_invoice_line(self, **optional_values):
         """Give an invoice of a part of the line its share of the exact amounts.

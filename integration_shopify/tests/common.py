@@ -219,7 +219,7 @@ class FakeShop:
 
 
 class ShopifyCase(TransactionCase):
-    """A backend of a US company, a product with the SKU ``SKU-1``, and a fake shop."""
+    """A backend of a company taxed in Germany, a product with the SKU ``SKU-1``, a fake shop."""
 
     #: Whether documents are answered by :class:`FakeShop`; without it they reach the HTTP client.
     fake_shop = True
@@ -234,6 +234,7 @@ class ShopifyCase(TransactionCase):
         )
         cls.company = cls.env.company
         cls.usd = cls.company.currency_id
+        cls.company.account_fiscal_country_id = cls.env.ref("base.de")
         cls.backend = cls.env["integration.backend"].create(
             {"name": "Demo shop", "connector": "shopify", "base_url": "demo.myshopify.com"}
         )
