@@ -7,6 +7,7 @@ from . import (
     integration_shopify_fulfillment,
     integration_shopify_order,
     integration_shopify_refund,
+    integration_shopify_rule,
     integration_shopify_transaction,
     sale_order,
     sale_order_line,

@@ -1,4 +1,5 @@
 from odoo import api, fields, models
+from odoo.exceptions import UserError
 from odoo.tools import format_date, sql
 
 from ..lib import oauth, versions
@@ -44,6 +45,15 @@ class IntegrationBackend(models.Model):
         string="Warehouse",
         check_company=True,
         help="That delivers the imported orders; empty: the company's first one.",
+    )
+    shopify_user_id = fields.Many2one(
+        "res.users",
+        string="Salesperson",
+        domain="[('share', '=', False), ('company_ids', 'in', company_id)]",
+        help="Of imported orders whose customer has none; empty: nobody.",
+    )
+    shopify_rule_ids = fields.One2many(
+        "integration.shopify.rule", "backend_id", string="Automation Rules", copy=True
     )
     shopify_carrier_id = fields.Many2one(
         "delivery.carrier",
@@ -167,6 +177,26 @@ class IntegrationBackend(models.Model):
         return {**vals, "base_url": oauth.shop_address(vals["base_url"])}
 
     # === BUSINESS METHODS === #
+
+    def action_shopify_usual_rules(self):
+        """Add the rules most shops begin with to a backend that has none."""
+        self.ensure_one()
+        self.check_access("write")
+        Rule = self.env["integration.shopify.rule"].with_context(active_test=False)
+        if Rule.search_count([("backend_id", "=", self.id)], limit=1):
+            raise UserError(
+                self.env._(
+                    "%s has automation rules already. Change those in the table, or delete them "
+                    "all (archived ones too) to start again with the usual ones.",
+                    self.display_name,
+                )
+            )
+        Rule.create(
+            [
+                {**vals, "backend_id": self.id, "sequence": 10 * number}
+                for number, vals in enumerate(Rule._usual(), start=1)
+            ]
+        )
 
     def _shopify_client(self, note=True):
         """Return a :class:`~..lib.client.GraphqlClient` of this shop.

@@ -3,7 +3,7 @@ from collections import OrderedDict, defaultdict
 from dataclasses import replace
 from decimal import Decimal
 
-from odoo import api, models
+from odoo import api, fields, models
 from odoo.fields import Command, Domain
 from odoo.tools import html2plaintext
 
@@ -22,7 +22,6 @@ from odoo.addons.integration_base.lib.scopes import Scope
 
 from ..lib import amounts, contract
 from ..lib.client import QueryTooExpensive, access_denied, denied_leaves, missing_scopes
-from ..lib.decision import Decision
 
 #: Orders per call, and lines of each that come with it. One call may cost 1000 points. Counted as
 #: Shopify counts (1 per object, connections by the logarithm of their size) an order of 20 lines
@@ -44,6 +43,8 @@ OPTIONAL_FIELDS = frozenset({"risk", "paymentTerms", "purchasingEntity", "app"})
 #: What follows an order in Odoo, in this order: goods, then documents and money.
 GOODS_FOLLOW = ("integration.shopify.fulfillment", "integration.shopify.refund")
 BOOKS_FOLLOW = ("integration.shopify.agreement", "integration.shopify.transaction")
+#: What a decision writes to an order once: fields without their ``_id``.
+CHOSEN = ("team", "warehouse", "payment_term", "user")
 #: Bindings of product variants.
 VARIANT = "variant"
 
@@ -331,6 +332,7 @@ class IntegrationShopifyOrder(models.AbstractModel):
         self._map_location(backend, self._alive(items))
         self._map_header(backend, self._alive(items))
         self.env["integration.shopify.contact"]._match(backend, self._alive(items))
+        self._map_decision(backend, self._alive(items))
 
     @api.model
     def _alive(self, items):
@@ -408,7 +410,7 @@ class IntegrationShopifyOrder(models.AbstractModel):
                 )
                 continue
             found = amounts.compute(item.data, code, currency.decimal_places, home)
-            item.values.update(amounts=found, currency=currency, order={}, decision=Decision())
+            item.values.update(amounts=found, currency=currency, order={})
             sold = any(
                 line.total or (line.quantity and line.kind in ("product", "custom"))
                 for line in found.lines
@@ -675,7 +677,7 @@ class IntegrationShopifyOrder(models.AbstractModel):
 
     @api.model
     def _map_location(self, backend, items):
-        """Set ``item.values["warehouse"]``: that of the till the order was taken at."""
+        """Set ``item.values["till"]``: the warehouse of the till the order was taken at."""
         wanted = {
             item.data.retailLocation.id: item.data.retailLocation.name
             for item in items
@@ -685,9 +687,7 @@ class IntegrationShopifyOrder(models.AbstractModel):
         for item in items:
             till = item.data.retailLocation
             location = mapped.get(till.id) if till else None
-            item.values["warehouse"] = (
-                location.warehouse_id if location else backend.shopify_warehouse_id
-            )
+            item.values["till"] = location.warehouse_id if location else None
             if till and not location:
                 item.seen.append(MissingValue("location", till.id, till.name))
 
@@ -708,6 +708,34 @@ class IntegrationShopifyOrder(models.AbstractModel):
                 status = row["shopify_financial_status"]
                 row["shopify_financial_status"] = status.replace("_", " ").capitalize()
             item.values["header"] = row
+
+    @api.model
+    def _map_decision(self, backend, items):
+        """Set ``item.values["decision"]``: what rules decide, then settings where rules are silent.
+
+        A till is where the goods went over the counter, whatever a rule says.
+        """
+        self.env["integration.shopify.rule"]._decide(backend, items)
+        for item in items:
+            decision, values = item.values["decision"], item.values
+            if values.get("till"):
+                decision.choose(
+                    "warehouse",
+                    values["till"],
+                    self.env._("Warehouse: %s", values["till"].display_name),
+                    self.env._("taken at the till %s", item.data.retailLocation.name),
+                )
+            for name, label, setting in (
+                ("warehouse", self.env._("Warehouse"), backend.shopify_warehouse_id),
+                ("team", self.env._("Sales Team"), backend.shopify_team_id),
+            ):
+                if setting and not getattr(decision, name):
+                    decision.choose(
+                        name,
+                        setting,
+                        f"{label}: {setting.display_name}",
+                        self.env._("setting of %s", backend.display_name),
+                    )
 
     @api.model
     def _adopt(self, backend, items):
@@ -769,7 +797,7 @@ class IntegrationShopifyOrder(models.AbstractModel):
                 **{name: value for name, value in item.values["header"].items() if value},
                 **item.values["order"],
                 **self._order_values(backend, item, pricelists),
-                "tag_ids": [Command.set([tags[name].id for name in item.data.tags])],
+                "tag_ids": [Command.set(self._tag_ids(item, tags))],
                 "order_line": [Command.create({**common, **line}) for line in lines],
             }
             vals_list.append(vals)
@@ -777,7 +805,9 @@ class IntegrationShopifyOrder(models.AbstractModel):
         for item, order in zip(items, orders, strict=True):
             item.record = order
             self._check_totals(item, order)
-        orders.with_context(integration_keep_order_date=True).action_confirm()
+        orders.browse(
+            item.record.id for item in items if item.values["decision"].confirm
+        ).with_context(integration_keep_order_date=True).action_confirm()
 
     @api.model
     def _order_values(self, backend, item, pricelists):
@@ -798,17 +828,61 @@ class IntegrationShopifyOrder(models.AbstractModel):
             "require_signature": False,
             "require_payment": False,
         }
-        if backend.shopify_team_id:
-            vals["team_id"] = backend.shopify_team_id.id
-        if item.values["warehouse"]:
-            vals["warehouse_id"] = item.values["warehouse"].id
         if item.values["journals"]:
             methods = item.values["journals"][0].inbound_payment_method_line_ids
             vals["preferred_payment_method_line_id"] = methods[:1].id
-        partner = item.values["party"].partner
-        # else Odoo would take the user the job runs as
-        vals["user_id"] = partner.user_id.id or partner.commercial_partner_id.user_id.id
+        # Odoo would take the user the job runs as for the salesperson
+        vals |= {"user_id": False, **self._decided_values(backend, item)}
+        vals["shopify_decision"] = self._decision_log(item, {}, vals)
         return vals
+
+    @api.model
+    def _decided_values(self, backend, item):
+        """Return the values of the order that rules and settings decide; silent ones left out."""
+        decision = item.values["decision"]
+        partner = item.values["party"].partner
+        salesperson = partner.user_id or partner.commercial_partner_id.user_id
+        why = self.env._("salesperson of the customer")
+        if not salesperson:
+            salesperson = backend.shopify_user_id
+            why = self.env._("setting of %s", backend.display_name)
+        if salesperson and not decision.user:
+            decision.choose(
+                "user", salesperson, self.env._("Salesperson: %s", salesperson.name), why
+            )
+        return {
+            f"{name}_id": getattr(decision, name).id for name in CHOSEN if name in decision.chosen
+        }
+
+    @api.model
+    def _decision_log(self, item, known, values):
+        """Return what the order remembers of a decision: for people, and to write it only once.
+
+        :param dict known: what it remembers so far.
+        :param dict values: what is written; kept so that changes by hand are seen.
+        """
+        decision = item.values["decision"]
+        rows = list(known.get("rows", ()))
+        told = {(row["what"], row["why"]) for row in rows}
+        now = fields.Datetime.to_string(fields.Datetime.now())
+        chosen = [
+            decision.chosen[name]
+            for name in CHOSEN
+            if f"{name}_id" in values and name in decision.chosen
+        ]
+        if not known.get("confirmed"):
+            chosen.insert(0, decision.chosen["confirm"])
+        rows += [
+            {"at": now, "what": what, "why": why, "rule": rule_id}
+            for what, why, rule_id in (*chosen, *decision.trace)
+            if (what, why) not in told
+        ]
+        written = {name: values[name] for name in map("{}_id".format, CHOSEN) if name in values}
+        return {
+            "rows": rows,
+            "confirmed": known.get("confirmed", False) or decision.confirm,
+            "values": known.get("values", {}) | written,
+        }
 
     @api.model
     def _admin_url(self, backend, external_id):
@@ -851,6 +925,13 @@ class IntegrationShopifyOrder(models.AbstractModel):
             Binding.sudo()._bind(backend, "pricelist", new)
         known |= new
         return found | {currency.id: known[currency.name].id for currency in foreign}
+
+    @api.model
+    def _tag_ids(self, item, tags):
+        """Return the ids of an order's tags: those of Shopify and those of the rules."""
+        decided = item.values["decision"].tags
+        ids = [tags[name].id for name in item.data.tags] + (decided.ids if decided else [])
+        return list(dict.fromkeys(ids))
 
     @api.model
     def _tags(self, items):
@@ -1005,6 +1086,7 @@ class IntegrationShopifyOrder(models.AbstractModel):
             self._update_addresses(backend, item, order)
             if not item.values["amounts"].problem:
                 self._update_lines(backend, item, order)
+            self._update_decision(backend, item, order)
         elif not item.data.cancelledAt:
             item.notes.append(
                 self.env._(
@@ -1012,6 +1094,33 @@ class IntegrationShopifyOrder(models.AbstractModel):
                     order.name,
                 )
             )
+
+    @api.model
+    def _update_decision(self, backend, item, order):
+        """Follow what rules decide later on; what is decided is never undone.
+
+        Values somebody changed by hand stay, and an order somebody made a quotation again is not
+        confirmed once more.
+        """
+        known = order.shopify_decision or {}
+        vals = {}
+        if order.state in ("draft", "sent"):
+            written = known.get("values", {})
+            vals = {
+                name: value
+                for name, value in self._decided_values(backend, item).items()
+                if value != order[name].id and written.get(name, False) == order[name].id
+            }
+        confirm = (
+            item.values["decision"].confirm
+            and order.state in ("draft", "sent")
+            and not known.get("confirmed")
+        )
+        log = self._decision_log(item, known, vals)
+        if log != known:
+            order.write({**vals, "shopify_decision": log})
+        if confirm:
+            order.with_context(integration_keep_order_date=True).action_confirm()
 
     @api.model
     def _conclude(self, backend, item):
@@ -1037,9 +1146,9 @@ class IntegrationShopifyOrder(models.AbstractModel):
             if differs:
                 vals[name] = value
         # tags are added and never removed: Odoo cannot know who put the others there
-        tags = [tag for name, tag in self._tags([item]).items() if tag not in order.tag_ids]
+        tags = set(self._tag_ids(item, self._tags([item]))) - set(order.tag_ids.ids)
         if tags:
-            vals["tag_ids"] = [Command.link(tag.id) for tag in tags]
+            vals["tag_ids"] = [Command.link(tag_id) for tag_id in sorted(tags)]
         if vals:
             order.write(vals)
 

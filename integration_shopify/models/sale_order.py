@@ -1,4 +1,7 @@
-from odoo import fields, models
+from markupsafe import Markup
+
+from odoo import api, fields, models
+from odoo.tools import format_datetime
 
 
 class SaleOrder(models.Model):
@@ -35,6 +38,71 @@ class SaleOrder(models.Model):
         "integration.shopify.agreement", "order_id", string="Shopify Ledger", readonly=True
     )
     shopify_discount_codes = fields.Char(string="Discount Codes", readonly=True, copy=False)
+
+    shopify_decision = fields.Json(
+        readonly=True, copy=False, help="What rules and settings decided, and what was written."
+    )
+    shopify_why = fields.Html(
+        string="Why", compute="_compute_shopify_why", sanitize=False, compute_sudo=True
+    )
+
+    @api.depends("shopify_decision")
+    @api.depends_context("lang", "tz")
+    def _compute_shopify_why(self):
+        Rule = self.env["integration.shopify.rule"].with_context(active_test=False)
+        for order in self:
+            rows = (order.shopify_decision or {}).get("rows", ())
+            rules = Rule.search([("id", "in", [row["rule"] for row in rows if row["rule"]])])
+            order.shopify_why = order._shopify_table(rows, {rule.id: rule for rule in rules})
+
+    def _shopify_table(self, rows, rules):
+        """Return the rows of a decision as a table; each names its rule and leads to it."""
+        if not rows:
+            return False
+        head = Markup("<tr>%s</tr>") % Markup().join(
+            Markup("<th>%s</th>") % title
+            for title in (
+                self.env._("When"),
+                self.env._("What"),
+                self.env._("Why"),
+                self.env._("Rule"),
+            )
+        )
+        body = Markup()
+        for row in rows:
+            at = fields.Datetime.to_datetime(row["at"])
+            rule = rules.get(row["rule"])
+            if rule:
+                path = f"/odoo/action-integration_shopify.integration_shopify_rule_action/{rule.id}"
+                link = Markup('<a href="%s">%s</a>') % (path, rule.display_name)
+            else:
+                link = self.env._("deleted") if row["rule"] else ""
+            body += Markup("<tr><td>%s</td><td>%s</td><td>%s</td><td>%s</td></tr>") % (
+                format_datetime(self.env, at, dt_format="short"),
+                row["what"],
+                row["why"],
+                link,
+            )
+        return Markup(
+            '<table class="table table-sm"><thead>%s</thead><tbody>%s</tbody></table>'
+        ) % (
+            head,
+            body,
+        )
+
+    def action_shopify_why(self):
+        """Open what was decided about the order, and why, in a dialog."""
+        self.ensure_one()
+        self.check_access("read")
+        return {
+            "type": "ir.actions.act_window",
+            "name": self.env._("Why Did %s Do That?", self.name),
+            "res_model": self._name,
+            "res_id": self.id,
+            "view_mode": "form",
+            "views": [(self.env.ref("integration_shopify.sale_order_view_form_why").id, "form")],
+            "target": "new",
+        }
 
     def _prepare_confirmation_values(self):
         """Keep the day the buyer ordered on imported orders."""
