@@ -49,6 +49,7 @@ class RetryableError(IntegrationError):
     """A technical failure that may pass by itself.
 
     :param outcome: ``not_sent`` when the request certainly did not reach the other side,
+        ``refused`` when it certainly was not carried out and takes a new idempotency key,
         ``unknown`` when it may have been carried out.
     :param retry_after: seconds the other side asked us to wait, if it did.
     """

@@ -53,7 +53,7 @@ def outcome_of(error: BaseException) -> str:
     the same request was or is being carried out.
     """
     if isinstance(error, RetryableError):
-        return "not_sent" if error.outcome == "not_sent" else "unknown"
+        return error.outcome if error.outcome in ("not_sent", "refused") else "unknown"
     if isinstance(error, (RateLimitedError, AuthError, AddressError)):
         return "not_sent"
     if isinstance(error, RequestRefused):

@@ -6,20 +6,27 @@ do. Shopify reports failures in three layers:
 1. HTTP (network, 401, 429, 5xx): handled by the ``HttpClient`` of integration_base.
 2. ``errors`` beside or instead of ``data``, nearly always with HTTP 200. ``execute`` raises when
    nothing usable came; partial data is kept, with its errors in :attr:`Answer.errors`.
-3. ``userErrors`` of a mutation: :func:`refuse_user_errors`.
+3. ``userErrors`` of a mutation: :meth:`GraphqlClient.mutate` and :func:`refuse_user_errors` raise
+   :class:`UserErrors`, which keeps path, code and message of each.
+
+What became of a mutation can be read off its error (``outcome_of`` in ``lib/intents.py`` of
+integration_base): refused for sure, certainly not carried out, or unknown.
 """
 
 import re
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from odoo.addons.integration_base.lib.errors import (
     AuthError,
     ConfigurationError,
+    ConflictError,
     IntegrationError,
     InvalidPayloadError,
     MissingScopeError,
+    NotReadyError,
     RateLimitedError,
     RequestRefused,
     RetryableError,
@@ -41,10 +48,67 @@ _SPREAD = re.compile(r"\.\.\.\s*([A-Z]\w*)")
 _FRAGMENT = re.compile(r"^fragment\s+(\w+)\s+on\b.*?^\}", re.MULTILINE | re.DOTALL)
 _COMMENT = re.compile(r"^\s*#.*\n", re.MULTILINE)
 _SCOPE = re.compile(r"`((?:read|write)_[a-z_]+)`")
+#: Refused before anything was run, even where a shell of data comes along.
+_REFUSALS = frozenset({"THROTTLED", "MAX_COST_EXCEEDED"})
+#: Seconds after which the same mutation, still being carried out, is worth asking for again.
+_CONCURRENT_SECONDS = 5.0
+#: What Shopify says about idempotency keys in userErrors that have no code (``refundCreate``): the
+#: descriptions of the codes in its schema, which other mutations do send.
+_KEY_TEXTS = {
+    "currently in progress": "IDEMPOTENCY_CONCURRENT_REQUEST",
+    "different operation parameters": "IDEMPOTENCY_KEY_PARAMETER_MISMATCH",
+    "idempotency key failed": "IDEMPOTENCY_PREVIOUS_ATTEMPT_FAILED",
+}
 
 
 class QueryTooExpensive(RequestRefused):
     """The query would cost more than one query may; ask for less at once."""
+
+
+class Problem(NamedTuple):
+    """One of the ``userErrors`` of a mutation.
+
+    ``path`` is dotted (``input.quantities.0``) and empty where Shopify names no field; ``code`` is
+    empty where the mutation's errors have none.
+    """
+
+    path: str
+    code: str
+    message: str
+
+
+class UserErrors(RequestRefused):
+    """A mutation was refused for what it asks; nothing of it was carried out.
+
+    :param problems: every :class:`Problem`.
+    :param payload: the mutation's field of ``data``, as far as Shopify filled it.
+    """
+
+    def __init__(self, message, *, problems: list[Problem], payload: dict):
+        super().__init__(message, status=200)
+        self.problems = problems
+        self.payload = payload
+
+    @property
+    def codes(self) -> set[str]:
+        """The codes of the problems, to react to one of them."""
+        return {problem.code for problem in self.problems if problem.code}
+
+    def only(self, *codes: str) -> bool:
+        """Whether every problem has one of these codes."""
+        return all(problem.code in codes for problem in self.problems)
+
+
+class Payload(dict):
+    """What a mutation returned.
+
+    :param errors: top-level errors of parts of it that could not be read. The mutation was carried
+        out nevertheless.
+    """
+
+    def __init__(self, values: dict, errors: list[dict]):
+        super().__init__(values)
+        self.errors = errors
 
 
 @dataclass
@@ -110,6 +174,67 @@ class GraphqlClient:
         :raises MissingScopeError: when the app lacks an access scope for all of it.
         :raises RequestRefused: when Shopify refuses the document or its variables.
         """
+        answer = self._ask(name, variables, money)
+        if answer.errors and not any(value is not None for value in answer.data.values()):
+            raise _error_of(answer)
+        for error in answer.errors:
+            # these concern the whole request
+            if _code(error) in {*_REFUSALS, "INTERNAL_SERVER_ERROR"}:
+                raise _error_of(answer)
+        return answer
+
+    def mutate(
+        self,
+        name: str,
+        variables: dict | None = None,
+        *,
+        idempotency_key: str | None = None,
+        action: str = "",
+        money="presentment",
+    ) -> Payload:
+        """Run the mutation ``name`` and return its payload (the field of ``data``).
+
+        Top-level errors of single leaves do not make it fail: it was carried out, so its payload
+        is returned, with those errors in :attr:`Payload.errors`.
+
+        :param idempotency_key: sent as ``$idempotencyKey`` where the document declares it, i.e.
+            where Shopify knows ``@idempotent``; other mutations have to be guarded by an intent
+            that reads before it sends again.
+        :param action: what is tried, for the person who reads it: ``refund #1001``.
+        :raises UserErrors: when Shopify refuses it.
+        :raises NotReadyError: when the same mutation (by its key) is still being carried out.
+        :raises ConflictError: when the key was used before, with other variables.
+        :raises RetryableError: with ``outcome`` ``refused`` when the last try under this key
+            failed, so that it takes a new key (an intent takes one by itself); else when it is not
+            known whether it was carried out.
+        """
+        variables = dict(variables or {})
+        if "$idempotencyKey" in document(name, money):
+            if not idempotency_key:
+                raise ValueError(f"{name} needs an idempotency key")
+            variables["idempotencyKey"] = idempotency_key
+        answer = self._ask(name, variables, money)
+        payload = next(iter(answer.data.values()), None)
+        if payload is None:
+            if any(len(error.get("path") or ()) > 1 for error in answer.errors):
+                # a part that may not be empty could not be read, and took the payload with it
+                raise RetryableError(
+                    f"{_sentence(action)}, but its answer could not be read. It is looked up "
+                    f"before anything is sent again.",
+                    detail=_detail(answer.errors),
+                )
+            if not answer.errors:
+                raise RetryableError(
+                    "Shopify did not say what became of the request.", detail=str(answer.data)[:500]
+                )
+            raise _error_of(answer)
+        if not any(payload.values()) and _REFUSALS & {_code(error) for error in answer.errors}:
+            raise _error_of(answer)
+        refuse_user_errors(payload, action, keyed="idempotencyKey" in variables)
+        return Payload(payload, answer.errors)
+
+    def _ask(self, name, variables, money) -> Answer:
+        """Send a document and return what came, however useful."""
         query = {"query": document(name, money), "variables": variables or {}}
         response = self._http.post(ENDPOINT, json=query, label=name.replace("_", " "))
         try:
@@ -134,12 +259,6 @@ class GraphqlClient:
         learn_cost(query, answer.cost)
         if self._on_answer:
             self._on_answer(answer)
-        if answer.errors and not any(value is not None for value in answer.data.values()):
-            raise _error_of(answer)
-        for error in answer.errors:
-            # these concern the whole request, even where Shopify sends a shell of data along
-            if _code(error) in ("THROTTLED", "MAX_COST_EXCEEDED", "INTERNAL_SERVER_ERROR"):
-                raise _error_of(answer)
         if not answer.errors and not answer.data:
             raise RetryableError("Shopify sent an empty answer.", detail=str(body)[:500])
         return answer
@@ -161,12 +280,20 @@ def _path(error) -> str:
     return ".".join(str(part) for part in error.get("path") or [])
 
 
+def _sentence(action: str) -> str:
+    return f"Shopify was asked to {action}" if action else "The request was sent to Shopify"
+
+
+def _detail(errors) -> str:
+    return "; ".join(
+        f"[{_code(error) or 'no code'}] {_path(error)}: {error.get('message', '')}"
+        for error in errors
+    )[:4000]
+
+
 def _error_of(answer: Answer) -> IntegrationError:
     codes = {_code(error) for error in answer.errors}
-    detail = "; ".join(
-        f"[{_code(error) or 'no code'}] {_path(error)}: {error.get('message', '')}"
-        for error in answer.errors
-    )[:4000]
+    detail = _detail(answer.errors)
     if "THROTTLED" in codes:
         return RateLimitedError(
             "Shopify asks to slow down; the work goes on by itself.",
@@ -181,6 +308,9 @@ def _error_of(answer: Answer) -> IntegrationError:
         )
     if "ACCESS_DENIED" in codes:
         return access_denied(answer.errors)
+    for code in codes:
+        if found := _key_error(code, "", detail):
+            return found
     if "INTERNAL_SERVER_ERROR" in codes or "TIMEOUT" in codes:
         return RetryableError("Shopify had an internal error.", detail=detail)
     if any("access token" in str(error.get("message", "")).lower() for error in answer.errors):
@@ -307,19 +437,69 @@ def denied_leaves(answer: Answer) -> list[tuple]:
     return [tuple(error.get("path") or ()) for error in answer.errors]
 
 
-def refuse_user_errors(payload: dict | None, action: str) -> None:
+def user_errors(payload: dict | None) -> list[Problem]:
+    """Return the problems a mutation reports, under ``userErrors`` or, as ``orderCancel`` does,
+    under a name of its own (``orderCancelUserErrors``)."""
+    found = {}
+    for name, errors in (payload or {}).items():
+        if name != "userErrors" and not name.endswith("UserErrors"):
+            continue
+        for error in errors or []:
+            path = ".".join(str(step) for step in error.get("field") or [])
+            problem = Problem(path, str(error.get("code") or ""), str(error.get("message") or ""))
+            # the same error once more under its old name has no code
+            key = (problem.path, problem.message)
+            if problem.code or key not in found:
+                found[key] = problem
+    return list(found.values())
+
+
+def refuse_user_errors(payload: dict | None, action: str, *, keyed: bool = False) -> None:
     """Raise when a mutation reports ``userErrors``.
 
     :param payload: the mutation's field of ``data``.
     :param action: what was tried, for the person who reads it: ``subscribe to orders/create``.
-    :raises RequestRefused: with the path and, where there is one, the code of each error.
+    :param keyed: whether an idempotency key was sent.
+    :raises UserErrors: with path, code and message of each error. What is raised for the codes of
+        idempotency keys: see :meth:`GraphqlClient.mutate`.
     """
-    errors = (payload or {}).get("userErrors") or []
-    if not errors:
+    problems = user_errors(payload)
+    if not problems:
         return
-    parts = []
-    for error in errors:
-        path = ".".join(str(step) for step in error.get("field") or [])
-        code = f" [{error['code']}]" if error.get("code") else ""
-        parts.append(f"{path + ': ' if path else ''}{error.get('message', '')}{code}")
-    raise RequestRefused(f"Shopify refused to {action}: {'; '.join(parts)}", status=200)
+    text = "; ".join(
+        f"{problem.path + ': ' if problem.path else ''}{problem.message}"
+        f"{f' [{problem.code}]' if problem.code else ''}"
+        for problem in problems
+    )
+    for problem in problems:
+        code = problem.code
+        if keyed and not code:
+            said = problem.message.lower()
+            code = next((code for part, code in _KEY_TEXTS.items() if part in said), "")
+        if error := _key_error(code, action, text):
+            raise error
+    refused = f"Shopify refused to {action}" if action else "Shopify refused the request"
+    raise UserErrors(f"{refused}: {text}", problems=problems, payload=payload or {})
+
+
+def _key_error(code: str, action: str, detail: str) -> IntegrationError | None:
+    """Return the error for a code that is about the idempotency key, None for any other."""
+    if code == "IDEMPOTENCY_CONCURRENT_REQUEST":
+        return NotReadyError(
+            f"{_sentence(action)} and is still at it; the outcome is looked up in a moment.",
+            retry_after=_CONCURRENT_SECONDS,
+            detail=detail,
+        )
+    if code == "IDEMPOTENCY_KEY_PARAMETER_MISMATCH":
+        return ConflictError(
+            f"{_sentence(action)} before, with other contents; this time nothing was done. Compare "
+            f"what Shopify shows with Odoo, then press Retry.",
+            detail=detail,
+        )
+    if code == "IDEMPOTENCY_PREVIOUS_ATTEMPT_FAILED":
+        return RetryableError(
+            f"{_sentence(action)} and failed. It is tried again as a new request.",
+            outcome="refused",
+            detail=detail,
+        )
+    return None

@@ -1,5 +1,5 @@
 import json
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
 
 from requests.structures import CaseInsensitiveDict
 
@@ -8,19 +8,25 @@ from odoo.tests import BaseCase
 from odoo.addons.integration_base.lib.errors import (
     AuthError,
     ConfigurationError,
+    ConflictError,
     MissingScopeError,
+    NotReadyError,
     RateLimitedError,
     RequestRefused,
     RetryableError,
 )
 from odoo.addons.integration_base.lib.http import Response
+from odoo.addons.integration_base.lib.intents import needs_fresh_key, outcome_of
 
+from ..lib import client as client_module
 from ..lib import oauth
 from ..lib.client import (
     API_VERSION,
     UNKNOWN_COST,
     GraphqlClient,
+    Problem,
     QueryTooExpensive,
+    UserErrors,
     bucket_state,
     denied_leaves,
     document,
@@ -194,6 +200,178 @@ class TestClient(BaseCase):
         self.assertNotIn("ShippingFields", document("order_lines"))
         self.assertIn("money: shopMoney", document("orders", "shop"))
         self.assertNotIn("money: presentmentMoney", document("orders", "shop"))
+
+
+#: Mutations as connectors write them: with a key Shopify honours, and without.
+MUTATIONS = {
+    "refund": """mutation Refund($input: RefundInput!, $idempotencyKey: String!) {
+      refundCreate(input: $input) @idempotent(key: $idempotencyKey) {
+        refund { id note }
+        userErrors { field message }
+      }
+    }""",
+    "cancel": """mutation Cancel($orderId: ID!) {
+      orderCancel(orderId: $orderId) {
+        job { id }
+        orderCancelUserErrors { field message code }
+        userErrors { field message }
+      }
+    }""",
+}
+
+
+class TestMutate(BaseCase):
+    def setUp(self):
+        super().setUp()
+        self.startPatcher(
+            patch.object(client_module, "document", lambda name, money="": MUTATIONS[name])
+        )
+
+    def mutate(self, body, name="refund", idempotency_key="key-1", **options):
+        self.http = Mock()
+        if isinstance(body, Exception):
+            self.http.post.side_effect = body
+        else:
+            content = body if isinstance(body, bytes) else json.dumps(body).encode()
+            self.http.post.return_value = Response(200, CaseInsensitiveDict(), content, 5)
+        return GraphqlClient(self.http).mutate(
+            name, {"input": {"x": 1}}, idempotency_key=idempotency_key, **options
+        )
+
+    def sent(self):
+        return self.http.post.call_args.kwargs["json"]["variables"]
+
+    def raised(self, error_type, body, **options):
+        with self.assertRaises(error_type) as caught:
+            self.mutate(body, **options)
+        return caught.exception
+
+    def test_payload_is_returned_and_the_key_sent_where_it_is_declared(self):
+        payload = self.mutate({"data": {"refundCreate": {"refund": {"id": "1"}, "userErrors": []}}})
+        self.assertEqual(payload["refund"], {"id": "1"})
+        self.assertEqual(payload.errors, [])
+        self.assertEqual(self.sent(), {"input": {"x": 1}, "idempotencyKey": "key-1"})
+        self.mutate({"data": {"orderCancel": {"job": {"id": "1"}}}}, name="cancel")
+        self.assertEqual(self.sent(), {"input": {"x": 1}})
+
+    def test_a_mutation_that_takes_a_key_is_not_sent_without_one(self):
+        self.raised(ValueError, {}, idempotency_key=None)
+        self.http.post.assert_not_called()
+
+    def test_user_errors_are_structured(self):
+        for shape in (
+            {"orderCancelUserErrors": [{"field": ["orderId"], "message": "No", "code": "INVALID"}]},
+            {
+                # the same once more, under the name it had before it got codes
+                "userErrors": [{"field": ["orderId"], "message": "No"}],
+                "orderCancelUserErrors": [
+                    {"field": ["orderId"], "message": "No", "code": "INVALID"}
+                ],
+            },
+        ):
+            error = self.raised(
+                UserErrors,
+                {"data": {"orderCancel": {"job": None, **shape}}},
+                name="cancel",
+                action="cancel #1001",
+            )
+            self.assertEqual(error.problems, [Problem("orderId", "INVALID", "No")])
+            self.assertEqual(error.codes, {"INVALID"})
+            self.assertTrue(error.only("INVALID", "NOT_FOUND"))
+            self.assertFalse(error.only("NOT_FOUND"))
+            self.assertEqual(
+                error.message, "Shopify refused to cancel #1001: orderId: No [INVALID]"
+            )
+            self.assertIn("job", error.payload)
+            self.assertEqual(outcome_of(error), "refused")
+
+    def test_a_leaf_that_is_denied_does_not_undo_the_mutation(self):
+        for code in ("ACCESS_DENIED", "INTERNAL_SERVER_ERROR", "THROTTLED"):
+            leaf = error(code, path=["refundCreate", "refund", "note"])
+            payload = self.mutate(
+                {
+                    "data": {"refundCreate": {"refund": {"id": "1", "note": None}}},
+                    "errors": [leaf],
+                }
+            )
+            self.assertEqual(payload["refund"]["id"], "1")
+            self.assertEqual(payload.errors, [leaf])
+
+    def test_a_mutation_that_is_denied_was_not_carried_out(self):
+        denied = error(
+            "ACCESS_DENIED",
+            path=["refundCreate"],
+            extensions={"requiredAccess": "`write_orders` access scope."},
+        )
+        found = self.raised(MissingScopeError, {"data": {"refundCreate": None}, "errors": [denied]})
+        self.assertEqual(outcome_of(found), "refused")
+
+    def test_throttled_and_too_expensive_were_not_carried_out(self):
+        for code, error_type, outcome in (
+            ("THROTTLED", RateLimitedError, "not_sent"),
+            ("MAX_COST_EXCEEDED", QueryTooExpensive, "refused"),
+        ):
+            for data in (None, {"refundCreate": None}, {"refundCreate": {}}):
+                found = self.raised(error_type, {"data": data, "errors": [error(code)]})
+                self.assertEqual(outcome_of(found), outcome)
+
+    def test_what_is_not_known_stays_unknown(self):
+        leaf = error("ACCESS_DENIED", path=["refundCreate", "refund", "id"])
+        for body in (
+            RetryableError("time-out"),
+            b'{"data": {"refundCr',
+            b"<html>502</html>",
+            {},
+            {"data": None},
+            {"data": {"refundCreate": None}},
+            {"errors": [error("INTERNAL_SERVER_ERROR")]},
+            {"data": {"refundCreate": None}, "errors": [error("TIMEOUT", path=["refundCreate"])]},
+            # the payload itself fell victim to a leaf that must not be null
+            {"data": {"refundCreate": None}, "errors": [leaf]},
+        ):
+            with self.subTest(str(body)):
+                self.assertEqual(outcome_of(self.raised(RetryableError, body)), "unknown")
+
+    def test_a_request_that_never_left_may_be_sent_again(self):
+        found = self.raised(RetryableError, RetryableError("no network", outcome="not_sent"))
+        self.assertEqual(outcome_of(found), "not_sent")
+
+    def test_idempotency_codes_say_what_to_do_in_every_layer(self):
+        for code, text, error_type, outcome in (
+            (
+                "IDEMPOTENCY_CONCURRENT_REQUEST",
+                "This request is currently in progress, please try again.",
+                NotReadyError,
+                "unknown",
+            ),
+            (
+                "IDEMPOTENCY_KEY_PARAMETER_MISMATCH",
+                "The same idempotency key cannot be used with different operation parameters.",
+                ConflictError,
+                "unknown",
+            ),
+            (
+                "IDEMPOTENCY_PREVIOUS_ATTEMPT_FAILED",
+                "A previous request with this idempotency key failed. "
+                "Retry with a new idempotency key.",
+                RetryableError,
+                "refused",
+            ),
+        ):
+            for body in (
+                {"data": {"refundCreate": {"userErrors": [{"message": "No", "code": code}]}}},
+                # refundCreate's userErrors have no code
+                {"data": {"refundCreate": {"userErrors": [{"field": None, "message": text}]}}},
+                {"data": {"refundCreate": None}, "errors": [error(code, path=["refundCreate"])]},
+                {"errors": [error(code)]},
+            ):
+                with self.subTest(code, body=body):
+                    self.assertEqual(outcome_of(self.raised(error_type, body)), outcome)
+        self.assertTrue(needs_fresh_key("refused", repeated=False))
+
+    def test_texts_about_keys_mean_nothing_where_none_was_sent(self):
+        problem = {"field": None, "message": "Another edit is currently in progress"}
+        self.raised(UserErrors, {"data": {"orderCancel": {"userErrors": [problem]}}}, name="cancel")
 
 
 class TestOauth(BaseCase):

@@ -29,6 +29,7 @@ from odoo.addons.integration_base.lib.intents import (
     [
         (RetryableError("refused connection", outcome="not_sent"), "not_sent"),
         (RetryableError("time-out", outcome="unknown"), "unknown"),
+        (RetryableError("the last try under this key failed", outcome="refused"), "refused"),
         (RetryableError("a web page where data was expected"), "unknown"),
         (RateLimitedError("429"), "not_sent"),
         (AuthError("401"), "not_sent"),
