@@ -14,5 +14,6 @@
         "data/integration.field.mapping.csv",
         "views/integration_backend_views.xml",
         "views/sale_order_views.xml",
+        "views/integration_shopify_refund_views.xml",
     ],
 }

@@ -20,6 +20,8 @@ class SaleOrder(models.Model):
     )
     shopify_gateway = fields.Char(string="Paid With", readonly=True, copy=False)
     shopify_discount_codes = fields.Char(string="Discount Codes", readonly=True, copy=False)
+    shopify_refund_ids = fields.One2many("integration.shopify.refund", "order_id", copy=False)
+    shopify_return_ids = fields.One2many("integration.shopify.return", "order_id", copy=False)
 
     def _prepare_confirmation_values(self):
         """Keep the day the buyer ordered on imported orders."""

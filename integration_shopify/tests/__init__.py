@@ -7,5 +7,6 @@ from . import (
     test_order_update,
     test_own_orders,
     test_privacy,
+    test_refunds,
     test_webhook,
 )
