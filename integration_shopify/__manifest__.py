@@ -15,5 +15,6 @@
         "views/integration_backend_views.xml",
         "views/sale_order_views.xml",
         "views/integration_shopify_rule_views.xml",
+        "views/integration_shopify_refund_views.xml",
     ],
 }

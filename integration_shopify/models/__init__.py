@@ -7,8 +7,11 @@ from . import (
     integration_shopify_fulfillment,
     integration_shopify_order,
     integration_shopify_refund,
+    integration_shopify_refund_line,
+    integration_shopify_return,
     integration_shopify_rule,
     integration_shopify_transaction,
     sale_order,
     sale_order_line,
+    stock_return_picking,
 )

@@ -61,6 +61,18 @@ class IntegrationBackend(models.Model):
         check_company=True,
         help="For shipping methods of the shop that are not mapped; empty: only a shipping line.",
     )
+    shopify_receive_returns = fields.Boolean(
+        string="Receive Returned Goods at Once",
+        default=True,
+        help="Goods that a refund in Shopify takes back are received in Odoo at once. Off: the "
+        "stock return waits for the warehouse. Goods of which only a person can tell the lot or "
+        "serial number always wait.",
+    )
+    shopify_return_todo = fields.Boolean(
+        string="To-Do for Expected Returns",
+        help="When a return is opened in Shopify, the order's salesperson gets a to-do until it "
+        "is processed or closed there.",
+    )
     shopify_shipping_product_id = fields.Many2one(
         "product.product",
         string="Shipping Product",

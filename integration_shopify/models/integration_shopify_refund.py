@@ -1,12 +1,26 @@
+from collections import defaultdict
+from datetime import datetime
+
 from odoo import api, fields, models
+from odoo.fields import Command, Domain
+
+from odoo.addons.integration_base.lib.errors import MissingValue
+
+from ..lib import refunds
 
 
 class IntegrationShopifyRefund(models.Model):
-    """Goods of an order given back, and what became of them."""
+    """A refund of an order: what was given back, and which goods came back into stock.
+
+    Its money is booked from the sales ledger and from the transactions; this says what became of
+    the goods, and holds what people asked for in Odoo until Shopify has it.
+    """
 
     _name = "integration.shopify.refund"
+    _inherit = ["integration.company.mixin"]
     _description = "Shopify Refund"
     _order = "refunded_at, id"
+    _check_company_auto = True
 
     order_id = fields.Many2one(
         "sale.order", required=True, readonly=True, ondelete="cascade", index=True
@@ -15,17 +29,335 @@ class IntegrationShopifyRefund(models.Model):
         "integration.backend", required=True, readonly=True, ondelete="cascade"
     )
     company_id = fields.Many2one("res.company", required=True, readonly=True, index=True)
-    external_id = fields.Char(string="Shopify ID", required=True, readonly=True)
+    external_id = fields.Char(string="Shopify ID", readonly=True)
     refunded_at = fields.Datetime(string="Date", readonly=True)
+    state = fields.Selection(
+        [
+            ("new", "New"),
+            ("open", "Goods on Their Way"),
+            ("done", "Done"),
+        ],
+        required=True,
+        readonly=True,
+        default="new",
+        help="Goods on Their Way: units came back that Odoo has not delivered yet. They are taken "
+        "back as soon as their delivery is in Odoo.",
+    )
+    note = fields.Char(string="Reason", readonly=True)
+    return_ref = fields.Char(readonly=True)
+    return_name = fields.Char(string="Return", readonly=True)
+    currency_id = fields.Many2one("res.currency", readonly=True)
+    amount_total = fields.Monetary(
+        string="Paid Back",
+        readonly=True,
+        help="Money that went back so far; refunds that are still pending are not in it.",
+    )
+    line_ids = fields.One2many("integration.shopify.refund.line", "refund_id", readonly=True)
+    goods = fields.Char(compute="_compute_goods")
+    picking_ids = fields.Many2many(
+        "stock.picking",
+        "integration_shopify_refund_picking_rel",
+        "refund_id",
+        "picking_id",
+        string="Stock Returns",
+        readonly=True,
+        check_company=True,
+    )
+    move_ids = fields.Many2many(
+        "account.move", string="Booked In", compute="_compute_move_ids", compute_sudo=True
+    )
 
     _external_id_unique = models.Constraint(
         "UNIQUE(backend_id, external_id)", "This refund is already known."
     )
 
+    # === COMPUTE METHODS === #
+
+    @api.depends("order_id", "refunded_at")
+    def _compute_display_name(self):
+        for refund in self:
+            refund.display_name = self.env._("Refund of %s", refund.order_id.display_name)
+
+    @api.depends("line_ids.quantity", "line_ids.restock", "line_ids.name")
+    def _compute_goods(self):
+        for refund in self:
+            refund.goods = "; ".join(line._text() for line in refund.line_ids)
+
+    @api.depends("external_id", "return_ref")
+    def _compute_move_ids(self):
+        """The invoice or credit note of the ledger entry that came with this refund.
+
+        The entry of a processed return names the return, not the refund it made.
+        """
+        entries = self.env["integration.shopify.agreement"].search(
+            Domain("order_id", "in", self.order_id.ids)
+            & (
+                Domain("refund_ref", "in", self.mapped("external_id"))
+                | Domain("return_ref", "in", self.mapped("return_ref"))
+            )
+        )
+        for refund in self:
+            refund.move_ids = entries.filtered(
+                lambda entry, refund=refund: (
+                    (refund.external_id and entry.refund_ref == refund.external_id)
+                    or (refund.return_ref and entry.return_ref == refund.return_ref)
+                )
+            ).move_id
+
+    # === FOLLOWING AN ORDER === #
+
     @api.model
     def _follow(self, backend, items):
         """Take back into stock what refunds say has returned.
 
+        Each refund is noted once, and each of its units is taken back once, however often and
+        in whatever order the order's history is seen.
+
         :param list[Item] items: with ``record`` (the sales order), ``data`` and, in ``values``,
-            what the order's ``_map`` prepared.
+            what the order's ``_map`` prepared. ``item.notes`` says what was done.
         """
+        self.env["integration.shopify.return"]._follow(backend, items)
+        items = [item for item in items if item.data.refunds]
+        if not items:
+            return
+        known = self.search(
+            [
+                ("backend_id", "=", backend.id),
+                ("external_id", "in", [row.id for item in items for row in item.data.refunds]),
+            ]
+        ).grouped("external_id")
+        locations = self._locations(backend, items)
+        for item in items:
+            rows = self.browse()
+            for refund in sorted(item.data.refunds, key=self._sort_key):
+                row = known.get(refund.id) or self.create(
+                    {
+                        "order_id": item.record.id,
+                        "backend_id": backend.id,
+                        "company_id": backend.company_id.id,
+                        "external_id": refund.id,
+                    }
+                )
+                row._note(refund, item)
+                rows |= row
+            rows._take_back(item, locations)
+
+    @api.model
+    def _sort_key(self, refund):
+        return (refund.createdAt or datetime.min, refunds.number_of(refund.id))
+
+    @api.model
+    def _locations(self, backend, items):
+        """Return ``{Shopify location: stock.location}`` of where goods came back to."""
+        wanted = {}
+        for item in items:
+            for refund in item.data.refunds:
+                for line in refund.refundLineItems:
+                    if line.location and line.restockType == "RETURN":
+                        wanted[line.location.id] = line.location.name
+        if not wanted:
+            return {}
+        mapped = self.env["integration.mapping"]._values(backend, "location", wanted)
+        for item in items:
+            item.seen += [
+                MissingValue("location", line.location.id, line.location.name)
+                for refund in item.data.refunds
+                for line in refund.refundLineItems
+                if line.location and line.restockType == "RETURN" and line.location.id not in mapped
+            ]
+        return mapped
+
+    def _note(self, refund, item):
+        """Write what Shopify says about this refund; its lines never change."""
+        vals = {
+            "refunded_at": refund.createdAt or item.data.updatedAt,
+            "note": refund.note,
+            "return_ref": refund.return_.id if refund.return_ else False,
+            "return_name": refund.return_.name if refund.return_ else False,
+            "currency_id": item.values["currency"].id,
+        }
+        vals = {
+            name: value
+            for name, value in vals.items()
+            if (self[name].id if name == "currency_id" else self[name] or False) != (value or False)
+        }
+        amount = float(refund.totalRefundedSet)
+        if item.values["currency"].compare_amounts(self.amount_total, amount):
+            vals["amount_total"] = amount
+        if not self.line_ids:
+            by_id = {line.shopify_line_id: line for line in item.record.order_line}
+            vals["line_ids"] = [
+                Command.create(self._line_values(line, by_id)) for line in refund.refundLineItems
+            ]
+        if vals:
+            self.write(vals)
+
+    @api.model
+    def _line_values(self, line, by_id):
+        kinds = self.env["integration.shopify.refund.line"]._fields["restock"].get_values(self.env)
+        restock = (line.restockType or "").lower()
+        return {
+            "shopify_line_id": line.lineItem.id,
+            "sale_line_id": by_id[line.lineItem.id].id if line.lineItem.id in by_id else False,
+            "quantity": line.quantity,
+            "restock": restock if restock in kinds else "no_restock",
+            "location_ref": line.location.id if line.location else False,
+            "location_name": line.location.name if line.location else False,
+            "amount_subtotal": float(line.subtotalSet),
+            "amount_tax": float(line.totalTaxSet),
+        }
+
+    # === GOODS === #
+
+    def _take_back(self, item, locations):
+        """Return the units that these refunds of one order brought back and Odoo has delivered.
+
+        What Odoo has out is compared with what Shopify has out after each refund: goods that
+        somebody returned in Odoo before are not returned a second time, and those whose delivery
+        is not in Odoo yet follow when it is.
+
+        :param locations: ``{Shopify location: stock.location}``.
+        """
+        shipped = defaultdict(int)
+        for fulfillment in item.data.fulfillments or ():
+            if fulfillment.status == "SUCCESS":
+                for row in fulfillment.fulfillmentLineItems:
+                    shipped[row.lineItem.id] += row.quantity or 0
+        expected = defaultdict(int, shipped)
+        for refund in self:
+            moved, taken = defaultdict(list), defaultdict(float)
+            for line in refund.line_ids.filtered(lambda row: row.restock == "return"):
+                key = line.shopify_line_id
+                expected[key] = max(0, expected[key] - line.quantity)
+                if refund.state == "done" or not line.quantity_left:
+                    continue
+                for move, quantity in line._choose_deliveries(shipped[key], expected[key], taken):
+                    place = locations.get(line.location_ref) or self.env["stock.location"]
+                    moved[move.picking_id, place].append((move, quantity))
+            if refund.state == "done":
+                continue
+            refund._return_goods(moved)
+            left = refund.line_ids.filtered("quantity_left")
+            is_new = refund.state == "new"
+            refund.state = "open" if left else "done"
+            if is_new or moved:
+                refund._tell(item, left)
+            if is_new:
+                refund._check_called_off(item)
+
+    def _return_goods(self, moved):
+        """Make a stock return of each delivery and place.
+
+        :param moved: ``{(delivery, place or empty): [(move, quantity in the unit of the move)]}``.
+        """
+        for (delivery, place), rows in moved.items():
+            wizard = (
+                self.env["stock.return.picking"]
+                .with_context(integration_return_location_id=place.id)
+                .create(
+                    {
+                        "picking_id": delivery.id,
+                        "product_return_moves": [
+                            Command.create(
+                                {
+                                    "move_id": move.id,
+                                    "product_id": move.product_id.id,
+                                    "quantity": quantity,
+                                    "to_refund": True,
+                                }
+                            )
+                            for move, quantity in rows
+                        ],
+                    }
+                )
+            )
+            picking = wizard._create_return()
+            self.picking_ids = [Command.link(picking.id)]
+            if self.backend_id.shopify_receive_returns:
+                self._receive(picking)
+
+    @api.model
+    def _receive(self, picking):
+        """Receive a return, unless only a person can tell which of several lots came back."""
+        for move in picking.move_ids:
+            lots = move.origin_returned_move_id.move_line_ids.lot_id
+            if move.has_tracking != "none" and (len(lots) != 1 or not move.move_line_ids.lot_id):
+                return
+        for move in picking.move_ids:
+            move.quantity = move.product_uom_qty
+            move.picked = True
+        picking._action_done()
+
+    def _tell(self, item, left):
+        """Say in the order's history and on the operation what became of the goods."""
+        if not self.line_ids:
+            return
+        parts = [self.env._("Refunded in Shopify: %s.", self.goods)]
+        done = self.picking_ids.filtered(lambda picking: picking.state == "done")
+        if done:
+            parts.append(self.env._("Received by %s.", ", ".join(done.mapped("name"))))
+        ready = self.picking_ids - done
+        if ready:
+            parts.append(
+                self.env._(
+                    "The warehouse has to receive %s.",
+                    ", ".join(picking.name or "" for picking in ready),
+                )
+            )
+        if left:
+            parts.append(
+                self.env._(
+                    "Not delivered in Odoo, so nothing to take back yet: %s.",
+                    "; ".join(
+                        self.env._(
+                            "%(quantity)s x %(product)s",
+                            quantity=line.quantity_left,
+                            product=line.name,
+                        )
+                        for line in left
+                    ),
+                )
+            )
+        text = " ".join(parts)
+        item.notes.append(text)
+        self.order_id.message_post(body=text)
+
+    def _check_called_off(self, item):
+        """Give somebody a to-do when Odoo has delivered what Shopify says was never shipped.
+
+        Each unit that was ordered is with the buyer, was taken back, or was called off. Odoo can
+        have delivered the first two only.
+        """
+        current = {row.id: row.currentQuantity for row in item.data.lineItems}
+        for line in self.line_ids:
+            if line.restock != "cancel" or not line.sale_line_id:
+                continue
+            same = self._of_order(line.shopify_line_id)
+            kept = sum(row.quantity for row in same if row.restock != "cancel")
+            too_many = line._delivered() - current.get(line.shopify_line_id, 0) - kept
+            if too_many > 0:
+                self._todo(
+                    self.env._("Delivered, but called off in Shopify"),
+                    self.env._(
+                        "%(quantity)s x %(product)s were refunded in Shopify as never shipped, "
+                        "but Odoo has delivered them. Get them back and make a return of the "
+                        "delivery, or ask the buyer to pay for them.",
+                        quantity=min(int(too_many), line.quantity),
+                        product=line.name,
+                    ),
+                )
+
+    def _todo(self, summary, note):
+        backend = self.backend_id
+        user = self.order_id.user_id or backend._in_charge(
+            "integration_base.group_integration_operator"
+        )
+        self.order_id.activity_schedule(
+            "mail.mail_activity_data_todo", user_id=user.id, summary=summary, note=note
+        )
+
+    def _of_order(self, line_id):
+        """Return the lines of all refunds of this order that are about one of its lines."""
+        return self.env["integration.shopify.refund.line"].search(
+            [("refund_id.order_id", "=", self.order_id.id), ("shopify_line_id", "=", line_id)]
+        )

@@ -38,6 +38,8 @@ class SaleOrder(models.Model):
         "integration.shopify.agreement", "order_id", string="Shopify Ledger", readonly=True
     )
     shopify_discount_codes = fields.Char(string="Discount Codes", readonly=True, copy=False)
+    shopify_refund_ids = fields.One2many("integration.shopify.refund", "order_id", copy=False)
+    shopify_return_ids = fields.One2many("integration.shopify.return", "order_id", copy=False)
 
     shopify_decision = fields.Json(
         readonly=True, copy=False, help="What rules and settings decided, and what was written."
