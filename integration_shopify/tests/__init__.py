@@ -1,8 +1,10 @@
 from . import (
     test_amounts,
+    test_books,
     test_client,
     test_connection,
     test_documents,
+    test_ledger,
     test_order_import,
     test_order_update,
     test_own_orders,
