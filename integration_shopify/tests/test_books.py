@@ -149,7 +149,7 @@ class TestBooks(ShopifyCase):
         self.assertNotEqual(stepwise, at_end)
         expected = [
             ("out_invoice", "posted", date(2026, 11, 20), 205, 26, 231, [(2, 200), (1, 5)]),
-            ("out_refund", "posted", date(2026, 11, 22), 90, 13, 103, [(1, 100), (1, -10)]),
+            ("out_refund", "posted", date(2026, 11, 22), 90, 13, 103, [(1, 100), (-1, -10)]),
         ]
         self.assertEqual(self.documents(stepwise), expected)
         self.assertEqual(self.documents(at_end), expected)
