@@ -13,14 +13,45 @@ from odoo.addons.integration_base.lib.signature import verify_hmac
 
 from .contract import read_utc
 
-#: What we subscribe to, and the resource it is about.
-TOPICS = {
-    "orders/create": "order",
-    "orders/updated": "order",
-    "orders/edited": "order",
-    "orders/paid": "order",
-    "orders/cancelled": "order",
-}
+#: What we subscribe to, and the resource it is about. Whatever happens to an order is a reason to
+#: read the order again; what no topic tells of (and what is lost) the scheduled reading finds.
+TOPICS = dict.fromkeys(
+    (
+        "orders/create",
+        "orders/updated",
+        "orders/edited",
+        "orders/paid",
+        "orders/cancelled",
+        "orders/risk_assessment_changed",
+        "order_transactions/create",
+        "refunds/create",
+        "returns/request",
+        "returns/approve",
+        "returns/decline",
+        "returns/update",
+        "returns/process",
+        "returns/cancel",
+        "returns/close",
+        "returns/reopen",
+        "fulfillments/create",
+        "fulfillments/update",
+        # these leave the order's own time of change as it is
+        "fulfillment_orders/order_routing_complete",
+        "fulfillment_orders/moved",
+        "fulfillment_orders/split",
+        "fulfillment_orders/merged",
+        "fulfillment_orders/placed_on_hold",
+        "fulfillment_orders/hold_released",
+        "fulfillment_orders/cancelled",
+        "fulfillment_orders/rescheduled",
+        "fulfillment_orders/scheduled_fulfillment_order_ready",
+    ),
+    "order",
+)
+#: Topics whose payload is the order itself.
+_OF_ORDERS = frozenset(
+    {"orders/create", "orders/updated", "orders/paid", "orders/cancelled", "orders/delete"}
+)
 #: What Shopify asks every app for on behalf of a person. No subscription: the app's own settings
 #: say where they are sent.
 PRIVACY_TOPICS = {
@@ -39,6 +70,18 @@ _SHAPES = {
 }
 #: All we need of a payload; the order itself is read again, so no personal data is sent around.
 INCLUDE_FIELDS = ["id", "admin_graphql_api_id", "updated_at", "name"]
+#: The same of what belongs to an order: transactions, refunds, returns, shipments.
+_INCLUDE_OF_PARTS = ["id", "admin_graphql_api_id", "order_id", "order"]
+
+
+def include_fields(topic: str) -> list[str]:
+    """Return what a subscription asks for of each payload; empty: everything."""
+    if topic in _OF_ORDERS:
+        return INCLUDE_FIELDS
+    # edits, risks and fulfillment orders have what is needed further inside, and nothing personal
+    if topic.startswith(("orders/", "fulfillment_orders/")):
+        return []
+    return _INCLUDE_OF_PARTS
 
 
 def header(headers, name: str) -> str:
@@ -100,27 +143,61 @@ def read_headers(headers) -> WebhookHeaders:
 def read_order(topic: str, body: bytes) -> Change:
     """Return the order a notification is about.
 
-    :raises InvalidPayloadError: when the body is no JSON object or names no order.
+    Some about fulfillment orders name no order but the fulfillment order; then that is returned,
+    and whoever reads it has to ask whose it is.
+
+    :raises InvalidPayloadError: when the body is no JSON object or names neither.
     """
     payload = _read_object(topic, body)
-    if topic == "orders/edited":
-        # not an order but a description of the edit, which names its order
-        edit = payload.get("order_edit")
-        payload = edit if isinstance(edit, dict) else payload
-        number = payload.get("order_id") or payload.get("id")
-        gid = payload.get("admin_graphql_api_order_id")
-    else:
-        number, gid = payload.get("id"), payload.get("admin_graphql_api_id")
-    if not gid and isinstance(number, int | str) and str(number).isdecimal():
-        gid = f"gid://shopify/Order/{number}"
-    if not isinstance(gid, str) or not gid.startswith("gid://shopify/Order/"):
+    if topic in _OF_ORDERS:
+        gid = _gid("Order", payload.get("admin_graphql_api_id"), payload.get("id"))
+        name, updated_at = payload.get("name"), payload.get("updated_at")
+        if gid:
+            return Change(
+                external_id=gid,
+                updated_at=_utc(updated_at) if isinstance(updated_at, str) else None,
+                label=name if isinstance(name, str) else "",
+            )
         raise _unreadable(topic, "id", "it names no order")
-    name, updated_at = payload.get("name"), payload.get("updated_at")
-    return Change(
-        external_id=gid,
-        updated_at=_utc(updated_at) if isinstance(updated_at, str) else None,
-        label=name if isinstance(name, str) else "",
-    )
+    # its times are those of the part, and say nothing about the order
+    parts = [payload, *(part for part in payload.values() if isinstance(part, dict))]
+    for part in parts:
+        order = part.get("order") if isinstance(part.get("order"), dict) else {}
+        gid = _gid("Order", part.get("admin_graphql_api_order_id"), part.get("order_id")) or _gid(
+            "Order", order.get("admin_graphql_api_id"), order.get("id")
+        )
+        if gid:
+            return Change(gid)
+    if topic == "orders/edited":
+        # the edit was taken for the order by some versions
+        gid = _gid("Order", None, payload.get("id"))
+    else:
+        gid = _fulfillment_order(payload) if topic.startswith("fulfillment_orders/") else ""
+    if gid:
+        return Change(gid)
+    raise _unreadable(topic, "order_id", "it names no order")
+
+
+def _fulfillment_order(payload) -> str:
+    """Return the first fulfillment order a payload names; moves and splits name several, all of
+    one order."""
+    for name, part in payload.items():
+        if isinstance(part, dict) and name.endswith("fulfillment_order"):
+            gid = _gid("FulfillmentOrder", part.get("admin_graphql_api_id"), part.get("id"))
+            if gid:
+                return gid
+    return _gid("FulfillmentOrder", payload.get("admin_graphql_api_id"), payload.get("id"))
+
+
+def _gid(kind: str, *values) -> str:
+    """Return the first of ``values`` that is an id of this kind, number or long, as a long one."""
+    for value in values:
+        text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
+        if text.isascii() and text.isdecimal():
+            return f"gid://shopify/{kind}/{text}"
+        if text.startswith(f"gid://shopify/{kind}/"):
+            return text
+    return ""
 
 
 def read_shop(topic: str, body: bytes) -> str:

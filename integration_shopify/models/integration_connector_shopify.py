@@ -25,7 +25,7 @@ from odoo.addons.integration_base.lib.records import (
 )
 from odoo.addons.integration_base.lib.scopes import Scope
 
-from ..lib import oauth, webhook
+from ..lib import oauth, scopes, webhook
 from ..lib.client import ENDPOINT, POINTS, UserErrors, bucket_state, expected_cost
 from ..lib.tax_keys import read_tax_key
 
@@ -157,9 +157,27 @@ class IntegrationConnectorShopify(models.AbstractModel):
         return super()._oauth_scopes(backend) if backend.needs_consent else []
 
     def _connector_scopes(self, backend):
-        if not self._webhook_topics(backend):
+        topics = super()._webhook_topics(backend)
+        if not topics:
             return []
-        return [Scope("read_orders", self.env._("be notified of changes"))]
+        reasons = {
+            "read_orders": self.env._("be notified of changes"),
+            "read_returns": self.env._("be notified of returns at once"),
+            "read_fulfillments": self.env._("be notified of shipments at once"),
+            "read_merchant_managed_fulfillment_orders": self.env._(
+                "be notified at once when a fulfillment is put on hold, moved or split"
+            ),
+        }
+        needed = {scopes.of_topic(self._remote_topic(topic)): None for topic in topics}
+        return [
+            Scope(
+                name,
+                reasons.get(name) or self.env._("be notified of changes"),
+                # the rest is found by the scheduled reading
+                optional=name != "read_orders",
+            )
+            for name in needed
+        ]
 
     def _granted_scopes(self, backend):
         answer = backend._shopify_client(note=False).execute("access_scopes")
@@ -167,8 +185,7 @@ class IntegrationConnectorShopify(models.AbstractModel):
         return None if scopes is None else [row["handle"] for row in scopes]
 
     def _implied_scopes(self, name):
-        verb, _underscore, what = name.partition("_")
-        return (f"read_{what}",) if verb == "write" else ()
+        return scopes.included(name)
 
     def _scope_advice(self, backend):
         if backend.needs_consent:
@@ -190,6 +207,15 @@ class IntegrationConnectorShopify(models.AbstractModel):
 
     # === HOOKS - SUBSCRIPTIONS === #
 
+    def _webhook_topics(self, backend):
+        # Shopify refuses to tell of what the app may not read
+        granted = backend._granted_scopes() or ["read_orders"]
+        return [
+            topic
+            for topic in super()._webhook_topics(backend)
+            if scopes.allows_topic(self._remote_topic(topic), granted)
+        ]
+
     def _list_subscriptions(self, backend):
         client = backend._shopify_client(note=False)
         topics = {self._remote_topic(topic): topic for topic in webhook.TOPICS}
@@ -199,7 +225,12 @@ class IntegrationConnectorShopify(models.AbstractModel):
                 "webhook_subscriptions", {"first": 100, "after": after, "topics": sorted(topics)}
             ).data["webhookSubscriptions"]
             found += [
-                Subscription(topics[row["topic"]], row["uri"], row["id"])
+                Subscription(
+                    topics[row["topic"]],
+                    row["uri"],
+                    row["id"],
+                    drifted=self._subscription_drift(topics[row["topic"]], row),
+                )
                 for row in page["nodes"]
                 if row["topic"] in topics
             ]
@@ -209,9 +240,8 @@ class IntegrationConnectorShopify(models.AbstractModel):
 
     def _create_subscription(self, backend, topic, address):
         subscription = {"uri": address, "format": "JSON"}
-        if topic != "orders/edited":
-            # an edit's notification has no such fields at its top
-            subscription["includeFields"] = webhook.INCLUDE_FIELDS
+        if fields := webhook.include_fields(topic):
+            subscription["includeFields"] = fields
         try:
             payload = backend._shopify_client(note=False).mutate(
                 "webhook_subscription_create",
@@ -241,6 +271,19 @@ class IntegrationConnectorShopify(models.AbstractModel):
             # about its id: it is gone already
             if any(problem.path != "id" for problem in error.problems):
                 raise
+
+    @api.model
+    def _subscription_drift(self, topic, row):
+        """Return what of a subscription is not as :meth:`_create_subscription` makes it.
+
+        A filter hides orders, other fields may bring personal data or leave out the order's id.
+        """
+        if row.get("format") != "JSON":
+            return "format"
+        if row.get("filter"):
+            return "filter"
+        wanted = webhook.include_fields(topic)
+        return "" if sorted(row.get("includeFields") or []) == sorted(wanted) else "includeFields"
 
     @api.model
     def _remote_topic(self, topic):

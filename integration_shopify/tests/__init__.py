@@ -12,6 +12,7 @@ from . import (
     test_privacy,
     test_refunds,
     test_rules,
+    test_scopes,
     test_tax_keys,
     test_versions,
     test_webhook,

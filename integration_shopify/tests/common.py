@@ -267,6 +267,8 @@ class FakeShop:
         self.errors = []
         #: top-level errors beside the data, by document
         self.partial = {}
+        #: orders by their fulfillment orders
+        self.owners = {}
 
     def put(self, *orders):
         for payload in orders:
@@ -312,6 +314,14 @@ class FakeShop:
                 "updatedAt": payload["updatedAt"],
                 **{name: copy.deepcopy(payload.get(name, [])) for name in names},
             }
+        }
+
+    def _fulfillment_order_owners(self, variables):
+        return {
+            "nodes": [
+                {"id": gid, "orderId": self.owners[gid]} if gid in self.owners else None
+                for gid in variables["ids"]
+            ]
         }
 
     def _order_changes(self, variables):

@@ -48,7 +48,15 @@ class FakeHttp:
         self.tokens = 0
         self.token_answer = {"scope": "read_orders", "expires_in": 86399}
         self.valid = None
-        self.scopes = ["write_orders", "read_customers", "read_products", "read_locations"]
+        self.scopes = [
+            "write_orders",
+            "read_customers",
+            "read_products",
+            "read_locations",
+            "read_returns",
+            "read_fulfillments",
+            "read_merchant_managed_fulfillment_orders",
+        ]
         self.subscriptions = []
         self.subscription_errors = []
         self.ids = itertools.count(1)
@@ -359,6 +367,9 @@ class TestConnection(ConnectionMixin, ShopifyCase):
                 "read_products": "missing",
                 "read_locations": "missing",
                 "read_all_orders": "optional",
+                "read_returns": "optional",
+                "read_fulfillments": "optional",
+                "read_merchant_managed_fulfillment_orders": "optional",
                 "read_orders": "granted",
             },
         )
@@ -418,8 +429,11 @@ class TestConnection(ConnectionMixin, ShopifyCase):
         self.assertEqual(self.backend._scopes_to_request(), needed)
         self.http.scopes.append("read_all_orders")
         self.press_test_connection()
+        optional = self.http.scopes[4:]
         self.assertEqual(
-            self.backend._scopes_to_request(), [*needed, "read_all_orders"], "not to lose it"
+            self.backend._scopes_to_request(),
+            ["read_orders", *optional[:-1], *needed[1:], "read_all_orders"],
+            "not to lose them",
         )
         self.flow.enabled = False
         self.assertEqual(self.backend._scopes_to_request(), [])
@@ -455,6 +469,42 @@ class TestConnection(ConnectionMixin, ShopifyCase):
             ),
             [foreign["uri"]],
         )
+
+    def check_daily(self):
+        self.env.flush_all()
+        with self.enter_registry_test_mode(), self.registry.cursor() as cr:
+            self.env(cr=cr)["integration.webhook.subscription"]._cron_check()
+        self.env.invalidate_all()
+
+    def test_one_that_shopify_deleted_is_made_again_by_the_daily_check(self):
+        self.press_test_connection()
+        gone = self.http.subscriptions.pop(3)
+        self.check_daily()
+        self.assertEqual(len(self.http.subscriptions), len(webhook.TOPICS))
+        self.assertIn(gone["topic"], [row["topic"] for row in self.http.subscriptions])
+
+    def test_one_that_somebody_changed_is_made_anew_by_the_daily_check(self):
+        self.press_test_connection()
+        for name, value in (
+            ("format", "XML"),
+            ("filter", "total_price:>100"),
+            ("includeFields", ["id"]),
+            ("includeFields", []),
+            ("includeFields", ["id", "admin_graphql_api_id", "updated_at", "name", "email"]),
+        ):
+            with self.subTest(name, value=value):
+                row = next(r for r in self.http.subscriptions if r["topic"] == "ORDERS_UPDATED")
+                changed = {**row, name: value}
+                self.http.subscriptions[self.http.subscriptions.index(row)] = changed
+                self.check_daily()
+                present = [r for r in self.http.subscriptions if r["topic"] == "ORDERS_UPDATED"]
+                self.assertEqual(len(present), 1)
+                self.assertNotEqual(present[0]["id"], row["id"], "it was made anew")
+                self.assertEqual(present[0]["includeFields"], webhook.INCLUDE_FIELDS)
+                self.assertFalse(present[0].get("filter"))
+        before = list(self.http.subscriptions)
+        self.check_daily()
+        self.assertEqual(self.http.subscriptions, before, "what is right stays as it is")
 
     def test_deleting_what_is_gone_is_no_error(self):
         connector = self.backend._connector()

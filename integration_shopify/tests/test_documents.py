@@ -34,6 +34,7 @@ VARIABLES = {
         {**PAGE, "query": "updated_at:>='2026-11-20T10:00:00Z'"},
         {"first": 250, "after": None, "query": None},
     ],
+    "fulfillment_order_owners": [{"ids": ["gid://shopify/FulfillmentOrder/1"]}],
     "access_scopes": [{}],
     "shop": [{}],
     "webhook_subscriptions": [

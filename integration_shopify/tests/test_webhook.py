@@ -9,9 +9,11 @@ from requests.structures import CaseInsensitiveDict
 from odoo.tests import BaseCase
 
 from odoo.addons.integration_base.lib.errors import InvalidPayloadError, WebhookRefused
+from odoo.addons.integration_base.lib.records import Change
 
 from ..lib import webhook
-from .common import ShopifyCase
+from . import contract
+from .common import ShopifyCase, line, order
 
 BODY = json.dumps(
     {
@@ -39,6 +41,39 @@ def headers(body=BODY, *, prefix="X-Shopify-", secret="s3cret", **extra):
             **extra,
         }
     )
+
+
+#: What notifications of each kind look like, and the order they are about.
+PARTS = {
+    "refunds/create": {"id": 5, "order_id": 1001, "created_at": "2026-11-20T10:00:00Z"},
+    "order_transactions/create": {
+        "id": 6,
+        "order_id": 1001,
+        "admin_graphql_api_id": "gid://shopify/OrderTransaction/6",
+    },
+    "fulfillments/create": {"id": 7, "order_id": 1001, "updated_at": "2026-11-20T10:00:00Z"},
+    "fulfillments/update": {"id": 7, "order_id": "1001", "name": "#1001-F1"},
+    "returns/request": {
+        "id": 8,
+        "admin_graphql_api_id": "gid://shopify/Return/8",
+        "order": {"id": 1001, "admin_graphql_api_id": "gid://shopify/Order/1001"},
+    },
+    "returns/close": {"id": 8, "order": {"id": 1001}},
+    "returns/process": {"return": {"id": 8, "order_id": 1001}},
+    "orders/risk_assessment_changed": {
+        "provider_id": None,
+        "order_id": 1001,
+        "admin_graphql_api_order_id": "gid://shopify/Order/1001",
+        "risk_level": "high",
+    },
+    "orders/edited": {"order_edit": {"id": 78912328793, "order_id": 1001}},
+    "fulfillment_orders/cancelled": {
+        "fulfillment_order": {
+            "id": "gid://shopify/FulfillmentOrder/9",
+            "order_id": "gid://shopify/Order/1001",
+        }
+    },
+}
 
 
 class TestWebhookReading(BaseCase):
@@ -107,6 +142,53 @@ class TestWebhookReading(BaseCase):
         self.assertEqual(change.updated_at, datetime(2026, 11, 20, 10, 0, 1))
         self.assertEqual(change.label, "#1001")
 
+    def test_parts_of_an_order_name_it_in_many_ways(self):
+        for topic, payload in PARTS.items():
+            with self.subTest(topic):
+                change = webhook.read_order(topic, json.dumps(payload).encode())
+                self.assertEqual(change.external_id, "gid://shopify/Order/1001")
+                # the time is that of the part, and the order may have changed since
+                self.assertIsNone(change.updated_at)
+
+    def test_fulfillment_orders_that_name_no_order(self):
+        for payload in (
+            {"fulfillment_order": {"id": "gid://shopify/FulfillmentOrder/9", "status": "on_hold"}},
+            {"original_fulfillment_order": {"id": 9}, "moved_fulfillment_order": {"id": 10}},
+            {"id": 9, "status": "open"},
+        ):
+            change = webhook.read_order("fulfillment_orders/moved", json.dumps(payload).encode())
+            self.assertEqual(change.external_id, "gid://shopify/FulfillmentOrder/9")
+
+    def test_parts_that_name_nothing(self):
+        for topic in sorted(webhook.TOPICS):
+            for payload in (
+                {},
+                {"order_id": True},
+                {"order_id": "gid://shopify/Product/1"},
+                {"order": [1]},
+                {"order_id": "1001; drop"},
+                {"order_id": "٣"},
+            ):
+                with (
+                    self.subTest(topic, payload=payload),
+                    self.assertRaises(InvalidPayloadError),
+                ):
+                    webhook.read_order(topic, json.dumps(payload).encode())
+
+    def test_subscriptions_ask_for_no_personal_data(self):
+        for topic in webhook.TOPICS:
+            fields = webhook.include_fields(topic)
+            self.assertFalse({"customer", "email", "shipping_address"} & set(fields))
+        # whole orders and payments are never sent around
+        for topic in ("orders/updated", "order_transactions/create", "refunds/create"):
+            self.assertTrue(webhook.include_fields(topic))
+
+    def test_every_topic_is_known_to_every_version(self):
+        for version in contract.VERSIONS:
+            known = contract.schema(version).get_type("WebhookSubscriptionTopic").values
+            names = {topic.replace("/", "_").upper() for topic in webhook.TOPICS}
+            self.assertFalse(names - known.keys(), version)
+
     def test_number_only(self):
         change = webhook.read_order("orders/updated", b'{"id": 5}')
         self.assertEqual(change.external_id, "gid://shopify/Order/5")
@@ -163,3 +245,31 @@ class TestWebhookHooks(ShopifyCase):
         second = self.connector._read_webhook_headers(self.backend, sent, BODY + b" ")
         self.assertNotEqual(first.event_id, second.event_id)
         self.assertTrue(first.event_id)
+
+
+class TestPartsOfOrders(ShopifyCase):
+    def notify(self, gid):
+        operation = self.env["integration.sync.log"]._append(self.flow, [Change(gid)], "webhook")
+        self.env.flush_all()
+        with self.enter_registry_test_mode():
+            self.env["integration.engine"]._drain(self.flow.id)
+        self.env.invalidate_all()
+        return operation
+
+    def test_a_fulfillment_order_leads_to_its_order(self):
+        self.shop.put(order(1, [line(1, "10.0")], "10.0"))
+        self.shop.owners["gid://shopify/FulfillmentOrder/9"] = "gid://shopify/Order/1"
+        operation = self.notify("gid://shopify/FulfillmentOrder/9")
+        self.assertEqual(operation.state, "skipped", operation.message)
+        self.assertIn("gid://shopify/Order/1, which is read instead", operation.message)
+        binding = self.env["integration.binding"].search([("backend_id", "=", self.backend.id)])
+        self.assertEqual(
+            binding.filtered(lambda row: row.resource == "order").mapped("external_id"),
+            ["gid://shopify/Order/1"],
+        )
+
+    def test_one_that_shopify_does_not_know_any_more(self):
+        operation = self.notify("gid://shopify/FulfillmentOrder/10")
+        self.assertEqual(operation.state, "skipped", operation.message)
+        self.assertIn("does not know it any more", operation.message)
+        self.assertFalse(self.env["integration.binding"].search([("resource", "=", "order")]))
