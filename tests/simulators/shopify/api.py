@@ -1,5 +1,12 @@
 """Everything the API serves: importing this declares every field and every mutation."""
 
-from . import fulfilment_api, money_api, mutations, resolvers
+from . import business_api, fulfilment_api, money_api, mutations, resolvers, return_api
 
-__all__ = ["fulfilment_api", "money_api", "mutations", "resolvers"]
+__all__ = [
+    "business_api",
+    "fulfilment_api",
+    "money_api",
+    "mutations",
+    "resolvers",
+    "return_api",
+]

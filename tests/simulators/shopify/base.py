@@ -281,6 +281,7 @@ class Base:
         done = (
             order.financial_status in ("PAID", "PARTIALLY_REFUNDED")
             and order.fulfillment_status == "FULFILLED"
+            and not any(row.active for row in order.returns)
         )
         if done and not order.closed_at:
             order.closed_at = order.updated_at

@@ -14,7 +14,7 @@ from werkzeug.wrappers import Request, Response
 from .faults import Fault
 from .money import Bag, rest_amount
 from .payloads import payload
-from .records import Order, now
+from .records import Order, Return, now
 from .seed import random_orders
 from .shop import Config, Refused, SpecError
 
@@ -35,6 +35,14 @@ _ACTIONS = (
     "release",
     "move",
     "split",
+    "return",
+    "approveReturn",
+    "declineReturn",
+    "processReturn",
+    "cancelReturn",
+    "closeReturn",
+    "reopenReturn",
+    "assess",
     "cancel",
     "refund",
     "touch",
@@ -124,6 +132,8 @@ class Control:
             ("POST", "customers"): self.add_customer,
             ("GET", "orders"): self.orders,
             ("POST", "orders"): self.place,
+            ("POST", "drafts"): self.draft,
+            ("POST", "drafts/complete"): self.complete_draft,
             ("GET", "calls"): self.calls,
             ("POST", "calls/reset"): self.reset_calls,
             ("GET", "faults"): self.faults,
@@ -300,6 +310,19 @@ class Control:
         with shop.lock:
             return truth(shop.place_order(body))
 
+    def draft(self, request: Request, body: dict[str, Any]) -> Any:
+        """The same as for an order."""
+        with self.simulator.shop.lock:
+            draft = self.simulator.shop.draft(body)
+            return {"id": draft.gid, "name": draft.name}
+
+    def complete_draft(self, request: Request, body: dict[str, Any]) -> Any:
+        """{"draft": "#D1", "payment": "paid"}"""
+        shop = self.simulator.shop
+        with shop.lock:
+            draft = shop.get("DraftOrder", body["draft"])
+            return truth(shop.complete_draft(draft, body.get("payment")))
+
     def one_order(self, request: Request, parts: list[str], body: dict[str, Any]) -> Any:
         shop = self.simulator.shop
         key = "/".join(parts[1:-1]) if parts[-1] in _ACTIONS else "/".join(parts[1:])
@@ -339,8 +362,30 @@ class Control:
                 shop.track(fulfillment, body.get("tracking", []))
             else:
                 shop.report(fulfillment, body)
+        elif action == "return":
+            shop.start_return(order, body)
+        elif action.endswith("Return"):
+            self._act_on_return(shop.return_of(order, body.get("return")), action, body)
         else:
             getattr(shop, action)(order, body)
+
+    def _act_on_return(self, row: Return, action: str, body: dict[str, Any]) -> None:
+        shop = self.simulator.shop
+        if action == "processReturn":
+            shop.process_return(row, body)
+            # The admin closes what it processed.
+            if body.get("close", True) and not any(line.unprocessed for line in row.lines):
+                shop.close_return(row)
+        elif action == "declineReturn":
+            shop.decline_return(row, body.get("reason", "OTHER"), body.get("note"))
+        else:
+            verbs = {
+                "approveReturn": shop.approve_return,
+                "cancelReturn": shop.cancel_return,
+                "closeReturn": shop.close_return,
+                "reopenReturn": shop.reopen_return,
+            }
+            verbs[action](row)
 
     # === API FAULTS AND COUNTERS === #
 

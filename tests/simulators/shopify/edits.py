@@ -83,10 +83,6 @@ class Edits(Placing):
         self.changed(order, "ORDERS_EDITED")
         return order
 
-    def _taxes_of(self, order: Order) -> list[dict[str, Any]]:
-        line = next((ln for ln in order.lines if ln.tax_lines), None)
-        return [{"title": t.title, "rate": t.rate} for t in line.tax_lines] if line else []
-
     def _retax(self, order: Order, charged: Charged) -> None:
         rows = [
             {"title": t.title, "rate": t.rate, "channelLiable": t.channel_liable}

@@ -54,6 +54,9 @@ _TYPE_SCOPES: dict[str, tuple[str, ...]] = {
         "read_assigned_fulfillment_orders",
         "read_third_party_fulfillment_orders",
     ),
+    "PaymentTerms": ("read_payment_terms",),
+    "Return": ("read_returns", "read_marketplace_returns"),
+    "ReverseFulfillmentOrder": ("read_returns", "read_marketplace_returns"),
 }
 _FULFILMENT_SCOPES = (
     "write_merchant_managed_fulfillment_orders",
@@ -91,6 +94,19 @@ _MUTATION_SCOPES: dict[str, tuple[str, ...]] = {
         _FULFILMENT_SCOPES,
     ),
     "fulfillmentEventCreate": ("write_fulfillments",),
+    **dict.fromkeys(
+        (
+            "returnApproveRequest",
+            "returnCancel",
+            "returnClose",
+            "returnCreate",
+            "returnDeclineRequest",
+            "returnProcess",
+            "returnReopen",
+            "returnRequest",
+        ),
+        ("write_returns", "write_marketplace_returns"),
+    ),
 }
 # Protected customer data: null with an error when the app or the plan may not see it.
 _PROTECTED = {

@@ -269,7 +269,10 @@ def _cancel(_root: Any, info: GraphQLResolveInfo, id: str) -> Any:
     if fulfillment is None:
         message = user_error("Fulfillment not found.", ["id"])
         return {"fulfillment": None, "userErrors": [message]}
-    shop_of(info).cancel_fulfillment(fulfillment)
+    try:
+        shop_of(info).cancel_fulfillment(fulfillment)
+    except Refused as error:
+        return {"fulfillment": fulfillment, "userErrors": [refused(error)]}
     return {"fulfillment": fulfillment, "userErrors": []}
 
 

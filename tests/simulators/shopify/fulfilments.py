@@ -258,6 +258,10 @@ class Fulfilments(Catalogue):
         if fulfillment.status == "CANCELLED":
             return fulfillment
         order = fulfillment.order
+        for row in fulfillment.lines:
+            left = row.line.fulfilled - row.line.returned - row.quantity
+            if row.line.promised and left < row.line.promised:
+                raise Refused("Fulfillment with an open return can't be cancelled.", ["id"])
         fulfillment.status = "CANCELLED"
         fulfillment.updated_at = now()
         again: dict[FulfillmentOrder, list[tuple[Line, int]]] = {}
@@ -272,9 +276,12 @@ class Fulfilments(Catalogue):
                 back -= gone
                 stock = {"committed": units - gone, "on_hand": units - gone}
                 self._move_stock(row.line, stock, fulfillment_order.location)
-                source.remaining += units
                 if fulfillment_order.over:
+                    source.remaining += units
                     again.setdefault(fulfillment_order, []).append((row.line, units - gone))
+                else:
+                    source.remaining += units - gone
+                    source.total -= gone
         for fulfillment_order, counts in again.items():
             counts = [(line, units) for line, units in counts if units]
             if counts:

@@ -135,6 +135,11 @@ class Ledger(Base):
                 )
             )
 
+    @staticmethod
+    def _taxes_of(order: Order) -> list[dict[str, Any]]:
+        line = next((ln for ln in order.lines if ln.tax_lines), None)
+        return [{"title": t.title, "rate": t.rate} for t in line.tax_lines] if line else []
+
     def _share_of_units(
         self, order: Order, line: Line, quantity: int, taken: int = 0
     ) -> tuple[Bag, list[Bag]]:

@@ -11,6 +11,7 @@ from .records import (
     Address,
     Charged,
     Customer,
+    Draft,
     Fulfillment,
     FulfillmentOrder,
     InventoryItem,
@@ -19,6 +20,8 @@ from .records import (
     Order,
     Product,
     Refund,
+    Return,
+    ReverseOrder,
     TaxLine,
     Transaction,
     Variant,
@@ -449,6 +452,71 @@ def edit_payload(shop: Shop, order: Order) -> dict[str, Any]:
     }
 
 
+def return_payload(shop: Shop, row: Return) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "admin_graphql_api_id": row.gid,
+        "name": row.name,
+        "status": row.status.lower(),
+        "order": {"id": row.order.id, "admin_graphql_api_id": row.order.gid},
+        "total_return_line_items": len(row.lines),
+        "return_line_items": [
+            {
+                "id": line.id,
+                "admin_graphql_api_id": line.gid,
+                "fulfillment_line_item": {
+                    "id": line.fulfillment_line.id,
+                    "admin_graphql_api_id": line.fulfillment_line.gid,
+                    "line_item": {
+                        "id": line.line.id,
+                        "admin_graphql_api_id": line.line.gid,
+                    },
+                },
+                "quantity": line.quantity,
+                "return_reason": line.reason.lower(),
+                "return_reason_note": line.note,
+                "customer_note": None,
+            }
+            for line in row.lines
+        ],
+    }
+
+
+def reverse_order_payload(shop: Shop, row: ReverseOrder) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "admin_graphql_api_id": row.gid,
+        "status": row.status.lower(),
+        "order": {"id": row.order.id, "admin_graphql_api_id": row.order.gid},
+    }
+
+
+def risk_payload(shop: Shop, order: Order) -> dict[str, Any]:
+    """What changed about the risk of an order, not the order."""
+    last = order.assessments[-1]
+    return {
+        "order_id": order.id,
+        "admin_graphql_api_order_id": order.gid,
+        "provider_id": shop.app_id if last.provider else None,
+        "provider_title": last.provider or "Shopify",
+        "risk_level": last.level.lower(),
+        "created_at": shop.local(order.updated_at),
+    }
+
+
+def draft_payload(shop: Shop, draft: Draft) -> dict[str, Any]:
+    return {
+        "id": draft.id,
+        "admin_graphql_api_id": draft.gid,
+        "name": draft.name,
+        "status": draft.status.lower(),
+        "order_id": draft.order.id if draft.order else None,
+        "created_at": shop.local(draft.created_at),
+        "updated_at": shop.local(draft.updated_at),
+        "completed_at": shop.local(draft.completed_at) if draft.completed_at else None,
+    }
+
+
 # What an app or a plan without access to personal data gets as null.
 _PROTECTED = [
     "billing_address",
@@ -470,6 +538,9 @@ _BY_TYPE: dict[str, Callable[[Shop, Any], dict[str, Any]]] = {
     "Refund": refund_payload,
     "Fulfillment": fulfillment_payload,
     "FulfillmentOrder": fulfillment_order_payload,
+    "Return": return_payload,
+    "ReverseFulfillmentOrder": reverse_order_payload,
+    "DraftOrder": draft_payload,
     "InventoryLevel": level_payload,
     "InventoryItem": item_payload,
 }
@@ -484,6 +555,8 @@ def payload(shop: Shop, topic: str, record: Any) -> dict[str, Any]:
         return record
     if topic == "ORDERS_EDITED":
         return edit_payload(shop, record)
+    if topic == "ORDERS_RISK_ASSESSMENT_CHANGED":
+        return risk_payload(shop, record)
     body = _BY_TYPE[record.gql_type](shop, record)
     if not shop.config.protected_data:
         body |= {key: None for key in _PROTECTED if key in body}

@@ -12,26 +12,17 @@ from .records import Order, Transaction, now
 
 class Payments(Base):
     def _initial_payments(self, order: Order, payment: Any) -> None:
-        """``payment``: "paid", "pending", "authorized", "failed", "none", or a list of payments."""
+        """``payment``: "paid", "pending", "authorized", "failed", "none", "terms", or a list."""
         if isinstance(payment, list):
             for row in payment:
-                amount = (
-                    self._bag(row["amount"], order.currencies, "payment")
-                    if row.get("amount") is not None
-                    else order.outstanding
-                )
-                self._transact(
-                    order,
-                    row.get("kind", "SALE").upper(),
-                    amount,
-                    gateway=row.get("gateway", order.gateway),
-                    status=row.get("status", "SUCCESS").upper(),
-                )
+                self._initial_payment(order, row)
             return
         kinds = {
             "paid": ("SALE", "SUCCESS"),
             "authorized": ("AUTHORIZATION", "SUCCESS"),
             "failed": ("AUTHORIZATION", "FAILURE"),
+            # What is to be paid later: a payment that waits.
+            "terms": ("SALE", "PENDING"),
         }
         if isinstance(payment, str) and payment in kinds:
             if order.total:
@@ -42,8 +33,30 @@ class Payments(Base):
             order.unpaid_status = None
         elif payment != "pending":
             raise SpecError(
-                f"payment: {payment!r} is none of paid, pending, authorized, failed, none"
+                f"payment: {payment!r} is none of paid, pending, authorized, failed, none, terms"
             )
+
+    def _initial_payment(self, order: Order, row: dict[str, Any]) -> None:
+        """One payment of a list: ``kind, amount, status, gateway, rounding, location``.
+
+        CHANGE is what is given back of the cash before it.
+        """
+        cur, kind = order.currencies, row.get("kind", "SALE").upper()
+        amount = order.outstanding
+        if row.get("amount") is not None:
+            amount = self._bag(row["amount"], cur, "payment")
+        parent = order.transactions[-1] if kind in ("CHANGE", "CAPTURE") else None
+        transaction = self._transact(
+            order,
+            kind,
+            amount,
+            gateway=row.get("gateway", order.gateway),
+            status=row.get("status", "SUCCESS").upper(),
+            parent=parent,
+        )
+        if row.get("rounding") is not None:
+            transaction.rounding = self._bag(row["rounding"], cur, "rounding")
+        transaction.location = order.retail_location
 
     def _transact(
         self,

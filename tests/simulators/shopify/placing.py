@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from .base import SpecError, action, decimal
+from .base import Refused, SpecError, action, decimal
 from .fulfilments import Fulfilments
 from .ledger import Ledger, sold
 from .money import Bag, Currencies, allocate_bag, total
 from .payments import Payments
-from .records import Allocation, Charged, Discount, Line, Order, Shipping
+from .records import (
+    Allocation,
+    Assessment,
+    Buyer,
+    Charged,
+    Company,
+    CompanyContact,
+    CompanyLocation,
+    Discount,
+    Draft,
+    Duty,
+    ExtraFee,
+    Line,
+    Order,
+    PaymentTerms,
+    Shipping,
+    Variant,
+    now,
+)
 
 
 class Placing(Payments, Ledger, Fulfilments):
@@ -57,6 +76,7 @@ class Placing(Payments, Ledger, Fulfilments):
             else created,
         )
         self._set_people(order, spec)
+        self._set_business(order, spec)
         taxes = [] if order.tax_exempt else spec.get("taxes", [])
         for row in spec["lines"]:
             order.lines.append(self._make_line(order, row))
@@ -70,10 +90,135 @@ class Placing(Payments, Ledger, Fulfilments):
         rows = [*spec["lines"], *spec.get("shipping", [])]
         for row, charged in zip(rows, order.charged, strict=True):
             self._tax(order, charged, row.get("taxes"), taxes)
+        self._add_charges(order, spec)
         if isinstance(spec.get("corrupt"), dict):
             order.corrupt = dict(spec["corrupt"])
         self._open(order, spec.get("payment", "paid"))
         return order
+
+    def _add_charges(self, order: Order, spec: dict[str, Any]) -> None:
+        """Duties of lines and additional fees: taxed only by taxes of their own."""
+        for row, line in zip(spec["lines"], order.lines, strict=True):
+            for duty_row in row.get("duties", []):
+                duty = Duty(
+                    self.next_id("Duty"),
+                    "Duty",
+                    order,
+                    line=line,
+                    price=self._bag(duty_row["amount"], order.currencies, "duty"),
+                    code=duty_row.get("code"),
+                    country=duty_row.get("country"),
+                )
+                line.duties.append(self.add(duty))
+                self._tax(order, duty, duty_row.get("taxes", []), [])
+        for row in spec.get("fees", []):
+            fee = ExtraFee(
+                self.next_id("AdditionalFee"),
+                row.get("name", "Fee"),
+                order,
+                price=self._bag(row["amount"], order.currencies, "fee"),
+            )
+            order.fees.append(self.add(fee))
+            self._tax(order, fee, row.get("taxes", []), [])
+
+    def _set_business(self, order: Order, spec: dict[str, Any]) -> None:
+        """Who buys on what terms, through which channel, and how risky that looks."""
+        order.source_identifier = spec.get("sourceIdentifier")
+        order.source_url = spec.get("sourceUrl")
+        order.app = spec.get("app", order.app)
+        order.attribution = spec.get("attribution")
+        order.localized_fields = list(spec.get("localizedFields", []))
+        order.duties_included = bool(spec.get("dutiesIncluded"))
+        if spec.get("retailLocation"):
+            order.retail_location = self.get("Location", spec["retailLocation"])
+        if spec.get("company"):
+            order.buyer = self._buyer(spec["company"], order)
+        if spec.get("paymentTerms"):
+            row = spec["paymentTerms"]
+            order.terms = PaymentTerms(
+                self.next_id("PaymentTerms"),
+                row.get("name", "Due on receipt"),
+                row.get("type", "NET" if row.get("days") else "RECEIPT").upper(),
+                row.get("days"),
+                self._moment(row["dueAt"]) if row.get("dueAt") else None,
+                order,
+            )
+            if order.terms.due_at is None and order.terms.days is not None:
+                order.terms.due_at = order.processed_at + timedelta(days=order.terms.days)
+            self.add(order.terms)
+        if spec.get("risk"):
+            self._assess(order, spec["risk"])
+
+    def _buyer(self, spec: dict[str, Any], order: Order) -> Buyer:
+        """The company and the place of it, known or new."""
+        companies = self.all("Company")
+        company = next((c for c in companies if c.name == spec["name"]), None)
+        if company is None:
+            company = self.add(
+                Company(self.next_id("Company"), spec["name"], spec.get("externalId"))
+            )
+        name = spec.get("location", spec["name"])
+        location = next((place for place in company.locations if place.name == name), None)
+        if location is None:
+            location = CompanyLocation(
+                self.next_id("CompanyLocation"),
+                company,
+                name,
+                spec.get("locationExternalId"),
+                spec.get("phone"),
+            )
+            company.locations.append(self.add(location))
+        contact = None
+        if order.customer:
+            known = [c for c in self.all("CompanyContact") if c.company is company]
+            contact = next((c for c in known if c.customer is order.customer), None)
+            if contact is None:
+                number = self.next_id("CompanyContact")
+                contact = self.add(CompanyContact(number, company, order.customer))
+        return Buyer(company, location, contact)
+
+    @action
+    def assess(self, order: Order, spec: dict[str, Any]) -> None:
+        """Somebody judges the risk of an order: ``level``, ``recommendation``, ``facts``
+        [{description, sentiment}], ``provider`` (none: Shopify itself)."""
+        self._assess(order, spec)
+        self.emit("ORDERS_RISK_ASSESSMENT_CHANGED", order)
+        self.changed(order)
+
+    @staticmethod
+    def _assess(order: Order, spec: dict[str, Any]) -> None:
+        level = spec.get("level", "LOW").upper()
+        advice = {"HIGH": "CANCEL", "MEDIUM": "INVESTIGATE", "PENDING": "NONE", "NONE": "NONE"}
+        facts = [
+            (row["description"], row.get("sentiment", "NEUTRAL").upper())
+            for row in spec.get("facts", [])
+        ]
+        provider = spec.get("provider")
+        order.assessments = [a for a in order.assessments if a.provider != provider]
+        order.assessments.append(Assessment(level, facts, provider))
+        order.recommendation = spec.get("recommendation", advice.get(level, "ACCEPT")).upper()
+
+    @action
+    def draft(self, spec: dict[str, Any]) -> Draft:
+        """Write a draft order: the same ``spec`` as an order, which it becomes later."""
+        number = len(self.all("DraftOrder")) + 1
+        draft = self.add(Draft(self.next_id("DraftOrder"), number, spec))
+        self.emit("DRAFT_ORDERS_CREATE", draft)
+        return draft
+
+    @action
+    def complete_draft(self, draft: Draft, payment: Any = None) -> Order:
+        """A draft order becomes an order."""
+        if draft.order:
+            raise Refused("This order has been paid", ["id"])
+        terms = {"payment": "terms"} if draft.spec.get("paymentTerms") else {}
+        paid = {} if payment is None else {"payment": payment}
+        source = {"sourceName": "shopify_draft_order", "app": "Draft Orders"}
+        draft.order = self.place_order({**source, **terms, **draft.spec, **paid})
+        draft.status = "COMPLETED"
+        draft.completed_at = draft.updated_at = now()
+        self.emit("DRAFT_ORDERS_UPDATE", draft)
+        return draft.order
 
     def _open(self, order: Order, payment: Any) -> None:
         """An order that is written down becomes one of the shop."""
@@ -94,6 +239,8 @@ class Placing(Payments, Ledger, Fulfilments):
             topics.reverse()
         for topic in topics:
             self.emit(topic, order)
+        if order.assessments:
+            self.emit("ORDERS_RISK_ASSESSMENT_CHANGED", order)
         for transaction in order.transactions:
             if transaction.status != "PENDING":
                 self.emit("ORDER_TRANSACTIONS_CREATE", transaction)
@@ -127,16 +274,17 @@ class Placing(Payments, Ledger, Fulfilments):
         order.billing = self.make_address(billing) if billing else None
         order.shipping_address = self.make_address(delivery) if delivery else None
 
+    def _variant_of(self, row: dict[str, Any]) -> Variant | None:
+        if row.get("variant"):
+            return self.get("ProductVariant", row["variant"])
+        if row.get("sku"):
+            variants = self.all("ProductVariant")
+            return next((v for v in variants if v.sku == row["sku"]), None)
+        return None
+
     def _make_line(self, order: Order, row: dict[str, Any]) -> Line:
         """A line of a spec: ``sku`` or ``variant`` of the catalogue, or a custom ``title``."""
-        variant = None
-        if row.get("variant"):
-            variant = self.get("ProductVariant", row["variant"])
-        elif row.get("sku"):
-            variant = next(
-                (v for v in self.all("ProductVariant") if v.sku == row["sku"]),
-                None,
-            )
+        variant = self._variant_of(row)
         quantity = int(row.get("quantity", 1))
         if quantity < 1:
             raise SpecError(f"quantity: {quantity} is not positive")

@@ -286,6 +286,17 @@ class Line(Charged):
         return 0 if self.tip else max(self.quantity - self.withdrawn - self.fulfilled, 0)
 
     @property
+    def promised(self) -> int:
+        """Units that an open return is about, and that have not come back yet."""
+        return sum(
+            row.unprocessed
+            for return_ in self.order.returns
+            if return_.active
+            for row in return_.lines
+            if row.line is self
+        )
+
+    @property
     def fulfillable(self) -> int:
         """Units that can be shipped right now: those on hold wait."""
         held = sum(
@@ -365,7 +376,9 @@ class Transaction(Record):
         return self.amount - total(
             t.amount
             for t in self.order.transactions
-            if t.kind == "REFUND" and t.parent is self and t.status in ("SUCCESS", "PENDING")
+            if t.kind in ("REFUND", "CHANGE")
+            and t.parent is self
+            and t.status in ("SUCCESS", "PENDING")
         )
 
 
@@ -662,6 +675,83 @@ class Return(Record):
 
 
 @dataclass(eq=False)
+class Company(Record):
+    """A business that buys, with the places it has goods sent to."""
+
+    name: str
+    external_id: str | None = None
+    locations: list[CompanyLocation] = field(default_factory=list)
+    created_at: datetime = field(default_factory=now)
+    gql_type = "Company"
+
+
+@dataclass(eq=False)
+class CompanyLocation(Record):
+    company: Company
+    name: str
+    external_id: str | None = None
+    phone: str | None = None
+    created_at: datetime = field(default_factory=now)
+    gql_type = "CompanyLocation"
+
+
+@dataclass(eq=False)
+class CompanyContact(Record):
+    company: Company
+    customer: Customer
+    title: str | None = None
+    gql_type = "CompanyContact"
+
+
+@dataclass(eq=False)
+class Buyer:
+    """A company as the buyer of an order."""
+
+    company: Company
+    location: CompanyLocation
+    contact: CompanyContact | None = None
+    gql_type = "PurchasingCompany"
+
+
+@dataclass(eq=False)
+class PaymentTerms(Record):
+    name: str
+    type: str
+    days: int | None = None
+    due_at: datetime | None = None
+    order: Order = None  # type: ignore[assignment]
+    gql_type = "PaymentTerms"
+
+
+@dataclass(eq=False)
+class Assessment:
+    """What somebody thinks of the risk of an order."""
+
+    level: str
+    facts: list[tuple[str, str]] = field(default_factory=list)
+    provider: str | None = None
+    gql_type = "OrderRiskAssessment"
+
+
+@dataclass(eq=False)
+class Draft(Record):
+    """A draft order; what it will become is its specification."""
+
+    number: int
+    spec: dict[str, Any]
+    status: str = "OPEN"
+    order: Order | None = None
+    completed_at: datetime | None = None
+    created_at: datetime = field(default_factory=now)
+    updated_at: datetime = field(default_factory=now)
+    gql_type = "DraftOrder"
+
+    @property
+    def name(self) -> str:
+        return f"#D{self.number}"
+
+
+@dataclass(eq=False)
 class Order(Record):
     number: int
     currencies: Currencies
@@ -685,7 +775,20 @@ class Order(Record):
     tags: list[str] = field(default_factory=list)
     attributes: list[tuple[str, str]] = field(default_factory=list)
     po_number: str | None = None
+    buyer: Buyer | None = None
+    terms: PaymentTerms | None = None
     source_name: str = "web"
+    source_identifier: str | None = None
+    source_url: str | None = None
+    # Sales channel: name of the app and, for a marketplace, what it says of itself.
+    app: str = "Online Store"
+    attribution: dict[str, str] | None = None
+    # Where it was sold over the counter.
+    retail_location: Location | None = None
+    localized_fields: list[dict[str, str]] = field(default_factory=list)
+    duties_included: bool = False
+    recommendation: str = "ACCEPT"
+    assessments: list[Assessment] = field(default_factory=list)
     locale: str = "en"
     test: bool = False
     tax_exempt: bool = False
@@ -781,7 +884,16 @@ class Order(Record):
 
     @property
     def received(self) -> Bag:
-        return self._sum(("SALE", "CAPTURE"))
+        """Payments, without the change given back."""
+        return self._sum(("SALE", "CAPTURE")) - self._sum(("CHANGE",))
+
+    def rounding(self, *kinds: str) -> Bag:
+        """What cash payments of these kinds were rounded by."""
+        return total(
+            t.rounding
+            for t in self.transactions
+            if t.kind in kinds and t.status == "SUCCESS" and t.rounding
+        )
 
     @property
     def refunded(self) -> Bag:
@@ -844,6 +956,19 @@ class Order(Record):
         if not self.original_total and not self.total and self.lines:
             return "PAID"
         return None if self.cancelled_at else self.unpaid_status
+
+    @property
+    def return_status(self) -> str:
+        """The most urgent of its returns; declined and cancelled ones do not count."""
+        states = {r.status for r in self.returns}
+        for state, status in (
+            ("REQUESTED", "RETURN_REQUESTED"),
+            ("OPEN", "IN_PROGRESS"),
+            ("CLOSED", "RETURNED"),
+        ):
+            if state in states:
+                return status
+        return "NO_RETURN"
 
     @property
     def fulfillment_status(self) -> str:

@@ -38,6 +38,8 @@ class LinePart:
     amount: Bag
     taxes: list[Bag]
     location: Location | None = None
+    # Units of a return were shipped, whatever else of the line still is to be.
+    shipped: bool = False
 
     @property
     def tax(self) -> Bag:
@@ -65,10 +67,11 @@ class RefundPlan:
     lines: list[LinePart] = field(default_factory=list)
     shipping: list[ChargePart] = field(default_factory=list)
     duties: list[ChargePart] = field(default_factory=list)
+    fees: list[ChargePart] = field(default_factory=list)
 
     @property
     def parts(self) -> list[LinePart | ChargePart]:
-        return [*self.lines, *self.shipping, *self.duties]
+        return [*self.lines, *self.shipping, *self.duties, *self.fees]
 
     @property
     def tax(self) -> Bag:
@@ -105,21 +108,27 @@ class Refunds(Payments, Ledger, Fulfilments):
 
         :param spec: ``full`` (true) or ``lines`` [{line, quantity, restock, location}] with restock
             RETURN, CANCEL or NO_RESTOCK; ``shipping`` ("full" or a net amount in the buyer's
-            currency); ``duties`` [{duty, type FULL or PROPORTIONAL}], or "full".
+            currency); ``duties`` [{duty, type FULL or PROPORTIONAL}], or "full"; ``fees`` "full".
         """
         plan = RefundPlan(order)
         rows, shipping = list(spec.get("lines") or []), spec.get("shipping")
-        duties = spec.get("duties") or []
+        duties, fees = spec.get("duties") or [], spec.get("fees")
         if spec.get("full"):
-            rows = [{"line": ln.gid, "quantity": ln.current_quantity} for ln in order.lines]
+            rows = [
+                {"line": ln.gid, "quantity": ln.current_quantity - ln.promised}
+                for ln in order.lines
+            ]
             rows = [row for row in rows if row["quantity"]]
-            shipping, duties = "full", "full"
+            shipping = duties = fees = "full"
         taken: dict[Line, int] = {}
         for index, row in enumerate(rows):
             line, quantity = self.line_of(order, row["line"]), int(row.get("quantity", 1))
             before = taken.get(line, 0)
             taken[line] = before + quantity
-            if quantity < 1 or taken[line] > line.current_quantity:
+            # What is to come back in a return is refunded with that return.
+            shipped = bool(row.get("shipped"))
+            free = line.current_quantity - (0 if shipped else line.promised)
+            if quantity < 1 or taken[line] > free:
                 raise Refused(
                     "Quantity cannot refund more items than were purchased",
                     ["refundLineItems", str(index), "quantity"],
@@ -127,10 +136,16 @@ class Refunds(Payments, Ledger, Fulfilments):
             amount, taxes = self._share_of_units(order, line, quantity, before)
             restock = row.get("restock", "NO_RESTOCK").upper()
             place = self.get("Location", row["location"]) if row.get("location") else None
-            plan.lines.append(LinePart(line, quantity, restock, amount, taxes, place))
+            plan.lines.append(LinePart(line, quantity, restock, amount, taxes, place, shipped))
         if shipping is not None:
             plan.shipping = self._plan_shipping(order, shipping)
         plan.duties = self._plan_duties(order, plan, duties)
+        if fees == "full":
+            plan.fees = [
+                ChargePart(fee, fee.current, [t.current for t in fee.tax_lines])
+                for fee in order.fees
+                if fee.current
+            ]
         return plan
 
     @staticmethod
@@ -254,7 +269,8 @@ class Refunds(Payments, Ledger, Fulfilments):
             ]
         elif spec.get("amount") is not None:
             asked = decimal(spec["amount"])
-            self._check_over_refund(order, asked, order.net_payment.presentment)
+            waiting = total(t.refundable for t in order.transactions).presentment
+            self._check_over_refund(order, asked, min(order.net_payment.presentment, waiting))
             return self._parents_of(order, asked)
         else:
             return None
@@ -282,20 +298,18 @@ class Refunds(Payments, Ledger, Fulfilments):
                 return transaction
         raise SpecError(f"{order.name} has no transaction {key!r}")
 
-    def _parents_of(self, order: Order, amount: Decimal) -> list[tuple[Transaction, Decimal]]:
-        """Spread an amount over the payments of an order, the first one first."""
+    @staticmethod
+    def _parents_of(order: Order, amount: Decimal) -> list[tuple[Transaction, Decimal]]:
+        """Spread an amount over the payments of an order, the first one first.
+
+        What pending refunds wait for is not there any more, so the parts may sum to less.
+        """
         rows = []
         for parent in order.transactions:
             part = min(amount, parent.refundable.presentment)
             if part > 0:
                 rows.append((parent, part))
                 amount -= part
-        if amount > 0:
-            code = order.currencies.presentment
-            raise Refused(
-                f"Refund amount ${round_money(amount, code)} is greater than net payment received "
-                f"${round_money(ZERO, code)}"
-            )
         return rows
 
     def _give_back(self, refund: Refund, plan: RefundPlan, *, zero: bool = False) -> list[Entry]:
@@ -304,7 +318,7 @@ class Refunds(Payments, Ledger, Fulfilments):
         for part in plan.lines:
             self._remove(part.line, part.amount, part.taxes)
             part.line.current_quantity -= part.quantity
-            place = self._take_back(part.line, part.quantity, part.restock, part.location)
+            place = self._take_back(part)
             row = RefundLine(
                 self.next_id("RefundLineItem"),
                 part.line,
@@ -316,7 +330,7 @@ class Refunds(Payments, Ledger, Fulfilments):
             )
             refund.lines.append(self.add(row))
             entries.append(_returned(part.line, part.amount, part.taxes, -part.quantity))
-        for charge in [*plan.shipping, *plan.duties]:
+        for charge in [*plan.shipping, *plan.duties, *plan.fees]:
             self._remove(charge.charged, charge.amount, charge.taxes)
             entries.append(_returned(charge.charged, charge.amount, charge.taxes, None))
             if isinstance(charge.charged, Shipping):
@@ -350,15 +364,16 @@ class Refunds(Payments, Ledger, Fulfilments):
             refund.transactions.append(transaction)
         return total(t.amount for t in refund.transactions)
 
-    def _take_back(
-        self, line: Line, quantity: int, restock: str, place: Location | None = None
-    ) -> Location:
+    def _take_back(self, part: LinePart) -> Location:
         """Units given back: first those never shipped, unless they are said to have returned."""
-        place = place or self._place_of(line)
-        shipped = line.fulfilled - line.returned
-        back = (
-            min(quantity, shipped) if restock == "RETURN" else max(quantity - line.unfulfilled, 0)
-        )
+        line, quantity, restock = part.line, part.quantity, part.restock
+        place = part.location or self._place_of(line)
+        if part.shipped:
+            back = quantity
+        elif restock == "RETURN":
+            back = min(quantity, line.fulfilled - line.returned - line.promised)
+        else:
+            back = max(quantity - line.unfulfilled, 0)
         loose = quantity - back
         line.returned += back
         if loose:
@@ -424,6 +439,8 @@ class Refunds(Payments, Ledger, Fulfilments):
             raise Refused(
                 "Staff note is too long (maximum is 255 characters)", ["staffNote"], "INVALID"
             )
+        if any(row.active for row in order.returns):
+            raise Refused("Cannot cancel an order with an open return", ["orderId"], "INVALID")
         # The vendor's rule: "Orders that are paid and have fulfillments can't be canceled."
         if order.received.presentment and any(line.fulfilled for line in order.goods):
             raise Refused("Cannot cancel a fulfilled order", ["orderId"], "INVALID")
@@ -434,6 +451,7 @@ class Refunds(Payments, Ledger, Fulfilments):
             "lines": rows,
             "shipping": "full",
             "duties": "full",
+            "fees": "full",
             "note": "Order canceled",
         }
         paid = order.net_payment.presentment

@@ -81,8 +81,14 @@ def gql_error(message: str, code: str, **extensions: Any) -> GraphQLError:
 # === CONNECTIONS === #
 
 
+def _identity(record: Any) -> Any:
+    if isinstance(record, dict):
+        return record.get("id") or record["key"]
+    return getattr(record, "id", record)
+
+
 def cursor(record: Any, value: Any = None) -> str:
-    identity = getattr(record, "id", record)
+    identity = _identity(record)
     last = stamp(value) if isinstance(value, datetime) else value
     text = json.dumps({"last_id": identity, "last_value": last if last is not None else identity})
     return base64.b64encode(text.encode()).decode()
@@ -167,7 +173,7 @@ def _position(rows: list[Any], text: str, key: Any, reverse: bool, *, after: boo
     value, identity = _cursor_key(text, "after")
     if key is None:
         for index, row in enumerate(rows):
-            if getattr(row, "id", row) == identity:
+            if _identity(row) == identity:
                 return index + 1 if after else index
         return len(rows)
     mark = (value, identity)
@@ -650,7 +656,7 @@ served(
     discountCodes=lambda o, i: [d.title for d in o.discounts if d.kind == "code"],
     displayFinancialStatus="financial_status",
     displayFulfillmentStatus="fulfillment_status",
-    dutiesIncluded=lambda o, i: False,
+    dutiesIncluded="duties_included",
     edited="edited",
     estimatedTaxes=lambda o, i: False,
     fulfillable=lambda o, i: any(ln.unfulfilled for ln in o.goods) and not o.cancelled_at,
@@ -663,15 +669,12 @@ served(
     tags="tags",
     poNumber="po_number",
     sourceName="source_name",
-    sourceIdentifier=lambda o, i: None,
-    registeredSourceUrl=lambda o, i: None,
     clientIp=lambda o, i: None,
     paymentGatewayNames=lambda o, i: list(dict.fromkeys(t.gateway for t in o.transactions)),
     refundable=lambda o, i: o.net_payment.presentment > 0,
     refunds=first_of("refunds"),
     requiresShipping=lambda o, i: any(ln.requires_shipping for ln in o.lines),
     restockable=lambda o, i: any(ln.current_quantity for ln in o.goods),
-    returnStatus=lambda o, i: "NO_RETURN",
     taxExempt="tax_exempt",
     taxLines=lambda o, i: [Taxed(o, t) for t in o.summed_taxes()],
     currentTaxLines=lambda o, i: [Taxed(o, t) for t in o.summed_taxes(current=True)],
@@ -699,29 +702,11 @@ served(
     nonFulfillableLineItems=lambda o, i, **a: connection(
         [ln for ln in o.lines if ln.tip or not ln.current_quantity], **a
     ),
-    additionalFees=lambda o, i: [],
-    currentTotalDutiesSet=lambda o, i: None,
-    originalTotalDutiesSet=lambda o, i: None,
-    currentTotalAdditionalFeesSet=lambda o, i: None,
-    originalTotalAdditionalFeesSet=lambda o, i: None,
-    totalCashRoundingAdjustment=lambda o, i: {
-        "paymentSet": bag(o, Bag()),
-        "refundSet": bag(o, Bag()),
-    },
-    paymentTerms=lambda o, i: None,
-    purchasingEntity=lambda o, i: o.customer,
-    retailLocation=lambda o, i: None,
     statusPageUrl=lambda o, i, **_a: (
         f"https://{shop_of(i).config.domain}/orders/{o.id}/authenticate"
     ),
-    app=lambda o, i: {
-        "id": "gid://shopify/App/580111",
-        "name": "Online Store",
-    },
-    risk=lambda o, i: {"assessments": [], "recommendation": "ACCEPT"},
     metafield=lambda o, i, **_a: None,
     metafields=lambda o, i, **a: connection([], **a),
-    localizedFields=lambda o, i, **a: connection([], **a),
 )
 
 
@@ -885,7 +870,7 @@ served(
     merchantEditable=lambda ln, i: bool(ln.unfulfilled),
     customAttributes=lambda ln, i: [{"key": k, "value": v} for k, v in ln.attributes],
     image=lambda ln, i, **_a: None,
-    duties=lambda ln, i: [],
+    duties="duties",
     lineItemGroup=lambda ln, i: None,
     sellingPlan=lambda ln, i: None,
     contract=lambda ln, i: None,
@@ -1219,11 +1204,18 @@ DICT_TYPES = frozenset(
         "FulfillmentTrackingInfo",
         "InventoryItemMeasurement",
         "InventoryQuantity",
+        "LocalizedField",
         "LocationAddress",
         "OrderApp",
+        "OrderAttribution",
         "OrderCancellation",
         "OrderRiskSummary",
         "PageInfo",
+        "RestockingFee",
+        "ReturnDecline",
+        "ReturnReasonDefinition",
+        "ReturnShippingFee",
+        "RiskFact",
         "SaleTax",
         "ShopAddress",
         "ShippingRefund",

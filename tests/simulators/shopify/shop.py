@@ -8,12 +8,12 @@ from collections.abc import Iterable
 
 from .base import Config, Refused, SpecError
 from .edits import Edits
-from .refunds import Refunds
+from .returns import Returns
 
 __all__ = ["Config", "Refused", "Shop", "SpecError"]
 
 
-class Shop(Edits, Refunds):
+class Shop(Edits, Returns):
     """Everything; each area is a module of its own."""
 
     # === TOKENS === #

@@ -47,6 +47,7 @@ _PREFIXES = sorted(
         "PRODUCTS",
         "REFUNDS",
         "RETURNS",
+        "REVERSE_FULFILLMENT_ORDERS",
         "SHOP",
         "TENDER_TRANSACTIONS",
     ],

@@ -127,6 +127,10 @@ def _selection(name: str, field: GraphQLField, depth: int) -> str | None:
         ("Location", "location"),
         ("Refund", "refund"),
         ("FulfillmentOrder", "fulfillmentOrder"),
+        ("Fulfillment", "fulfillment"),
+        ("Return", "return"),
+        ("ReverseFulfillmentOrder", "reverseFulfillmentOrder"),
+        ("DraftOrder", "draftOrder"),
     ],
 )
 def test_every_served_field_answers(simulator: Simulator, kind: str, root: str) -> None:
@@ -134,16 +138,40 @@ def test_every_served_field_answers(simulator: Simulator, kind: str, root: str) 
     order = place(
         simulator,
         lines=[
-            {"sku": "MUG-350", "quantity": 2, "discount": {"title": "Line", "percentage": 10}},
+            {
+                "sku": "MUG-350",
+                "quantity": 3,
+                "discount": {"title": "Line", "percentage": 10},
+                "duties": [{"amount": "1.50", "code": "6912", "country": "CN"}],
+            },
             {"title": "Tip", "tip": True, "price": "2"},
         ],
+        fees=[{"name": "Delivery state", "amount": "0.28"}],
+        company={"name": "Berg AG", "location": "Depot"},
+        paymentTerms={"name": "Net 30", "days": 30},
+        risk={"level": "HIGH", "facts": [{"description": "Proxy", "sentiment": "NEGATIVE"}]},
+        localizedFields=[{"key": "TAX_CREDENTIAL_IT", "value": "X"}],
+        attribution={"displayName": "Market", "handle": "market"},
+        retailLocation=simulator.shop.default_location.gid,
         discounts=[{"code": "FIVE", "amount": "5"}],
         taxes=[{"title": "VAT", "rate": "0.19"}],
         shipping=[{"price": "4.90"}],
         customer={"firstName": "A", "email": "a@example.com", "address": {"country_code": "DE"}},
     )[0]
     shop.refund(order, {"lines": [{"line": 0}], "shipping": "full", "amount": "3"})
-    shop.fulfil(order, {"tracking": [{"company": "DHL", "number": "1"}]})
+    fulfillment = shop.fulfil(order, {"tracking": [{"company": "DHL", "number": "1"}]})
+    shop.report(fulfillment, {"status": "IN_TRANSIT"})
+    row = shop.start_return(
+        order,
+        {
+            "lines": [{"line": 0, "fee": 10}],
+            "exchange": [{"sku": "MUG-350"}],
+            "shippingFee": "1",
+        },
+    )
+    shop.process_return(row)
+    shop.hold(shop.work_of(order), {"reason": "OTHER"})
+    shop.draft({"lines": [{"sku": "MUG-350"}]})
     schema = load_schema("2026-10")
     record = order if kind == "Order" else shop.all(kind)[0]
     selection = _selection(root, schema.query_type.fields[root], 6 if kind != "Order" else 5)
