@@ -3,6 +3,7 @@ from . import (
     test_client,
     test_connection,
     test_documents,
+    test_matching,
     test_order_import,
     test_order_update,
     test_own_orders,
@@ -11,6 +12,7 @@ from . import (
     test_refunds,
     test_rules,
     test_tax_keys,
+    test_transactions,
     test_versions,
     test_webhook,
 )
