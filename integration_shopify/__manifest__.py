@@ -10,6 +10,7 @@
     "data": [
         "security/ir.model.access.csv",
         "security/integration_shopify_rules.xml",
+        "data/mail_activity_type_data.xml",
         "data/product_product_data.xml",
         "data/integration.field.mapping.csv",
         "views/integration_backend_views.xml",

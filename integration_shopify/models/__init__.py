@@ -1,7 +1,9 @@
 from . import (
+    account_move,
     account_move_line,
     integration_backend,
     integration_connector_shopify,
+    integration_mapping,
     integration_shopify_access,
     integration_shopify_agreement,
     integration_shopify_contact,

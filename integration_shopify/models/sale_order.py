@@ -106,6 +106,16 @@ class SaleOrder(models.Model):
             "target": "new",
         }
 
+    shopify_settled_at = fields.Datetime(
+        readonly=True,
+        copy=False,
+        help="Set where all is paid in the buyer's currency while the books are in that of the "
+        "shop: up to the ledger entry of that time.",
+    )
+    shopify_transaction_ids = fields.One2many(
+        "integration.shopify.transaction", "order_id", string="Shopify Transactions", readonly=True
+    )
+
     def _prepare_confirmation_values(self):
         """Keep the day the buyer ordered on imported orders."""
         values = super()._prepare_confirmation_values()

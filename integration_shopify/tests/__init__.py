@@ -5,6 +5,7 @@ from . import (
     test_connection,
     test_documents,
     test_ledger,
+    test_matching,
     test_order_import,
     test_order_update,
     test_own_orders,
@@ -14,6 +15,7 @@ from . import (
     test_rules,
     test_scopes,
     test_tax_keys,
+    test_transactions,
     test_versions,
     test_webhook,
 )
