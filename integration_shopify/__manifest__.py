@@ -14,6 +14,9 @@
         "data/integration.field.mapping.csv",
         "views/integration_backend_views.xml",
         "views/sale_order_views.xml",
+        "wizards/integration_shopify_cancel_views.xml",
+        "wizards/integration_shopify_refund_request_views.xml",
+        "views/account_move_views.xml",
         "views/integration_shopify_refund_views.xml",
     ],
 }

@@ -1,4 +1,5 @@
 from . import (
+    account_move,
     integration_backend,
     integration_connector_shopify,
     integration_shopify_agreement,

@@ -7,6 +7,7 @@ from . import (
     test_order_update,
     test_own_orders,
     test_privacy,
+    test_refund_amounts,
     test_refunds,
     test_webhook,
 )

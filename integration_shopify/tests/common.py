@@ -261,9 +261,9 @@ class ShopifyCase(TransactionCase):
         self.startPatcher(
             patch.object(
                 GraphqlClient,
-                "execute",
-                lambda _client, name, variables=None, **options: self.shop.execute(
-                    name, variables, **options
+                "_ask",
+                lambda _client, name, variables, money: self.shop.execute(
+                    name, variables, money=money
                 ),
             )
         )
