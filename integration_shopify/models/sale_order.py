@@ -1,14 +1,10 @@
-<<<<<<< HEAD
+from datetime import timedelta
+
 from markupsafe import Markup
 
 from odoo import api, fields, models
-from odoo.tools import format_datetime
-=======
-from datetime import timedelta
-
-from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError
-from odoo.tools import SQL
+from odoo.tools import SQL, format_datetime
 
 from odoo.addons.integration_base.lib.errors import (
     IntegrationError,
@@ -22,7 +18,6 @@ from odoo.addons.integration_base.lib.records import Change
 MAY_REFUND = ("sales_team.group_sale_manager", "account.group_account_invoice")
 #: Minutes within which Shopify carries a cancellation out; after that it has failed.
 CANCEL_MINUTES = 10
->>>>>>> refund
 
 
 class SaleOrder(models.Model):
@@ -146,7 +141,6 @@ class SaleOrder(models.Model):
             values.pop("date_order", None)
         return values
 
-<<<<<<< HEAD
     def _shopify_todo(self, backend, summary, note):
         """Ask whoever is responsible for the order to do something; once while it is open.
 
@@ -162,7 +156,7 @@ class SaleOrder(models.Model):
             note=note,
             user_id=(self.user_id or backend._owner()).id,
         )
-=======
+
     # === REFUNDS AND CANCELLATIONS === #
 
     def _shopify_check_may_refund(self):
@@ -344,4 +338,3 @@ class SaleOrder(models.Model):
         except IntegrationError as error:
             return error
         return None
->>>>>>> refund
