@@ -117,7 +117,17 @@ def _line(order: Order, line: Line) -> dict[str, Any]:
         "total_discount": "0.00",
         "total_discount_set": rest_set(order, Bag()),
         "properties": [{"name": k, "value": v} for k, v in line.attributes],
-        "duties": [],
+        "duties": [
+            {
+                "id": duty.id,
+                "admin_graphql_api_id": duty.gid,
+                "harmonized_system_code": duty.code,
+                "country_code_of_origin": duty.country,
+                **rest_set(order, duty.price),
+                "tax_lines": [_tax(order, t) for t in duty.tax_lines],
+            }
+            for duty in line.duties
+        ],
         **_parts(order, line),
     }
 
@@ -138,6 +148,11 @@ def _applications(order: Order) -> list[dict[str, Any]]:
         row["code" if discount.kind == "code" else "title"] = discount.title
         rows.append(row)
     return rows
+
+
+def _sum_set(order: Order, amounts: list[Bag]) -> dict[str, Any] | None:
+    """Null, not zero, where there is nothing of the kind."""
+    return rest_set(order, total(amounts)) if amounts else None
 
 
 def order_payload(shop: Shop, order: Order) -> dict[str, Any]:
@@ -183,8 +198,9 @@ def order_payload(shop: Shop, order: Order) -> dict[str, Any]:
         "closed_at": shop.local(order.closed_at) if order.closed_at else None,
         "customer_locale": order.locale,
         "buyer_accepts_marketing": False,
-        "current_total_duties_set": None,
-        "original_total_duties_set": None,
+        "current_total_duties_set": _sum_set(order, [d.current for d in order.duties]),
+        "original_total_duties_set": _sum_set(order, [d.discounted for d in order.duties]),
+        "current_total_additional_fees_set": _sum_set(order, [f.current for f in order.fees]),
         "total_outstanding": rest_amount(
             order.outstanding.presentment, order.currencies.presentment
         ),
@@ -334,7 +350,18 @@ def refund_payload(shop: Shop, refund: Refund) -> dict[str, Any]:
             for row in refund.adjustments
         ],
         "transactions": [transaction_payload(shop, t) for t in refund.transactions],
-        "duties": [],
+        "duties": [
+            {"duty_id": row.duty.id, "amount_set": rest_set(order, row.subtotal)}
+            for row in refund.duties
+        ],
+        "return": next(
+            (
+                {"id": row.id, "admin_graphql_api_id": row.gid}
+                for row in order.returns
+                if refund in row.refunds
+            ),
+            None,
+        ),
     }
 
 
@@ -346,6 +373,7 @@ def fulfillment_payload(shop: Shop, fulfillment: Fulfillment) -> dict[str, Any]:
         "order_id": fulfillment.order.id,
         "name": fulfillment.name,
         "status": fulfillment.status.lower(),
+        "shipment_status": fulfillment.events[-1].status.lower() if fulfillment.events else None,
         "location_id": fulfillment.location.id,
         "created_at": shop.local(fulfillment.created_at),
         "updated_at": shop.local(fulfillment.updated_at),

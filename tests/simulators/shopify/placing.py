@@ -196,7 +196,10 @@ class Placing(Payments, Ledger, Fulfilments):
         provider = spec.get("provider")
         order.assessments = [a for a in order.assessments if a.provider != provider]
         order.assessments.append(Assessment(level, facts, provider))
-        order.recommendation = spec.get("recommendation", advice.get(level, "ACCEPT")).upper()
+        # The worst of them decides.
+        ranks = ["NONE", "ACCEPT", "INVESTIGATE", "CANCEL"]
+        worst = max((advice.get(a.level, "ACCEPT") for a in order.assessments), key=ranks.index)
+        order.recommendation = spec.get("recommendation", worst).upper()
 
     @action
     def draft(self, spec: dict[str, Any]) -> Draft:

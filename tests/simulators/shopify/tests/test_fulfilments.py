@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from ..app import Simulator
 from ..records import FulfillmentOrder, Order
-
-Run = Callable[..., dict[str, Any]]
+from .helpers import Run
 
 CREATE = """
 mutation Create($input: FulfillmentInput!) {

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from ..app import Simulator
 from ..records import Order
-
-Run = Callable[..., dict[str, Any]]
+from .helpers import Run
 
 MONEY = "{ shopMoney { amount } presentmentMoney { amount currencyCode } }"
 SUGGEST = f"""
