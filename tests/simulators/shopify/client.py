@@ -104,9 +104,9 @@ class ShopSimulator:
 
     # === ORDERS === #
 
-    def orders(self) -> list[dict[str, Any]]:
-        """Ground truth of every order."""
-        return self.get("orders")
+    def orders(self, *, full: bool = False) -> list[dict[str, Any]]:
+        """Ground truth of every order: its state, totals and lines, or everything."""
+        return self.get("orders?full=1" if full else "orders")
 
     def order(self, key: str) -> dict[str, Any]:
         """Ground truth of one order, by name ("1001"), number or global id."""

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from werkzeug.wrappers import Request, Response
 
 from .faults import Fault
-from .money import Bag, rest_amount
 from .payloads import payload
 from .records import Order, Return, now
 from .seed import random_orders
 from .shop import Config, Refused, SpecError
+from .truth import brief, truth
 
 if TYPE_CHECKING:
     from .app import Simulator
@@ -54,66 +54,6 @@ _ACTIONS = (
 def _json(body: Any, status: int = 200) -> Response:
     text = json.dumps(body, ensure_ascii=False, indent=1)
     return Response(text + "\n", status, content_type="application/json; charset=utf-8")
-
-
-def truth(order: Order) -> dict[str, Any]:
-    """What an importer must arrive at, in shop currency and in the buyer's."""
-    cur = order.currencies
-
-    def both(amount: Bag) -> dict[str, str]:
-        return {
-            "shop": rest_amount(amount.shop, cur.shop),
-            "presentment": rest_amount(amount.presentment, cur.presentment),
-        }
-
-    def untaxed(total: Bag, tax: Bag) -> dict[str, str]:
-        return both(total - tax)
-
-    return {
-        "id": order.gid,
-        "name": order.name,
-        "currency": cur.shop,
-        "presentmentCurrency": cur.presentment,
-        "taxesIncluded": order.taxes_included,
-        "total": both(order.total),
-        "tax": both(order.tax),
-        "untaxed": untaxed(order.total, order.tax),
-        "currentTotal": both(order.current_total),
-        "currentTax": both(order.current_tax),
-        "currentUntaxed": untaxed(order.current_total, order.current_tax),
-        "shipping": both(order.shipping_total),
-        "discounts": both(order.discount_total),
-        "received": both(order.received),
-        "refunded": both(order.refunded),
-        "outstanding": both(order.outstanding),
-        "financialStatus": order.financial_status,
-        "fulfillmentStatus": order.fulfillment_status,
-        "cancelled": bool(order.cancelled_at),
-        "customer": order.customer.gid if order.customer else None,
-        "email": order.email,
-        "country": order.billing.country_code if order.billing else None,
-        "note": order.note,
-        "tags": order.tags,
-        "createdAt": order.created_at.isoformat(),
-        "updatedAt": order.updated_at.isoformat(),
-        "corrupt": bool(order.corrupt),
-        "lines": [
-            {
-                "id": line.gid,
-                "sku": line.sku,
-                "title": line.name,
-                "quantity": line.quantity,
-                "currentQuantity": line.current_quantity,
-                "unitPrice": both(line.unit_price),
-                "total": both(line.discounted),
-                "tax": both(line.tax),
-                "taxLines": [
-                    {"title": t.title, "rate": t.rate, **both(t.price)} for t in line.tax_lines
-                ],
-            }
-            for line in order.lines
-        ],
-    }
 
 
 class Control:
@@ -292,7 +232,8 @@ class Control:
 
     def orders(self, request: Request, body: dict[str, Any]) -> Any:
         with self.simulator.shop.lock:
-            return [truth(order) for order in self.simulator.shop.all("Order")]
+            write = truth if request.args.get("full") else brief
+            return [write(order) for order in self.simulator.shop.all("Order")]
 
     def place(self, request: Request, body: dict[str, Any]) -> Any:
         shop = self.simulator.shop
@@ -305,7 +246,7 @@ class Control:
             placed = []
             for spec in specs:
                 with shop.lock:
-                    placed.append(truth(shop.place_order(spec)))
+                    placed.append(brief(shop.place_order(spec)))
             return placed
         with shop.lock:
             return truth(shop.place_order(body))
@@ -341,8 +282,10 @@ class Control:
             order.corrupt = dict(body)
             shop.changed(order)
         elif action == "settle":
+            status = body.get("status", "SUCCESS").upper()
+            shop.settle_payments(order, status)
             for refund in order.refunds:
-                shop.settle(refund, body.get("status", "SUCCESS").upper())
+                shop.settle(refund, status)
         elif action in ("hold", "release", "move", "split"):
             work = shop.work_of(order, body.get("fulfillmentOrder"))
             rows = shop.rows_of(work, body.get("lines"))

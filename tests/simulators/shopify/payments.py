@@ -110,6 +110,16 @@ class Payments(Base):
         self.changed(order, *(["ORDERS_PAID"] if order.financial_status == "PAID" else []))
         return transaction
 
+    @action
+    def settle_payments(self, order: Order, status: str = "SUCCESS") -> None:
+        """Payments that wait arrive, or fail: told of only now."""
+        waiting = [t for t in order.transactions if t.status == "PENDING" and t.kind != "REFUND"]
+        for transaction in waiting:
+            transaction.status = status
+            self.emit("ORDER_TRANSACTIONS_CREATE", transaction)
+        if waiting:
+            self.changed(order, *(["ORDERS_PAID"] if order.financial_status == "PAID" else []))
+
     def _live_bag(self, order: Order, amount: Any, rate: Any = None) -> Bag:
         cur = order.currencies
         buyer = decimal(amount)

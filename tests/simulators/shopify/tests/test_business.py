@@ -154,6 +154,16 @@ def test_a_company_buys_on_terms(simulator: Simulator, graphql: Run) -> None:
     assert terms["paymentSchedules"]["nodes"][0]["balanceDue"] == {"amount": "200.0"}
 
 
+def test_a_payment_that_waits_arrives(shop: Shop) -> None:
+    order = place(shop, payment=[{"status": "PENDING", "gateway": "bank_deposit"}])
+    told: list[str] = []
+    shop.emit = lambda topic, record: told.append(topic)
+    assert (order.financial_status, order.outstanding.shop) == ("PENDING", 200)
+    shop.settle_payments(order)
+    assert (order.financial_status, order.outstanding.shop) == ("PAID", 0)
+    assert told == ["ORDER_TRANSACTIONS_CREATE", "ORDERS_PAID", "ORDERS_UPDATED"]
+
+
 def test_a_draft_becomes_an_order(shop: Shop) -> None:
     told: list[tuple[str, Any]] = []
     shop.emit = lambda topic, record: told.append((topic, payload(shop, topic, record)))

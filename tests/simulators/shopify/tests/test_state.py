@@ -11,9 +11,9 @@ import pytest
 
 from ..app import Simulator
 from ..client import ShopSimulator
-from ..control import truth
 from ..seed import random_orders
 from ..shop import Config
+from ..truth import truth
 from .test_graphql import SUBSCRIBE
 from .test_http import ask, token
 
@@ -48,7 +48,7 @@ def test_a_restart_goes_on_and_a_kill_costs_a_second(file: Path) -> None:
 
     shop = start(file)
     try:
-        assert shop.orders() == [first]
+        assert shop.orders(full=True) == [first]
         assert shop.get("subscriptions") == subscriptions
         assert shop.products() == products
         assert shop.get("faults") == []
@@ -68,7 +68,7 @@ def test_a_restart_goes_on_and_a_kill_costs_a_second(file: Path) -> None:
         shop.stop()
 
     with start(file) as shop:
-        assert shop.orders() == [first, second]
+        assert shop.orders(full=True) == [first, second]
         assert shop.place_order(lines=[{"sku": "MUG-350"}])["name"] == "#1003"
 
 
