@@ -492,16 +492,18 @@ class TestShopCurrency(PaymentCase):
         self.env.ref("base.EUR").active = True
         self.rule.invoice = "at_once"
 
-    def place_paid(self, *rows, outstanding="0.0", credited=None, **extra):
+    def place_paid(self, *rows, outstanding="0.0", credited=None, number=1, **extra):
         """Import the order in the version that has these transactions.
 
         :param credited: what the ledger says was given back, in the shop's currency.
         """
-        ledger = [agreement(1, [sale(1, "PRODUCT", "13.50", line=1)], at="2026-11-20T10:00:00Z")]
+        first, second = 10 * number, 10 * number + 1
+        sold = sale(first, "PRODUCT", "13.50", line=number)
+        ledger = [agreement(first, [sold], at="2026-11-20T10:00:00Z")]
         if credited:
-            back = sale(2, "ADJUSTMENT", f"-{credited}", quantity=None, action="RETURN")
-            ledger.append(agreement(2, [back], "REFUND", at="2026-11-22T10:00:00Z"))
-            extra["refunds"] = [refund(1, "7.10", at="2026-11-22T10:00:00Z")]
+            back = sale(second, "ADJUSTMENT", f"-{credited}", quantity=None, action="RETURN")
+            ledger.append(agreement(second, [back], "REFUND", at="2026-11-22T10:00:00Z"))
+            extra["refunds"] = [refund(number, "7.10", at="2026-11-22T10:00:00Z")]
         return self.place(
             *rows,
             total="13.50",
@@ -509,6 +511,7 @@ class TestShopCurrency(PaymentCase):
             presentmentCurrencyCode="EUR",
             totalOutstandingSet={"presentmentMoney": {"amount": outstanding}},
             agreements=agreements(*ledger),
+            number=number,
             **extra,
         )
 
@@ -526,9 +529,9 @@ class TestShopCurrency(PaymentCase):
     def paid(self, number=1):
         return transaction(number, amount="9.0", currency="EUR", shop=("12.77", "USD"))
 
-    def refund(self):
+    def refund(self, number=2):
         return transaction(
-            2, "REFUND", "5.0", currency="EUR", shop=("7.10", "USD"), day=22, **parent(1)
+            number, "REFUND", "5.0", currency="EUR", shop=("7.10", "USD"), day=22, **parent(1)
         )
 
     def test_case_5_paid_at_another_rate(self):
@@ -548,7 +551,7 @@ class TestShopCurrency(PaymentCase):
         self.assertEqual(self.exchange(order), [0.73, 0.0])
 
     def test_same_exchange_difference_in_steps(self):
-        at_once = self.place_paid(self.paid(), self.refund(), credited="7.50", number=2)
+        at_once = self.place_paid(self.paid(3), self.refund(4), credited="7.50", number=2)
         self.assertEqual(self.exchange(at_once), [0.33, 0.0])
         order = self.place_paid(self.paid())
         self.assertEqual(self.exchange(order), [0.73, 0.0])
