@@ -223,7 +223,7 @@ class TestTransactions(PaymentCase):
     def test_captures_in_parts(self):
         self.map_gateway()
         rows = [
-            transaction(1, "AUTHORIZATION", "25.0"),
+            transaction(1, "AUTHORIZATION", "25.0", multiCapturable=True),
             transaction(2, "CAPTURE", "10.0", **parent(1)),
             transaction(3, "CAPTURE", "5.5", **parent(1)),
         ]
@@ -231,6 +231,9 @@ class TestTransactions(PaymentCase):
         self.assertEqual(self.payments(sale).mapped("amount"), [10.0, 5.5])
         left = sale.shopify_transaction_ids._open_authorizations()
         self.assertEqual(list(left.values()), [9.5])
+        rows[0]["multiCapturable"] = False
+        self.place(*rows, total="25.0", minute=1)
+        self.assertFalse(sale.shopify_transaction_ids._open_authorizations())
 
     def test_pending_money_is_booked_when_it_came(self):
         self.map_gateway()
@@ -313,6 +316,53 @@ class TestTransactions(PaymentCase):
         self.backend.shopify_import_test_orders = True
         self.place(transaction(1, test=True), minute=1, note="Thanks")
         self.assertEqual(len(self.payments(sale)), 1)
+
+    def test_more_transactions_than_come_along(self):
+        self.map_gateway()
+        rows = [transaction(number, amount="1.0", day=10) for number in range(10, 34)]
+        sale = self.place(*rows, total="24.0")
+        self.assertEqual(len(self.payments(sale)), 24)
+        self.assertIn("order_transactions", [name for name, _variables in self.shop.calls])
+
+    def test_queries_of_a_batch(self):
+        """Following twice as many orders costs the same for each, and no more than before."""
+        self.map_gateway()
+        Transactions = self.env.registry["integration.shopify.transaction"]
+        follow, counts = Transactions._follow, []
+
+        def counted(own, backend, items):
+            own.env.flush_all()
+            before = own.env.cr.sql_log_count
+            follow(own, backend, items)
+            own.env.flush_all()
+            counts.append((len(items), own.env.cr.sql_log_count - before))
+
+        def batch(first, size, note):
+            payloads = [
+                order(
+                    number,
+                    [line(number, "10.0")],
+                    "10.0",
+                    paymentGatewayNames=["bogus"],
+                    transactions=[transaction(number)],
+                    note=note,
+                    updatedAt=f"2026-11-20T10:0{len(counts)}:01Z",
+                )
+                for number in range(first, first + size)
+            ]
+            self.drain(*payloads)
+
+        with patch.object(Transactions, "_follow", counted):
+            batch(100, 5, "first")
+            batch(200, 5, "first")
+            batch(300, 10, "first")
+            batch(300, 10, "again")
+        (_size, _warm), (_small, few), (_large, many), (size, again) = counts
+        self.assertEqual(size, 10)
+        per_order = (many - few) / 5
+        self.assertLess(per_order, 20, counts)
+        # nothing new: some queries of the batch, none of each order
+        self.assertLess(again, 20, counts)
 
     def test_change(self):
         self.map_gateway()
