@@ -17,8 +17,10 @@
         "views/sale_order_views.xml",
         "views/integration_shopify_rule_views.xml",
         "wizards/integration_shopify_cancel_views.xml",
+        "wizards/integration_shopify_capture_views.xml",
         "wizards/integration_shopify_refund_request_views.xml",
         "views/account_move_views.xml",
         "views/integration_shopify_refund_views.xml",
+        "views/integration_shopify_transaction_views.xml",
     ],
 }

@@ -226,6 +226,8 @@ class Transaction(Payload):
     processedAt: OptionalUtc = None
     createdAt: Utc
     authorizationExpiresAt: OptionalUtc = None
+    # whether what is left after a capture stays authorized
+    multiCapturable: bool = False
     parentTransaction: Reference | None = None
     amountSet: MoneyBag
 

@@ -216,6 +216,9 @@ class IntegrationShopifyOrder(models.AbstractModel):
 
     def _read_history(self, client, order, money):
         """Read what only orders have to which something happened since they were placed."""
+        if len(order.get("transactions") or ()) >= TRANSACTIONS_PER_ORDER:
+            variables = {"transactions": LINES_PER_PAGE}
+            self._read_part(client, order, money, "order_transactions", variables)
         reasons = {row.get("reason") for row in (order.get("agreements") or {}).get("nodes") or ()}
         states = {
             row.get("status") for row in (order.get("fulfillmentStates") or {}).get("nodes") or ()

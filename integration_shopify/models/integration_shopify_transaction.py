@@ -10,7 +10,7 @@ from odoo.tools import html2plaintext, plaintext2html
 
 from odoo.addons.integration_base.lib.errors import MissingValue
 
-from ..lib import clock, matching
+from ..lib import clock, matching, money_steps
 
 #: Money that moved, by kind. What was only authorized, voided or refused moved nothing. Of cash
 #: given back at a till (CHANGE) the received part is a SALE of its own.
@@ -76,9 +76,19 @@ class IntegrationShopifyTransaction(models.Model):
     status_name = fields.Char(string="Status", compute="_compute_names")
     gateway = fields.Char(string="Gateway Code", readonly=True)
     gateway_name = fields.Char(string="Gateway", readonly=True)
-    payment_ref = fields.Char(string="Reference", readonly=True)
+    payment_ref = fields.Char(
+        string="Reference",
+        readonly=True,
+        groups="account.group_account_invoice,account.group_account_readonly,"
+        "integration_base.group_integration_user",
+    )
     test = fields.Boolean(readonly=True)
     authorization_expires_at = fields.Datetime(string="Authorized Until", readonly=True)
+    multi_capturable = fields.Boolean(
+        string="Several Captures",
+        readonly=True,
+        help="Whether what is left of an authorization after a capture stays authorized.",
+    )
     currency_id = fields.Many2one("res.currency", required=True, readonly=True)
     amount = fields.Monetary(readonly=True, help="In the currency of the sales order.")
     shop_currency_id = fields.Many2one("res.currency", readonly=True)
@@ -148,6 +158,7 @@ class IntegrationShopifyTransaction(models.Model):
             return
         transactions = self.with_company(backend.company_id)
         rows = transactions._note(backend, items)
+        transactions._note_actions(items)
         problems = defaultdict(list)
         transactions._book_money(backend, items, rows, problems)
         transactions._note_settled(backend, items, rows)
@@ -186,6 +197,17 @@ class IntegrationShopifyTransaction(models.Model):
         return rows.grouped("order_id")
 
     @api.model
+    def _note_actions(self, items):
+        """Note what can be done about the money of the orders from Odoo."""
+        for item in items:
+            vals = {
+                "shopify_capturable": item.data.capturable,
+                "shopify_can_mark_as_paid": item.data.canMarkAsPaid,
+            }
+            if any(item.record[name] != value for name, value in vals.items()):
+                item.record.write(vals)
+
+    @api.model
     def _currencies(self, items):
         codes = {
             money.currencyCode
@@ -220,6 +242,7 @@ class IntegrationShopifyTransaction(models.Model):
             "test": data.test,
             "authorization_expires_at": data.authorizationExpiresAt
             and data.authorizationExpiresAt.replace(microsecond=0),
+            "multi_capturable": data.multiCapturable,
             "currency_id": currency(booked) or item.record.currency_id.id,
             "amount": float(booked.amount),
             "shop_currency_id": currency(shop),
@@ -564,21 +587,27 @@ class IntegrationShopifyTransaction(models.Model):
         )
 
     def _open_authorizations(self):
-        """Return ``{authorization: amount left, in the buyer's currency}``."""
+        """Return ``{authorization: amount left, in the buyer's currency}``.
+
+        A capture ends its authorization, whatever its amount, unless Shopify allows several.
+        """
         left = {}
         for row in self:
             if row.kind != "AUTHORIZATION" or row.status != SUCCESS:
                 continue
-            after = self.filtered(lambda child, row=row: child.parent_ref == row.external_id)
-            if any(child.kind == "VOID" and child.status == SUCCESS for child in after):
-                continue
-            taken = sum(
-                child.presentment_amount
-                for child in after
-                if child.kind == "CAPTURE" and child.status in (SUCCESS, PENDING)
+            taken = self.filtered(
+                lambda child, row=row: (
+                    child.parent_ref == row.external_id
+                    and child.kind in ("CAPTURE", "VOID")
+                    and child.status in money_steps.DONE
+                )
             )
+            if taken and (not row.multi_capturable or "VOID" in taken.mapped("kind")):
+                continue
             currency = row.presentment_currency_id or row.currency_id
-            amount = currency.round(row.presentment_amount - taken)
+            amount = currency.round(
+                row.presentment_amount - sum(taken.mapped("presentment_amount"))
+            )
             if currency.compare_amounts(amount, 0) > 0:
                 left[row] = amount
         return left

@@ -14,6 +14,8 @@ from odoo.addons.integration_base.lib.errors import (
 )
 from odoo.addons.integration_base.lib.records import Change
 
+from ..lib import money_steps
+
 #: Who may give money back or cancel what was sold.
 MAY_REFUND = ("sales_team.group_sale_manager", "account.group_account_invoice")
 #: Minutes within which Shopify carries a cancellation out; after that it has failed.
@@ -65,6 +67,17 @@ class SaleOrder(models.Model):
     shopify_why = fields.Html(
         string="Why", compute="_compute_shopify_why", sanitize=False, compute_sudo=True
     )
+
+    @api.depends("shopify_transaction_ids.payment_id")
+    def _compute_shopify_payment_count(self):
+        rows = self.env["integration.shopify.transaction"]._read_group(
+            [("order_id", "in", self.ids), ("payment_id", "!=", False)],
+            ["order_id"],
+            ["__count"],
+        )
+        counts = {order.id: count for order, count in rows}
+        for order in self:
+            order.shopify_payment_count = counts.get(order.id, 0)
 
     @api.depends("shopify_decision")
     @api.depends_context("lang", "tz")
@@ -124,6 +137,15 @@ class SaleOrder(models.Model):
             "target": "new",
         }
 
+    shopify_capturable = fields.Boolean(
+        readonly=True, copy=False, help="An authorized payment can still be taken."
+    )
+    shopify_can_mark_as_paid = fields.Boolean(
+        readonly=True, copy=False, help="Something is due that can be received outside of the shop."
+    )
+    shopify_payment_count = fields.Integer(
+        string="Payments", compute="_compute_shopify_payment_count", compute_sudo=True
+    )
     shopify_settled_at = fields.Datetime(
         readonly=True,
         copy=False,
@@ -160,7 +182,7 @@ class SaleOrder(models.Model):
     # === REFUNDS AND CANCELLATIONS === #
 
     def _shopify_check_may_refund(self):
-        """Refuse whoever may not give money back.
+        """Refuse whoever may not take money or give it back.
 
         :raises AccessError: without the role, or without access to the order.
         """
@@ -168,8 +190,8 @@ class SaleOrder(models.Model):
         if not any(self.env.user.has_group(group) for group in MAY_REFUND):
             raise AccessError(
                 self.env._(
-                    "Refunding or cancelling in Shopify needs the right Sales: Administrator, or "
-                    "Invoicing."
+                    "Moving money or cancelling in Shopify needs the right Sales: Administrator, "
+                    "or Invoicing."
                 )
             )
 
@@ -338,3 +360,119 @@ class SaleOrder(models.Model):
         except IntegrationError as error:
             return error
         return None
+
+    # === TAKING MONEY === #
+
+    def action_shopify_capture(self):
+        """Open the dialog to take an authorized payment, or to release it."""
+        self.ensure_one()
+        self._shopify_check_may_refund()
+        self._shopify_link()
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "integration_shopify.integration_shopify_capture_action"
+        )
+        action["context"] = {"default_order_id": self.id}
+        return action
+
+    def action_shopify_mark_as_paid(self):
+        """Have Shopify note, once, that what is due was received outside of the shop.
+
+        :raises UserError: when Shopify refuses it, or did not answer.
+        """
+        self.ensure_one()
+        self._shopify_check_may_refund()
+        _backend, external_id = self._shopify_link()
+        if not self.shopify_can_mark_as_paid:
+            raise UserError(
+                self.env._("Nothing is due on %s that could be marked as paid.", self.name)
+            )
+        received = [
+            row
+            for row in self.shopify_transaction_ids
+            if row.kind in ("SALE", "CAPTURE") and row.status == "SUCCESS"
+        ]
+        step = money_steps.MarkAsPaid(external_id, len(received))
+        return self._shopify_move_money_now(step, self.env._("mark %s as paid", self.name))
+
+    def _shopify_move_money_now(self, step, title):
+        """Have Shopify move money for a person who waits, once, then read the order.
+
+        :param step: what is to be done, see :mod:`..lib.money_steps`.
+        :param str title: the same, for the person: ``mark S00012 as paid``.
+        :raises UserError: with what to do.
+        """
+        for is_last in (False, True):
+            with self.env.registry.cursor() as cr:
+                # sudo: the caller has checked who may move money; the intent is the engine's
+                order = self.with_env(self.env(cr=cr, su=True))
+                failure = order._shopify_try_to_move_money(step, title)
+            if not failure:
+                break
+            if isinstance(failure, NotReadyError):
+                raise UserError(
+                    self.env._("%s Press the button again in a minute.", failure.message)
+                ) from failure
+            # after a lost answer the transactions of the order say whether it was done
+            if is_last or not isinstance(failure, RetryableError):
+                raise UserError(failure.message) from failure
+        return self._shopify_import_now()
+
+    def _shopify_try_to_move_money(self, step, title):
+        """Return the error of :meth:`_shopify_move_money`, or None."""
+        try:
+            self._shopify_move_money(step, title)
+        except IntegrationError as error:
+            return error
+        return None
+
+    def _shopify_move_money(self, step, title):
+        """Have Shopify carry a step out; it honours no key here, so its transactions are read.
+
+        :raises IntegrationError: see :meth:`~.integration_intent.Intent.send`.
+        """
+        backend, external_id = self._shopify_link()
+        client = backend._shopify_client()
+
+        def transactions():
+            variables = {"id": external_id, "transactions": 250}
+            order = client.execute("order_transactions", variables).data["order"]
+            if not order:
+                raise RequestRefused(
+                    self.env._("Shopify does not know %s any more.", self.display_name)
+                )
+            return order["transactions"]
+
+        def call(_key):
+            if step.is_overtaken(transactions()):
+                raise RequestRefused(
+                    self.env._(
+                        "The payments of %s were changed in Shopify meanwhile, so nothing was "
+                        "done. Press Import Now to read the order, then look what is left to do.",
+                        self.display_name,
+                    )
+                )
+            payload = client.mutate(step.document, step.variables, action=title)
+            made = payload.get("transaction") or {}
+            if made.get("status") in ("FAILURE", "ERROR"):
+                raise RequestRefused(
+                    self.env._(
+                        "The payment provider refused to %s. The reason is on the order in the "
+                        "Shopify admin.",
+                        title,
+                    )
+                )
+            return {"transaction": made.get("id")}
+
+        def recover(_key):
+            found = step.find(transactions())
+            return {"transaction": found} if found else None
+
+        with backend._intent(step.action, self, key=step.key, request=step.variables) as intent:
+            intent.send(call, recover)
+
+    def action_open_shopify_payments(self):
+        """Open the payments made of the order's transactions."""
+        self.ensure_one()
+        return self.shopify_transaction_ids.payment_id._get_records_action(
+            name=self.env._("Payments of %s", self.name), context={"create": False}
+        )

@@ -292,6 +292,8 @@ class FakeShop:
                     payload.pop(name, None)
                 self._cut(payload["lineItems"], 0, variables["lines"])
                 self._cut(payload["shippingLines"], 0, variables["shippingLines"])
+                if "transactions" in payload:
+                    del payload["transactions"][variables["transactions"] :]
             answer.append(payload)
         return {"nodes": answer}
 
@@ -299,6 +301,9 @@ class FakeShop:
         payload = copy.deepcopy(self.orders[variables["id"]])
         self._cut(payload["lineItems"], int(variables["after"]), variables["first"])
         return {"order": payload}
+
+    def _order_transactions(self, variables):
+        return self._history(variables, "transactions")
 
     def _order_refunds(self, variables):
         return self._history(variables, "refunds", "returns")

@@ -76,6 +76,19 @@ VARIABLES = {
             "staffNote": None,
         }
     ],
+    "order_transactions": [{"id": GID, "transactions": 250}],
+    "order_capture": [
+        {
+            "input": {
+                "id": GID,
+                "parentTransactionId": "gid://shopify/OrderTransaction/1",
+                "amount": "12.50",
+                "currency": "EUR",
+            }
+        }
+    ],
+    "transaction_void": [{"parentTransactionId": "gid://shopify/OrderTransaction/1"}],
+    "order_mark_as_paid": [{"input": {"id": GID}}],
     "refund_lines": [{"id": "gid://shopify/Refund/1", **PAGE}],
     "order_fulfillments": [{"id": GID, "fulfillments": 25, "fulfillmentOrders": 25, "lines": 20}],
     "order_lines": [{"id": GID, **PAGE}, {"id": GID, "first": 250}],

@@ -223,7 +223,7 @@ class TestTransactions(PaymentCase):
     def test_captures_in_parts(self):
         self.map_gateway()
         rows = [
-            transaction(1, "AUTHORIZATION", "25.0"),
+            transaction(1, "AUTHORIZATION", "25.0", multiCapturable=True),
             transaction(2, "CAPTURE", "10.0", **parent(1)),
             transaction(3, "CAPTURE", "5.5", **parent(1)),
         ]
@@ -231,6 +231,9 @@ class TestTransactions(PaymentCase):
         self.assertEqual(self.payments(sale).mapped("amount"), [10.0, 5.5])
         left = sale.shopify_transaction_ids._open_authorizations()
         self.assertEqual(list(left.values()), [9.5])
+        rows[0]["multiCapturable"] = False
+        self.place(*rows, total="25.0", minute=1)
+        self.assertFalse(sale.shopify_transaction_ids._open_authorizations())
 
     def test_pending_money_is_booked_when_it_came(self):
         self.map_gateway()
@@ -313,6 +316,53 @@ class TestTransactions(PaymentCase):
         self.backend.shopify_import_test_orders = True
         self.place(transaction(1, test=True), minute=1, note="Thanks")
         self.assertEqual(len(self.payments(sale)), 1)
+
+    def test_more_transactions_than_come_along(self):
+        self.map_gateway()
+        rows = [transaction(number, amount="1.0", day=10) for number in range(10, 34)]
+        sale = self.place(*rows, total="24.0")
+        self.assertEqual(len(self.payments(sale)), 24)
+        self.assertIn("order_transactions", [name for name, _variables in self.shop.calls])
+
+    def test_queries_of_a_batch(self):
+        """Following twice as many orders costs the same for each, and no more than before."""
+        self.map_gateway()
+        Transactions = self.env.registry["integration.shopify.transaction"]
+        follow, counts = Transactions._follow, []
+
+        def counted(own, backend, items):
+            own.env.flush_all()
+            before = own.env.cr.sql_log_count
+            follow(own, backend, items)
+            own.env.flush_all()
+            counts.append((len(items), own.env.cr.sql_log_count - before))
+
+        def batch(first, size, note):
+            payloads = [
+                order(
+                    number,
+                    [line(number, "10.0")],
+                    "10.0",
+                    paymentGatewayNames=["bogus"],
+                    transactions=[transaction(number)],
+                    note=note,
+                    updatedAt=f"2026-11-20T10:0{len(counts)}:01Z",
+                )
+                for number in range(first, first + size)
+            ]
+            self.drain(*payloads)
+
+        with patch.object(Transactions, "_follow", counted):
+            batch(100, 5, "first")
+            batch(200, 5, "first")
+            batch(300, 10, "first")
+            batch(300, 10, "again")
+        (_size, _warm), (_small, few), (_large, many), (size, again) = counts
+        self.assertEqual(size, 10)
+        per_order = (many - few) / 5
+        self.assertLess(per_order, 20, counts)
+        # nothing new: some queries of the batch, none of each order
+        self.assertLess(again, 20, counts)
 
     def test_change(self):
         self.map_gateway()
@@ -492,16 +542,18 @@ class TestShopCurrency(PaymentCase):
         self.env.ref("base.EUR").active = True
         self.rule.invoice = "at_once"
 
-    def place_paid(self, *rows, outstanding="0.0", credited=None, **extra):
+    def place_paid(self, *rows, outstanding="0.0", credited=None, number=1, **extra):
         """Import the order in the version that has these transactions.
 
         :param credited: what the ledger says was given back, in the shop's currency.
         """
-        ledger = [agreement(1, [sale(1, "PRODUCT", "13.50", line=1)], at="2026-11-20T10:00:00Z")]
+        first, second = 10 * number, 10 * number + 1
+        sold = sale(first, "PRODUCT", "13.50", line=number)
+        ledger = [agreement(first, [sold], at="2026-11-20T10:00:00Z")]
         if credited:
-            back = sale(2, "ADJUSTMENT", f"-{credited}", quantity=None, action="RETURN")
-            ledger.append(agreement(2, [back], "REFUND", at="2026-11-22T10:00:00Z"))
-            extra["refunds"] = [refund(1, "7.10", at="2026-11-22T10:00:00Z")]
+            back = sale(second, "ADJUSTMENT", f"-{credited}", quantity=None, action="RETURN")
+            ledger.append(agreement(second, [back], "REFUND", at="2026-11-22T10:00:00Z"))
+            extra["refunds"] = [refund(number, "7.10", at="2026-11-22T10:00:00Z")]
         return self.place(
             *rows,
             total="13.50",
@@ -509,6 +561,7 @@ class TestShopCurrency(PaymentCase):
             presentmentCurrencyCode="EUR",
             totalOutstandingSet={"presentmentMoney": {"amount": outstanding}},
             agreements=agreements(*ledger),
+            number=number,
             **extra,
         )
 
@@ -526,9 +579,9 @@ class TestShopCurrency(PaymentCase):
     def paid(self, number=1):
         return transaction(number, amount="9.0", currency="EUR", shop=("12.77", "USD"))
 
-    def refund(self):
+    def refund(self, number=2):
         return transaction(
-            2, "REFUND", "5.0", currency="EUR", shop=("7.10", "USD"), day=22, **parent(1)
+            number, "REFUND", "5.0", currency="EUR", shop=("7.10", "USD"), day=22, **parent(1)
         )
 
     def test_case_5_paid_at_another_rate(self):
@@ -548,7 +601,7 @@ class TestShopCurrency(PaymentCase):
         self.assertEqual(self.exchange(order), [0.73, 0.0])
 
     def test_same_exchange_difference_in_steps(self):
-        at_once = self.place_paid(self.paid(), self.refund(), credited="7.50", number=2)
+        at_once = self.place_paid(self.paid(3), self.refund(4), credited="7.50", number=2)
         self.assertEqual(self.exchange(at_once), [0.33, 0.0])
         order = self.place_paid(self.paid())
         self.assertEqual(self.exchange(order), [0.73, 0.0])
