@@ -15,6 +15,8 @@
         "views/integration_backend_views.xml",
         "views/sale_order_views.xml",
         "views/integration_shopify_rule_views.xml",
+        "views/sale_order_life_views.xml",
+        "views/stock_picking_hold_views.xml",
         "views/integration_shopify_refund_views.xml",
     ],
 }

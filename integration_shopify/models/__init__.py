@@ -2,9 +2,11 @@ from . import (
     account_move_line,
     integration_backend,
     integration_connector_shopify,
+    integration_mapping,
     integration_shopify_agreement,
     integration_shopify_contact,
     integration_shopify_fulfillment,
+    integration_shopify_hold,
     integration_shopify_order,
     integration_shopify_refund,
     integration_shopify_refund_line,
@@ -13,5 +15,6 @@ from . import (
     integration_shopify_transaction,
     sale_order,
     sale_order_line,
+    stock_picking_hold,
     stock_return_picking,
 )

@@ -3,6 +3,7 @@ from . import (
     test_client,
     test_connection,
     test_documents,
+    test_life,
     test_order_import,
     test_order_update,
     test_own_orders,
