@@ -388,6 +388,12 @@ class PaymentTerms(Payload):
     dueInDays: int | None = None
     paymentSchedules: Annotated[list[PaymentSchedule], BeforeValidator(_nodes)] = []
 
+    @property
+    def key(self) -> str:
+        """What a value mapping calls these terms: name and days, if they have any."""
+        days = "" if self.dueInDays is None else self.dueInDays
+        return f"{self.paymentTermsName or self.paymentTermsType}|{days}"
+
 
 class PurchasingEntity(Payload):
     """The company that ordered; empty when a person did."""

@@ -34,6 +34,8 @@ class Decision:
     :param payment_term: ``account.payment.term`` or None.
     :param tags: ``crm.tag`` records or None.
     :param hold: why the delivery waits for a person; empty when it does not.
+    :param hold_key: names the reason; another reason has another key.
+    :param hold_rule_id: of the rule that holds.
     :param user: salesperson (``res.users``) or None.
     :param trace: :class:`Reason` of what holds whenever the order is looked at.
     :param chosen: :class:`Reason` of what is written to the order once, by name: ``confirm``,
@@ -50,6 +52,8 @@ class Decision:
     payment_term: Any = None
     tags: Any = None
     hold: str = ""
+    hold_key: str = ""
+    hold_rule_id: int | None = None
     user: Any = None
     trace: list[Reason] = field(default_factory=list)
     chosen: dict[str, Reason] = field(default_factory=dict)

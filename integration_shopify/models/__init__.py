@@ -8,6 +8,7 @@ from . import (
     integration_shopify_agreement,
     integration_shopify_contact,
     integration_shopify_fulfillment,
+    integration_shopify_hold,
     integration_shopify_order,
     integration_shopify_order_hint,
     integration_shopify_refund,
@@ -17,5 +18,6 @@ from . import (
     integration_shopify_transaction,
     sale_order,
     sale_order_line,
+    stock_picking_hold,
     stock_return_picking,
 )

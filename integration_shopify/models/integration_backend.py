@@ -46,6 +46,16 @@ class IntegrationBackend(models.Model):
         check_company=True,
         help="That delivers the imported orders; empty: the company's first one.",
     )
+    shopify_pos_policy = fields.Selection(
+        [
+            ("import", "Import all"),
+            ("delivered", "Import once handed over"),
+            ("skip", "Leave out"),
+        ],
+        string="Point of Sale Orders",
+        default="import",
+        help="Orders taken at a Shopify till. Leave them out where another system books them.",
+    )
     shopify_user_id = fields.Many2one(
         "res.users",
         string="Salesperson",

@@ -360,6 +360,8 @@ class IntegrationConnectorShopify(models.AbstractModel):
         country (distance sales within the EU), never the domestic one. Taxes that a sales channel
         pays itself are left to a person: they belong to another account.
         """
+        if kind == "payment_term":
+            return self._default_terms(backend, values)
         if kind != "tax":
             return super()._default_mapping(backend, kind, values)
         home = backend.company_id.account_fiscal_country_id
@@ -396,6 +398,29 @@ class IntegrationConnectorShopify(models.AbstractModel):
         """
         abroad = tax.fiscal_position_ids.country_id
         return (abroad or tax.country_id).mapped("code")
+
+    @api.model
+    def _default_terms(self, backend, values):
+        """Recognise payment terms: exactly one has the whole amount due after as many days."""
+        Term = self.env["account.payment.term"]
+        terms = Term.search(Term._check_company_domain(backend.company_id)).filtered(
+            lambda term: (
+                len(term.line_ids) == 1
+                and not term.early_discount
+                and term.line_ids.value == "percent"
+                and term.line_ids.value_amount == 100
+                and term.line_ids.delay_type == "days_after"
+            )
+        )
+        found = {}
+        for value in values:
+            days = value.rpartition("|")[2]
+            matching = terms.filtered(
+                lambda term, days=days: days.isdecimal() and term.line_ids.nb_days == int(days)
+            )
+            if len(matching) == 1:
+                found[value] = matching
+        return found
 
     @api.model
     def _untaxed_tax(self, company, create=True):

@@ -1,10 +1,18 @@
-from odoo import models
+from odoo import api, fields, models
 
 from odoo.addons.integration_base.lib.records import Change
 
 
 class IntegrationMapping(models.Model):
     _inherit = "integration.mapping"
+
+    kind = fields.Selection(
+        selection_add=[("payment_term", "Payment Terms")], ondelete={"payment_term": "cascade"}
+    )
+
+    @api.model
+    def _kind_models(self):
+        return {**super()._kind_models(), "payment_term": "account.payment.term"}
 
     def _release(self):
         """Book the money that waited for the journal of its gateway: its orders are read again."""

@@ -8,6 +8,8 @@ from ..lib import address as compare
 
 #: Resource code of the bindings of customers, and the external id of the placeholder.
 CUSTOMER = "customer"
+#: Resource code of the bindings of companies (B2B).
+COMPANY = "company"
 NOBODY = "without-personal-data"
 #: First number of the advisory locks under which the contact of an e-mail address is created.
 LOCK_EMAIL = 0x53484F45
@@ -19,12 +21,22 @@ class Party:
 
     :param key: equal for all orders of one person in a batch.
     :param partner: ``res.partner``, empty until it is created.
+    :param company: ``res.partner`` of the company the person orders for (B2B), else None; empty
+        until it is created.
+    :param why: how the person was recognised, for people.
     """
 
     key: str
     partner: models.BaseModel
     customer_id: str = ""
     email: str = ""
+    company: models.BaseModel | None = None
+    why: str = ""
+
+    @property
+    def owner(self):
+        """Whose addresses the order's are."""
+        return self.company or self.partner
 
 
 class _People:
@@ -89,25 +101,68 @@ class IntegrationShopifyContact(models.AbstractModel):
             if partner:
                 # whoever else writes this e-mail address: the link says who the customer is
                 found.setdefault(key, partner)
-                item.values["party"] = Party(key, partner, customer_id, email)
+                why = self.env._("linked to the customer in Shopify")
+                item.values["party"] = Party(key, partner, customer_id, email, why=why)
                 continue
             if email:
                 partner = by_email.get(email)
                 if partner and len(partner) > 1:
                     item.fail(self._ambiguous(item, email, partner))
                     continue
-            if not key and self._is_nobody(item.data):
+            why = self.env._("has the e-mail address of the order")
+            if not key and self._company_of(item.data):
+                # an order of a company that names no person belongs to the company
+                key = self._company_of(item.data).id
+            elif not key and self._is_nobody(item.data):
                 key, partner = NOBODY, bound.get(NOBODY)
+                why = self.env._("Shopify shows no personal data of the order")
             # a buyer with a name or an address only cannot be recognised the next time
             key = key or item.external_id
             partner = found.setdefault(key, partner) if partner else found.get(key)
+            if not partner and key != NOBODY:
+                why = self.env._("nobody was linked or had the e-mail address, so it is new")
             item.values["party"] = Party(
-                key, partner or self.env["res.partner"], customer_id, email
+                key, partner or self.env["res.partner"], customer_id, email, why=why
             )
         for item in known:
             party = item.values.get("party")
             if party and not party.partner and party.key in found:
                 party.partner = found[party.key]
+        self._match_companies(backend, items)
+
+    @api.model
+    def _company_of(self, data):
+        """Return the company that ordered through Shopify's B2B, else None."""
+        return data.purchasingEntity.company if data.purchasingEntity else None
+
+    @api.model
+    def _match_companies(self, backend, items):
+        """Set the company of each order of one, as far as it is known.
+
+        By its link; else the company the contact belongs to, when it has the same name. A name
+        alone says too little.
+        """
+        wanted = {
+            company.id for item in items if (company := self._company_of(item.data)) is not None
+        }
+        if not wanted:
+            return
+        found = self.env["integration.binding"]._find(backend, COMPANY, list(wanted))
+        for item in items:
+            company, party = self._company_of(item.data), item.values.get("party")
+            if company is None or not party:
+                continue
+            known = found.get(company.id)
+            if item.record:
+                party.company = known or party.partner.commercial_partner_id
+                continue
+            if not known or not known.active:
+                above = party.partner.commercial_partner_id
+                same = compare.normal(above.name) == compare.normal(company.name)
+                known = above if above.is_company and same else above.browse()
+            party.company = known
+            if party.key == company.id:
+                party.partner = known
 
     @api.model
     def _bound(self, backend, customer_ids):
@@ -162,8 +217,69 @@ class IntegrationShopifyContact(models.AbstractModel):
             ``partner_invoice_id`` and ``partner_shipping_id``.
         """
         places = self._places(items)
+        self._create_companies(backend, items, places)
         self._create_partners(backend, items, places)
         self._create_addresses(items, places)
+
+    @api.model
+    def _create_companies(self, backend, items, places):
+        """Create the companies of B2B orders that Odoo does not know, and link all of them."""
+        sold_to = {}
+        for item in items:
+            company = self._company_of(item.data)
+            if company is not None:
+                sold_to.setdefault(company.id, []).append(item)
+        if not sold_to:
+            return
+        missing = {
+            external_id: rows[0]
+            for external_id, rows in sold_to.items()
+            if not any(row.values["party"].company for row in rows)
+        }
+        created = self.env["res.partner"].create(
+            [self._company_values(backend, item, places) for item in missing.values()]
+        )
+        new = dict(zip(missing, created, strict=True))
+        links, labels = {}, {}
+        for external_id, rows in sold_to.items():
+            known = [row.values["party"].company for row in rows if row.values["party"].company]
+            company = known[0] if known else new[external_id]
+            links[external_id], labels[external_id] = company, company.name
+            for row in rows:
+                party = row.values["party"]
+                party.company = company
+                if party.key == external_id:
+                    party.partner = company
+        self._bind(backend, links, labels, COMPANY)
+
+    @api.model
+    def _company_values(self, backend, item, places):
+        address = next(
+            (
+                row
+                for row in (item.data.billingAddress, item.data.shippingAddress)
+                if row and not compare.is_empty(row)
+            ),
+            None,
+        )
+        return {
+            "name": self._company_of(item.data).name or self.env._("Shopify company"),
+            "is_company": True,
+            **(self._place_values(address, places) if address else {}),
+        }
+
+    @api.model
+    def _join_company(self, party):
+        """Put the contact below the company, unless it has a place in Odoo already."""
+        partner, company = party.partner, party.company
+        if (
+            company
+            and partner != company
+            and not partner.parent_id
+            and not partner.is_company
+            and company.parent_id != partner
+        ):
+            partner.parent_id = company
 
     @api.model
     def _places(self, items):
@@ -205,6 +321,7 @@ class IntegrationShopifyContact(models.AbstractModel):
         for item in items:
             party = item.values["party"]
             party.partner = party.partner or created[party.key]
+            self._join_company(party)
             external_id = party.customer_id or (NOBODY if party.key == NOBODY else "")
             if external_id:
                 links.setdefault(external_id, party.partner)
@@ -237,13 +354,13 @@ class IntegrationShopifyContact(models.AbstractModel):
         )
 
     @api.model
-    def _bind(self, backend, links, labels):
-        """Link customers to contacts, as far as neither side is linked already."""
+    def _bind(self, backend, links, labels, resource=CUSTOMER):
+        """Link customers (or companies) to contacts, as far as neither is linked already."""
         Binding = self.env["integration.binding"]
         known = Binding.search(
             [
                 ("backend_id", "=", backend.id),
-                ("resource", "=", CUSTOMER),
+                ("resource", "=", resource),
                 "|",
                 ("external_id", "in", list(links)),
                 "&",
@@ -264,7 +381,7 @@ class IntegrationShopifyContact(models.AbstractModel):
             else:
                 new[customer_id] = partner
         if new:
-            Binding._bind(backend, CUSTOMER, new, labels)
+            Binding._bind(backend, resource, new, labels)
 
     @api.model
     def _partner_values(self, backend, item, places):
@@ -294,7 +411,10 @@ class IntegrationShopifyContact(models.AbstractModel):
             "email": (data.customer and data.customer.email) or data.email or False,
             "phone": data.phone or (address.phone if address else False),
         }
-        if address:
+        if party.company:
+            # a person of a company has the company's address
+            values["parent_id"] = party.company.id
+        elif address:
             values |= self._place_values(address, places)
             values["company_name"] = address.company.strip() or False
         return values
@@ -318,14 +438,14 @@ class IntegrationShopifyContact(models.AbstractModel):
     @api.model
     def _create_addresses(self, items, places):
         """Set the addresses of the orders; the same one is never stored twice for a contact."""
-        partners = self.env["res.partner"].union(*(i.values["party"].partner for i in items))
+        partners = self.env["res.partner"].union(*(i.values["party"].owner for i in items))
         known = {}
         for partner in partners:
             for record in (*partner.child_ids, partner):
                 known[partner.id, self._record_key(record)] = record
         wanted = {}
         for item in items:
-            partner = item.values["party"].partner
+            partner = item.values["party"].owner
             for field, address, kind in (
                 ("partner_invoice_id", item.data.billingAddress, "invoice"),
                 ("partner_shipping_id", item.data.shippingAddress, "delivery"),
@@ -341,7 +461,11 @@ class IntegrationShopifyContact(models.AbstractModel):
         created = self.env["res.partner"].create(list(wanted.values()))
         known |= dict(zip(wanted, created, strict=True))
         for item in items:
-            order, partner = item.values["order"], item.values["party"].partner
+            order, party = item.values["order"], item.values["party"]
+            partner = party.partner
+            if party.company and partner.commercial_partner_id != party.company:
+                # the contact has another place in Odoo; the company is who pays
+                partner = party.company
             order["partner_id"] = partner.id
             invoice = known.get(order.get("partner_invoice_id"), partner)
             order["partner_invoice_id"] = invoice.id

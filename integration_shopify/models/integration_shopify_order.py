@@ -20,7 +20,7 @@ from odoo.addons.integration_base.lib.errors import (
 from odoo.addons.integration_base.lib.records import Change, ChangePage
 from odoo.addons.integration_base.lib.scopes import Scope
 
-from ..lib import amounts, contract
+from ..lib import amounts, automation, contract
 from ..lib.client import QueryTooExpensive, access_denied, denied_leaves, missing_scopes
 
 #: Orders per call, and lines of each that come with it. One call may cost 1000 points. Counted as
@@ -45,6 +45,7 @@ GOODS_FOLLOW = ("integration.shopify.fulfillment", "integration.shopify.refund")
 BOOKS_FOLLOW = ("integration.shopify.agreement", "integration.shopify.transaction")
 #: What a decision writes to an order once: fields without their ``_id``.
 CHOSEN = ("team", "warehouse", "payment_term", "user")
+ADDRESSES = ("partner_invoice_id", "partner_shipping_id")
 #: Bindings of product variants.
 VARIANT = "variant"
 
@@ -359,6 +360,14 @@ class IntegrationShopifyOrder(models.AbstractModel):
                     data.name,
                 )
             )
+        elif not item.record and self._is_foreign_till_order(backend, data):
+            item.skip(
+                self.env._(
+                    "%s was taken at a point of sale. Which of those come to Odoo is set under "
+                    "Point of Sale Orders on the backend; after a change press Retry.",
+                    data.name,
+                )
+            )
         elif (
             data.test
             and not item.record
@@ -380,6 +389,14 @@ class IntegrationShopifyOrder(models.AbstractModel):
             row.status == "SUCCESS" and row.kind in ("SALE", "CAPTURE", "REFUND")
             for row in data.transactions
         )
+
+    @api.model
+    def _is_foreign_till_order(self, backend, data):
+        """Whether an order of a till is not to come to Odoo, or not yet."""
+        if not automation.is_till_order(data) or backend.shopify_pos_policy in ("import", False):
+            return False
+        handed_over = data.displayFulfillmentStatus == "FULFILLED"
+        return backend.shopify_pos_policy == "skip" or not handed_over
 
     @api.model
     def _map_amounts(self, backend, items):
@@ -711,7 +728,51 @@ class IntegrationShopifyOrder(models.AbstractModel):
                 # PARTIALLY_PAID is for programs
                 status = row["shopify_financial_status"]
                 row["shopify_financial_status"] = status.replace("_", " ").capitalize()
-            item.values["header"] = row
+            item.values["header"] = row | self._shown_values(item.data)
+
+    @api.model
+    def _shown_values(self, data):
+        """Return what the order shows of where it came from and what was agreed."""
+        risks = {
+            "accept": self.env._("Accept"),
+            "investigate": self.env._("Investigate"),
+            "cancel": self.env._("Cancel"),
+        }
+        values = {
+            "shopify_channel": ", ".join(automation.channels_of(data)),
+            "shopify_risk": risks.get(automation.risk_of(data), ""),
+            "shopify_attributes": "\n".join(
+                f"{row.key}: {row.value}" for row in data.customAttributes
+            ),
+            "shopify_discounts": "\n".join(self._discount_texts(data)),
+        }
+        if data.poNumber:
+            # what the buyer's own papers call the order
+            values["client_order_ref"] = data.poNumber
+        return values
+
+    @api.model
+    def _discount_texts(self, data):
+        """Return a text for each discount: its kind, what it took off, and from which lines."""
+        found = {}
+        for line in data.lineItems:
+            for row in line.discountAllocations:
+                if row.allocatedAmountSet:
+                    source = row.discountApplication
+                    parts = found.setdefault((source.code, source.title), [])
+                    parts.append((line.name, row.allocatedAmountSet))
+        texts = []
+        for (code, title), parts in found.items():
+            name = (
+                self.env._("code %s", code) if code else title or self.env._("automatic discount")
+            )
+            lines = "; ".join(f"{line}: {amount}" for line, amount in parts)
+            texts.append(f"{name}: {sum(amount for _line, amount in parts)} ({lines})")
+        for line in data.shippingLines:
+            off = line.originalPriceSet - line.discountedPriceSet
+            if off:
+                texts.append(self.env._("%(shipping)s: %(off)s", shipping=line.title, off=off))
+        return texts
 
     @api.model
     def _map_decision(self, backend, items):
@@ -720,6 +781,7 @@ class IntegrationShopifyOrder(models.AbstractModel):
         A till is where the goods went over the counter, whatever a rule says.
         """
         self.env["integration.shopify.rule"]._decide(backend, items)
+        self._choose_terms(backend, items)
         for item in items:
             decision, values = item.values["decision"], item.values
             if values.get("till"):
@@ -740,6 +802,30 @@ class IntegrationShopifyOrder(models.AbstractModel):
                         f"{label}: {setting.display_name}",
                         self.env._("setting of %s", backend.display_name),
                     )
+
+    @api.model
+    def _choose_terms(self, backend, items):
+        """Take the payment terms agreed in Shopify where no rule says otherwise."""
+        wanted = {
+            item.data.paymentTerms.key: item.data.paymentTerms.paymentTermsName
+            for item in items
+            if item.data.paymentTerms
+        }
+        mapped = self._optional(backend, "payment_term", wanted)
+        for item in items:
+            terms, decision = item.data.paymentTerms, item.values["decision"]
+            if not terms:
+                continue
+            found = mapped.get(terms.key)
+            if not found:
+                item.seen.append(MissingValue("payment_term", terms.key, terms.paymentTermsName))
+            elif not decision.payment_term:
+                decision.choose(
+                    "payment_term",
+                    found,
+                    self.env._("Payment Terms: %s", found.display_name),
+                    self.env._("agreed in Shopify: %s", terms.paymentTermsName),
+                )
 
     @api.model
     def _adopt(self, backend, items):
@@ -777,6 +863,7 @@ class IntegrationShopifyOrder(models.AbstractModel):
             self.env[name]._follow(backend, items)
         for item in items:
             self._conclude(backend, item)
+        self.env["integration.shopify.hold"]._follow(backend, items)
         for name in BOOKS_FOLLOW:
             self.env[name]._follow(backend, items)
 
@@ -786,6 +873,7 @@ class IntegrationShopifyOrder(models.AbstractModel):
             return
         self.env["integration.shopify.contact"]._ensure(backend, items)
         pricelists = self._pricelists(backend, items)
+        sources = self._sources(items)
         tags = self._tags(items)
         untaxed = self.env["integration.connector.shopify"]._untaxed_tax(backend.company_id)
         common = {}
@@ -802,6 +890,7 @@ class IntegrationShopifyOrder(models.AbstractModel):
                 **item.values["order"],
                 **self._order_values(backend, item, pricelists),
                 "tag_ids": [Command.set(self._tag_ids(item, tags))],
+                "source_id": sources.get(self._source_name(item.data), False),
                 "order_line": [Command.create({**common, **line}) for line in lines],
             }
             vals_list.append(vals)
@@ -837,6 +926,10 @@ class IntegrationShopifyOrder(models.AbstractModel):
             vals["preferred_payment_method_line_id"] = methods[:1].id
         # Odoo would take the user the job runs as for the salesperson
         vals |= {"user_id": False, **self._decided_values(backend, item)}
+        if item.values["party"].why:
+            item.values["decision"].note(
+                self.env._("Customer recognised"), item.values["party"].why
+            )
         vals["shopify_decision"] = self._decision_log(item, {}, vals)
         return vals
 
@@ -883,7 +976,14 @@ class IntegrationShopifyOrder(models.AbstractModel):
         ]
         written = {name: values[name] for name in map("{}_id".format, CHOSEN) if name in values}
         return {
+            **known,
             "rows": rows,
+            "addresses": {
+                name: item.values["order"][name]
+                for name in ADDRESSES
+                if item.values["order"].get(name)
+            }
+            or known.get("addresses", {}),
             "confirmed": known.get("confirmed", False) or decision.confirm,
             "values": known.get("values", {}) | written,
         }
@@ -929,6 +1029,24 @@ class IntegrationShopifyOrder(models.AbstractModel):
             Binding.sudo()._bind(backend, "pricelist", new)
         known |= new
         return found | {currency.id: known[currency.name].id for currency in foreign}
+
+    @api.model
+    def _source_name(self, data):
+        """Return what the channel of an order is called in Odoo's marketing reports."""
+        return (data.app.name if data.app else "") or data.sourceName
+
+    @api.model
+    def _sources(self, items):
+        """Return ``{name: utm.source id}`` of all channels of the batch."""
+        names = {self._source_name(item.data) for item in items} - {""}
+        if not names:
+            return {}
+        # sudo: where orders come from is no secret, and a new channel nobody's decision
+        Source = self.env["utm.source"].sudo()
+        found = {source.name: source.id for source in Source.search([("name", "in", list(names))])}
+        missing = sorted(names - found.keys())
+        created = Source.create([{"name": name} for name in missing])
+        return found | dict(zip(missing, created.ids, strict=True))
 
     @api.model
     def _tag_ids(self, item, tags):
@@ -1187,18 +1305,60 @@ class IntegrationShopifyOrder(models.AbstractModel):
         )
 
     @api.model
+    def _place(self, partner):
+        parts = (partner.display_name, partner.street, partner.zip, partner.city)
+        return ", ".join(filter(None, parts))
+
+    @api.model
     def _update_addresses(self, backend, item, order):
-        if self._started(order):
-            return
+        """Follow a changed address; what was delivered keeps the one it went to.
+
+        An address somebody chose in Odoo stays. When Shopify's changes as well, a person decides.
+        """
         contacts = self.env["integration.shopify.contact"]
         contacts._create_addresses([item], contacts._places([item]))
-        vals = {
-            name: item.values["order"][name]
-            for name in ("partner_invoice_id", "partner_shipping_id")
-            if order[name].id != item.values["order"][name]
-        }
-        if vals:
-            order.with_context(update_delivery_shipping_partner=True).write(vals)
+        wanted = item.values["order"]
+        known = (order.shopify_decision or {}).get("addresses", {})
+        delivered = order.picking_ids.filtered(lambda picking: picking.state == "done")
+        vals = {}
+        for name in ADDRESSES if not self._started(order) else ("partner_shipping_id",):
+            if order[name].id == wanted[name]:
+                continue
+            if known.get(name, order[name].id) == order[name].id:
+                vals[name] = wanted[name]
+            elif known[name] != wanted[name]:
+                order._shopify_todo(
+                    backend,
+                    self.env._("Address changed"),
+                    self.env._(
+                        "The %(field)s of %(order)s was changed in Shopify, but somebody has "
+                        "chosen %(present)s in Odoo, which stays. Shopify's is %(wanted)s: choose "
+                        "it on the sales order if it is the right one.",
+                        field=order._fields[name]._description_string(self.env).lower(),
+                        order=item.label,
+                        present=self._place(order[name]),
+                        wanted=self._place(order[name].browse(wanted[name])),
+                    ),
+                )
+        if not vals:
+            return
+        if delivered and "partner_shipping_id" in vals:
+            order._shopify_todo(
+                backend,
+                self.env._("Address changed after delivery"),
+                self.env._(
+                    "The delivery address of %(order)s was changed in Shopify, but %(deliveries)s "
+                    "went to the old one. Open deliveries go to the new one. Ask the buyer "
+                    "whether the parcel has to be sent on.",
+                    order=item.label,
+                    deliveries=", ".join(delivered.mapped("name")),
+                ),
+            )
+        went_to = {picking: picking.partner_id for picking in delivered}
+        order.with_context(update_delivery_shipping_partner=True).write(vals)
+        for picking, partner in went_to.items():
+            if picking.partner_id != partner:
+                picking.partner_id = partner
 
     @api.model
     def _update_lines(self, backend, item, order, concluded=False):

@@ -207,6 +207,8 @@ class IntegrationShopifyRule(models.Model):
             value, rule, why = outcomes[-1]["hold"]
             if value == "hold":
                 decision.hold = why
+                decision.hold_key = f"rule:{rule.id}:{facts.risk}"
+                decision.hold_rule_id = rule.id
         return decision
 
     def _outcomes(self, facts, step):

@@ -79,6 +79,39 @@ class SaleOrder(models.Model):
         for order in self:
             order.shopify_payment_count = counts.get(order.id, 0)
 
+    shopify_hold = fields.Char(
+        string="On Hold",
+        readonly=True,
+        copy=False,
+        index="btree_not_null",
+        help="Why the deliveries of the order must not be shipped; empty when they may.",
+    )
+    shopify_channel = fields.Char(
+        string="Ordered Through",
+        readonly=True,
+        copy=False,
+        help="The source, app or till the order came from, as Shopify calls it.",
+    )
+    shopify_risk = fields.Char(
+        string="Risk",
+        readonly=True,
+        copy=False,
+        help="What Shopify recommends after looking for fraud. Its reasons are in the Shopify "
+        "admin.",
+    )
+    shopify_attributes = fields.Text(
+        string="Additional Details",
+        readonly=True,
+        copy=False,
+        help="What the buyer or an app added to the order: one name and value a line.",
+    )
+    shopify_discounts = fields.Text(
+        string="Discounts",
+        readonly=True,
+        copy=False,
+        help="Each discount with its kind and what it took off, also by line.",
+    )
+
     @api.depends("shopify_decision")
     @api.depends_context("lang", "tz")
     def _compute_shopify_why(self):
@@ -155,6 +188,61 @@ class SaleOrder(models.Model):
     shopify_transaction_ids = fields.One2many(
         "integration.shopify.transaction", "order_id", string="Shopify Transactions", readonly=True
     )
+
+    def _shopify_hold_summary(self):
+        """Return the title of the to-do of a held order."""
+        return self.env._("Delivery on hold")
+
+    def _shopify_close_hold(self, feedback):
+        """Mark the to-do of a hold as done."""
+        summary = self._shopify_hold_summary()
+        self.activity_ids.filtered(lambda row: row.summary == summary).action_feedback(feedback)
+
+    def action_shopify_release_hold(self):
+        """Let the deliveries of held orders go, and remember who did.
+
+        The reasons released do not hold the order again; a new one does. A hold that Shopify has
+        itself stays there.
+
+        :raises AccessError: unless the user sells, or looks after the integrations.
+        """
+        self.check_access("write")
+        if not self.env.user.has_groups(
+            "sales_team.group_sale_salesman,integration_base.group_integration_manager"
+        ):
+            raise AccessError(
+                self.env._("Only salespeople and integration managers may release a hold.")
+            )
+        now = fields.Datetime.to_string(fields.Datetime.now())
+        for order in self.filtered("shopify_hold"):
+            known = order.shopify_decision or {}
+            memory = known.get("hold", {})
+            keys = memory.get("keys", [])
+            row = {
+                "at": now,
+                "what": self.env._("Hold released"),
+                "why": self.env._(
+                    "by %(user)s; it was: %(why)s",
+                    user=self.env.user.name,
+                    why=order.shopify_hold,
+                ),
+                "rule": None,
+            }
+            order.write(
+                {
+                    "shopify_hold": False,
+                    "shopify_decision": {
+                        **known,
+                        "rows": [*known.get("rows", ()), row],
+                        "hold": {
+                            "keys": [],
+                            "released": sorted({*memory.get("released", ()), *keys}),
+                        },
+                    },
+                }
+            )
+            order.message_post(body=f"{row['what']}: {row['why']}")
+            order._shopify_close_hold(row["what"])
 
     def _prepare_confirmation_values(self):
         """Keep the day the buyer ordered on imported orders."""

@@ -5,6 +5,7 @@ from . import (
     test_connection,
     test_documents,
     test_ledger,
+    test_life,
     test_matching,
     test_order_import,
     test_order_update,

@@ -254,7 +254,8 @@ class TestRulesInTime(RulesCase):
         self.import_one(refunded)
         self.assertEqual(sale.state, "sale")
         self.assertEqual(
-            [what for what, _why in self.rows(sale)], ["Stays a quotation", "Confirmed"]
+            [what for what, _why in self.rows(sale)],
+            ["Stays a quotation", "Customer recognised", "Confirmed"],
         )
 
     def test_only_the_end_is_seen(self):
