@@ -133,6 +133,9 @@ class SaleOrder(models.Model):
     shopify_transaction_ids = fields.One2many(
         "integration.shopify.transaction", "order_id", string="Shopify Transactions", readonly=True
     )
+    shopify_fulfillment_ids = fields.One2many(
+        "integration.shopify.fulfillment", "order_id", string="Shipments in Shopify"
+    )
 
     def _prepare_confirmation_values(self):
         """Keep the day the buyer ordered on imported orders."""
