@@ -14,6 +14,7 @@
         "data/product_product_data.xml",
         "data/integration.field.mapping.csv",
         "views/integration_backend_views.xml",
+        "views/delivery_carrier_views.xml",
         "views/sale_order_views.xml",
         "views/integration_shopify_rule_views.xml",
         "wizards/integration_shopify_cancel_views.xml",
@@ -24,5 +25,7 @@
         "views/stock_picking_hold_views.xml",
         "views/integration_shopify_refund_views.xml",
         "views/integration_shopify_transaction_views.xml",
+        "views/integration_shopify_fulfillment_views.xml",
+        "views/stock_picking_views.xml",
     ],
 }

@@ -595,13 +595,14 @@ class IntegrationSyncLog(models.Model):
         self.sudo().write({"edited_payload": False, "edited_at": False})
 
     @api.model
-    def _append_and_run(self, flow, change=None):
-        """Append an operation and run it at once; without ``change`` it reads what changed.
+    def _append_and_run(self, flow, change=None, record=None):
+        """Append an operation and run it at once; without a record it reads what changed.
 
         It is appended in a transaction of its own: the run has to see it, and the request never
         will, because it reads the database as of its own beginning.
 
         :param Change change: the record to import, whatever is known about it.
+        :param record: the Odoo record to export, for a flow out of Odoo.
         :returns: see :meth:`_run_in_foreground`.
         """
         with self.env.registry.cursor() as cr:
@@ -610,6 +611,10 @@ class IntegrationSyncLog(models.Model):
             log, own_flow = env[self._name], env["integration.flow"].browse(flow.id)
             if change:
                 operation = log._append(own_flow, [change], "manual", force=True)
+            elif record:
+                operation = log._append_records(
+                    own_flow, record.with_env(env), "manual", force=True
+                )
             else:
                 operation = log._append_paged(own_flow, "listing", "manual")
             operation_id = operation.id

@@ -317,6 +317,8 @@ class Fulfillment(Payload):
     displayStatus: Text = ""
     createdAt: Utc
     updatedAt: Utc
+    inTransitAt: OptionalUtc = None
+    deliveredAt: OptionalUtc = None
     location: Location | None = None
     service: FulfillmentService | None = None
     trackingInfo: list[Tracking]
@@ -356,6 +358,15 @@ class FulfillmentOrder(Payload):
     supportedActions: list[SupportedAction]
     fulfillmentHolds: list[FulfillmentHold]
     lineItems: Annotated[list[FulfillmentOrderLine], BeforeValidator(_nodes)]
+
+
+class Shipping(Payload):
+    """What became of the units of an order: the part of it that shipping needs."""
+
+    id: Gid
+    updatedAt: Utc
+    fulfillments: list[Fulfillment]
+    fulfillmentOrders: Annotated[list[FulfillmentOrder], BeforeValidator(_nodes)]
 
 
 class Attribute(Payload):

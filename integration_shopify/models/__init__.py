@@ -1,6 +1,7 @@
 from . import (
     account_move,
     account_move_line,
+    delivery_carrier,
     integration_backend,
     integration_connector_shopify,
     integration_mapping,
@@ -15,9 +16,11 @@ from . import (
     integration_shopify_refund_line,
     integration_shopify_return,
     integration_shopify_rule,
+    integration_shopify_shipment,
     integration_shopify_transaction,
     sale_order,
     sale_order_line,
+    stock_picking,
     stock_picking_hold,
     stock_return_picking,
 )

@@ -126,6 +126,30 @@ class IntegrationBackend(models.Model):
         check_company=True,
         help='For what cash payments were rounded by; empty: "Shopify Cash Rounding".',
     )
+    shopify_notify_shipments = fields.Selection(
+        [
+            ("never", "Never"),
+            ("first", "With the first shipment of an order"),
+            ("always", "With every shipment and corrected tracking"),
+        ],
+        string="Shopify Tells the Buyer",
+        default="always",
+        required=True,
+        help="Whether the shop sends its shipping e-mail for what is shipped in Odoo.",
+    )
+    shopify_follow_shipments = fields.Boolean(
+        string="Follow Shipments of Others",
+        default=True,
+        help="What a fulfillment service, a till or somebody in the Shopify admin ships is "
+        "delivered in Odoo, in stock or not. Else it is only listed on the order.",
+    )
+    shopify_move_shipments = fields.Boolean(
+        string="Correct the Location",
+        default=True,
+        help="Units that leave another location than Shopify planned are assigned to it before "
+        "they are shipped there (Value Mappings: Location). Else the shop counts them where it "
+        "planned them.",
+    )
     shopify_domain = fields.Char(string="Shop Domain", readonly=True, copy=False)
     shopify_shop_name = fields.Char(string="Shop", readonly=True, copy=False)
     shopify_currency = fields.Char(string="Shop Currency", readonly=True, copy=False)

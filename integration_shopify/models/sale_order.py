@@ -188,6 +188,9 @@ class SaleOrder(models.Model):
     shopify_transaction_ids = fields.One2many(
         "integration.shopify.transaction", "order_id", string="Shopify Transactions", readonly=True
     )
+    shopify_fulfillment_ids = fields.One2many(
+        "integration.shopify.fulfillment", "order_id", string="Shipments in Shopify"
+    )
 
     def _shopify_hold_summary(self):
         """Return the title of the to-do of a held order."""

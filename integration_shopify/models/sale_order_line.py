@@ -77,3 +77,56 @@ class SaleOrderLine(models.Model):
             },
         }
         return values
+
+    def _shopify_whole_units(self, moves):
+        """Return how many whole units of the line ``moves`` deliver.
+
+        :param moves: done moves of this line to the buyer.
+        """
+        self.ensure_one()
+        shares = [
+            done / needed
+            for product, needed in self._shopify_parts().items()
+            for done in [
+                sum(
+                    move.product_uom._compute_quantity(move.quantity, product.uom_id, round=False)
+                    for move in moves
+                    if move.product_id == product
+                )
+            ]
+        ]
+        # a hundredth of a unit is what conversions of units of measure may lose
+        return int(min(shares) + 0.01) if shares else 0
+
+    def _shopify_parts(self):
+        """Return ``{product: quantity}`` in its own unit that one unit of the line delivers.
+
+        For a kit these are its parts, as far as they are delivered.
+        """
+        self.ensure_one()
+        outgoing = self.move_ids.filtered(
+            lambda move: (
+                move.state != "cancel"
+                and move.location_dest_id.usage == "customer"
+                and not move.origin_returned_move_id
+            )
+        )
+        if not outgoing or self.product_id in outgoing.product_id or not self.product_uom_qty:
+            one = self.product_uom_id._compute_quantity(1, self.product_id.uom_id, round=False)
+            return {self.product_id: one}
+        returned = self.move_ids.filtered(
+            lambda move: move.state == "done" and move.origin_returned_move_id in outgoing
+        )
+        needed = {}
+        for sign, moves in ((1, outgoing), (-1, returned)):
+            for move in moves:
+                quantity = move.quantity if move.state == "done" else move.product_uom_qty
+                product = move.product_id
+                needed[product] = needed.get(
+                    product, 0
+                ) + sign * move.product_uom._compute_quantity(quantity, product.uom_id, round=False)
+        return {
+            product: quantity / self.product_uom_qty
+            for product, quantity in needed.items()
+            if quantity > 0
+        }

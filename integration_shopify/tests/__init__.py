@@ -16,6 +16,7 @@ from . import (
     test_refunds,
     test_rules,
     test_scopes,
+    test_shipments,
     test_tax_keys,
     test_transactions,
     test_versions,

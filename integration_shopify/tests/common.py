@@ -374,7 +374,7 @@ class ShopifyCase(TransactionCase):
             {"name": "Demo shop", "connector": "shopify", "base_url": "demo.myshopify.com"}
         )
         cls.backend.write({"state": "active", "shopify_domain": "demo.myshopify.com"})
-        cls.flow = cls.backend.flow_ids
+        cls.flow = cls.backend.flow_ids.filtered(lambda flow: flow.resource == "order")
         cls.product = cls._product("SKU-1")
         cls.env["account.tax"].search(
             [("company_id", "=", cls.company.id), ("type_tax_use", "=", "sale")]

@@ -56,6 +56,7 @@ class FakeHttp:
             "read_returns",
             "read_fulfillments",
             "read_merchant_managed_fulfillment_orders",
+            "write_merchant_managed_fulfillment_orders",
         ]
         self.subscriptions = []
         self.subscription_errors = []
@@ -366,6 +367,8 @@ class TestConnection(ConnectionMixin, ShopifyCase):
                 "read_customers": "missing",
                 "read_products": "missing",
                 "read_locations": "missing",
+                "write_merchant_managed_fulfillment_orders": "missing",
+                "write_third_party_fulfillment_orders": "optional",
                 "read_all_orders": "optional",
                 "read_returns": "optional",
                 "read_fulfillments": "optional",
@@ -379,6 +382,7 @@ class TestConnection(ConnectionMixin, ShopifyCase):
         with self.assertRaisesRegex(UserError, "read_customers"):
             self.flow.action_read_changes()
         self.http.scopes += ["read_customers", "read_products", "read_locations"]
+        self.http.scopes.append("write_merchant_managed_fulfillment_orders")
         self.press_test_connection()
         self.assertFalse(self.flow.missing_scopes)
         self.assertFalse(self.backend.missing_access)
@@ -425,17 +429,23 @@ class TestConnection(ConnectionMixin, ShopifyCase):
         self.assertEqual(set(form), {"client_id", "client_secret", "grant_type"})
 
     def test_consent_is_asked_for_what_the_flows_need(self):
-        needed = ["read_orders", "read_customers", "read_products", "read_locations"]
+        needed = [
+            "read_orders",
+            "read_customers",
+            "read_products",
+            "read_locations",
+            "write_merchant_managed_fulfillment_orders",
+        ]
         self.assertEqual(self.backend._scopes_to_request(), needed)
         self.http.scopes.append("read_all_orders")
         self.press_test_connection()
         optional = self.http.scopes[4:]
         self.assertEqual(
-            self.backend._scopes_to_request(),
-            ["read_orders", *optional[:-1], *needed[1:], "read_all_orders"],
+            set(self.backend._scopes_to_request()),
+            {*optional, *needed, "read_all_orders"},
             "not to lose them",
         )
-        self.flow.enabled = False
+        self.backend.flow_ids.enabled = False
         self.assertEqual(self.backend._scopes_to_request(), [])
 
     def test_subscriptions_are_made_once(self):

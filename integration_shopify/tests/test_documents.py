@@ -22,6 +22,11 @@ REFUND_LINES = [
     {"lineItemId": "gid://shopify/LineItem/1", "quantity": 1, "restockType": "NO_RESTOCK"},
 ]
 REFUND_DUTIES = [{"dutyId": "gid://shopify/Duty/1", "refundType": "PROPORTIONAL"}]
+TRACKING = {
+    "company": "UPS",
+    "numbers": ["1Z1", "1Z2"],
+    "urls": ["https://example.com/1Z1", "https://example.com/1Z2"],
+}
 #: Each document with the variables we send it, complete and as bare as they can be.
 VARIABLES = {
     "orders": [
@@ -90,7 +95,53 @@ VARIABLES = {
     "transaction_void": [{"parentTransactionId": "gid://shopify/OrderTransaction/1"}],
     "order_mark_as_paid": [{"input": {"id": GID}}],
     "refund_lines": [{"id": "gid://shopify/Refund/1", **PAGE}],
-    "order_fulfillments": [{"id": GID, "fulfillments": 25, "fulfillmentOrders": 25, "lines": 20}],
+    "order_fulfillments": [
+        {"id": GID, "fulfillments": 25, "fulfillmentOrders": 25, "lines": 20},
+        {"id": GID, "fulfillments": 1, "fulfillmentOrders": 25, "lines": 20, "after": "abc"},
+    ],
+    "fulfillment_lines": [{"id": "gid://shopify/Fulfillment/1", **PAGE}],
+    "fulfillment_order_lines": [{"id": "gid://shopify/FulfillmentOrder/1", **PAGE}],
+    "fulfillment_create": [
+        {
+            "fulfillment": {
+                "lineItemsByFulfillmentOrder": [
+                    {
+                        "fulfillmentOrderId": "gid://shopify/FulfillmentOrder/1",
+                        "fulfillmentOrderLineItems": [
+                            {"id": "gid://shopify/FulfillmentOrderLineItem/1", "quantity": 2}
+                        ],
+                    }
+                ],
+                "notifyCustomer": True,
+                "trackingInfo": TRACKING,
+            }
+        },
+        {
+            "fulfillment": {
+                "lineItemsByFulfillmentOrder": [
+                    {
+                        "fulfillmentOrderId": "gid://shopify/FulfillmentOrder/1",
+                        "fulfillmentOrderLineItems": [
+                            {"id": "gid://shopify/FulfillmentOrderLineItem/1", "quantity": 2}
+                        ],
+                    }
+                ],
+                "notifyCustomer": False,
+            }
+        },
+    ],
+    "fulfillment_cancel": [{"id": "gid://shopify/Fulfillment/1"}],
+    "fulfillment_tracking_update": [
+        {"id": "gid://shopify/Fulfillment/1", "tracking": TRACKING, "notify": True},
+        {"id": "gid://shopify/Fulfillment/1", "tracking": {"numbers": ["1"]}, "notify": False},
+    ],
+    "fulfillment_order_move": [
+        {
+            "id": "gid://shopify/FulfillmentOrder/1",
+            "location": "gid://shopify/Location/1",
+            "lines": [{"id": "gid://shopify/FulfillmentOrderLineItem/1", "quantity": 2}],
+        }
+    ],
     "order_lines": [{"id": GID, **PAGE}, {"id": GID, "first": 250}],
     "order_shipping_lines": [{"id": GID, **PAGE}],
     "order_changes": [

@@ -36,6 +36,8 @@ FOREIGN = re.compile(r"marketplace|buyer_membership|quick_sale|pos_staff")
 #: What the schema leaves out or spells otherwise (``orders``, for refunds); Shopify's pages of the
 #: mutations name these.
 MUTATIONS = {
+    # as for making one
+    "fulfillmentCancel": ["write_merchant_managed_fulfillment_orders"],
     "refundCreate": ["write_orders"],
     "tagsAdd": ["write_orders"],
     "tagsRemove": ["write_orders"],

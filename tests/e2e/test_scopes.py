@@ -5,6 +5,8 @@ import pytest
 from .conftest import wait_until
 
 NEEDED = ("read_orders", "read_customers", "read_products", "read_locations")
+#: What the other flow needs.
+SHIPPING = "write_merchant_managed_fulfillment_orders"
 
 
 def flow(connected, *columns):
@@ -32,14 +34,14 @@ def press(connected, button):
 @pytest.fixture(autouse=True)
 def everything_granted(connected):
     yield
-    connected.shop.configure(scopes=[*NEEDED, "read_all_orders"])
+    connected.shop.configure(scopes=[*NEEDED, SHIPPING, "read_all_orders"])
     press(connected, "action_test_connection")
 
 
 @pytest.mark.parametrize("lost", NEEDED)
 def test_a_scope_withdrawn_at_work(connected, lost):
     imported = len(connected.orders())
-    connected.shop.configure(scopes=[scope for scope in NEEDED if scope != lost])
+    connected.shop.configure(scopes=[scope for scope in (*NEEDED, SHIPPING) if scope != lost])
     connected.shop.place_order(
         lines=[{"sku": "MUG-350"}], customer={"email": f"{lost}@example.com"}
     )
@@ -59,7 +61,7 @@ def test_a_scope_withdrawn_at_work(connected, lost):
     assert connected.operations("dead") == []
     assert len(connected.orders()) == imported
 
-    connected.shop.configure(scopes=NEEDED)
+    connected.shop.configure(scopes=[*NEEDED, SHIPPING])
     press(connected, "action_check_access")
     assert flow(connected, "missing_scopes")[0] is None
     connected.poll()
@@ -69,7 +71,7 @@ def test_a_scope_withdrawn_at_work(connected, lost):
 
 
 def test_connecting_without_a_scope(connected):
-    connected.shop.configure(scopes=[*NEEDED[1:], "write_orders", "read_themes"])
+    connected.shop.configure(scopes=[*NEEDED[1:], SHIPPING, "write_orders", "read_themes"])
     shown = press(connected, "action_test_connection")["params"]
     assert shown["type"] == "success", "writing orders includes reading them"
     table = scopes(connected)
@@ -78,7 +80,7 @@ def test_connecting_without_a_scope(connected):
     assert table["read_themes"]["state"] == "superfluous"
     assert table["read_all_orders"]["state"] == "optional"
 
-    connected.shop.configure(scopes=NEEDED[:-1])
+    connected.shop.configure(scopes=[*NEEDED[:-1], SHIPPING])
     shown = press(connected, "action_test_connection")["params"]
     assert shown["type"] == "warning" and "read_locations" in shown["message"]
     calls = connected.calls("Orders")
@@ -86,7 +88,7 @@ def test_connecting_without_a_scope(connected):
     connected.shop.wait_for_webhooks()
     wait_until(lambda: connected.operations("pending"))
     assert connected.calls("Orders") == calls, "what would be refused is not asked"
-    connected.shop.configure(scopes=NEEDED)
+    connected.shop.configure(scopes=[*NEEDED, SHIPPING])
     press(connected, "action_test_connection")
     connected.settle()
     assert order["id"] in connected.orders()
