@@ -15,6 +15,9 @@
         "views/integration_backend_views.xml",
         "views/sale_order_views.xml",
         "views/integration_shopify_rule_views.xml",
+        "wizards/integration_shopify_cancel_views.xml",
+        "wizards/integration_shopify_refund_request_views.xml",
+        "views/account_move_views.xml",
         "views/integration_shopify_refund_views.xml",
     ],
 }

@@ -1,4 +1,5 @@
 from . import (
+    account_move,
     account_move_line,
     integration_backend,
     integration_connector_shopify,

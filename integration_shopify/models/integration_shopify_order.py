@@ -324,6 +324,7 @@ class IntegrationShopifyOrder(models.AbstractModel):
         self._adopt(backend, [item for item in items if not item.record])
         for item in self._alive(items):
             self._skip_foreign(backend, item)
+        self.env["integration.shopify.refund"]._await_cancellations(self._alive(items))
         self._map_amounts(backend, self._alive(items))
         self._map_taxes(backend, self._alive(items))
         self._map_products(backend, self._alive(items))

@@ -1,12 +1,26 @@
 from collections import defaultdict
-from datetime import datetime
+from datetime import datetime, timedelta
+
+import psycopg2
 
 from odoo import api, fields, models
+from odoo.exceptions import UserError
 from odoo.fields import Command, Domain
+from odoo.tools import SQL
 
-from odoo.addons.integration_base.lib.errors import MissingValue
+from odoo.addons.integration_base.lib.errors import (
+    IntegrationError,
+    MissingValue,
+    NotReadyError,
+    RetryableError,
+)
+from odoo.addons.integration_base.lib.intents import LATE_SECONDS, outcome_of
 
 from ..lib import refunds
+from .sale_order import CANCEL_MINUTES
+
+#: What people asked for in Odoo, and Shopify's refund of it was not read yet.
+ASKED = ("requested", "sent", "refused")
 
 
 class IntegrationShopifyRefund(models.Model):
@@ -33,6 +47,9 @@ class IntegrationShopifyRefund(models.Model):
     refunded_at = fields.Datetime(string="Date", readonly=True)
     state = fields.Selection(
         [
+            ("requested", "Asked For"),
+            ("sent", "Sent"),
+            ("refused", "Not Carried Out"),
             ("new", "New"),
             ("open", "Goods on Their Way"),
             ("done", "Done"),
@@ -40,8 +57,20 @@ class IntegrationShopifyRefund(models.Model):
         required=True,
         readonly=True,
         default="new",
-        help="Goods on Their Way: units came back that Odoo has not delivered yet. They are taken "
-        "back as soon as their delivery is in Odoo.",
+        help="Asked For: Shopify did not answer yet, or its answer was lost; Try Again finds out. "
+        "Goods on Their Way: units came back that Odoo has not delivered yet. They are taken back "
+        "as soon as their delivery is in Odoo.",
+    )
+    request_key = fields.Char(
+        readonly=True, help="Equal however often the same refund is asked for in Odoo."
+    )
+    request = fields.Json(readonly=True)
+    error = fields.Char(string="Why Not", readonly=True)
+    credit_note_id = fields.Many2one(
+        "account.move",
+        readonly=True,
+        check_company=True,
+        help="Made in Odoo before the refund, which was asked for from there.",
     )
     note = fields.Char(string="Reason", readonly=True)
     return_ref = fields.Char(readonly=True)
@@ -52,6 +81,7 @@ class IntegrationShopifyRefund(models.Model):
         readonly=True,
         help="Money that went back so far; refunds that are still pending are not in it.",
     )
+    amount_asked = fields.Monetary(string="Asked For", readonly=True)
     line_ids = fields.One2many("integration.shopify.refund.line", "refund_id", readonly=True)
     goods = fields.Char(compute="_compute_goods")
     picking_ids = fields.Many2many(
@@ -69,6 +99,13 @@ class IntegrationShopifyRefund(models.Model):
 
     _external_id_unique = models.Constraint(
         "UNIQUE(backend_id, external_id)", "This refund is already known."
+    )
+    _request_key_unique = models.Constraint(
+        "UNIQUE(backend_id, request_key)", "This refund was already asked for."
+    )
+    _one_request = models.UniqueIndex(
+        "(order_id) WHERE state = 'requested'",
+        "Another refund of this order is under way.",
     )
 
     # === COMPUTE METHODS === #
@@ -116,6 +153,12 @@ class IntegrationShopifyRefund(models.Model):
         :param list[Item] items: with ``record`` (the sales order), ``data`` and, in ``values``,
             what the order's ``_map`` prepared. ``item.notes`` says what was done.
         """
+        for item in items:
+            cancelled = item.data.cancelledAt or False
+            if item.record.shopify_cancelled_at != cancelled:
+                item.record.write(
+                    {"shopify_cancelled_at": cancelled, "shopify_cancel_asked_at": False}
+                )
         self.env["integration.shopify.return"]._follow(backend, items)
         items = [item for item in items if item.data.refunds]
         if not items:
@@ -129,18 +172,60 @@ class IntegrationShopifyRefund(models.Model):
         locations = self._locations(backend, items)
         for item in items:
             rows = self.browse()
+            asked = self._asked_for(item.record)
             for refund in sorted(item.data.refunds, key=self._sort_key):
-                row = known.get(refund.id) or self.create(
-                    {
-                        "order_id": item.record.id,
-                        "backend_id": backend.id,
-                        "company_id": backend.company_id.id,
-                        "external_id": refund.id,
-                    }
+                marker = refunds.marker_of(refund.note)
+                row = (
+                    known.get(refund.id)
+                    or asked.get(marker)
+                    or self.create(
+                        {
+                            "order_id": item.record.id,
+                            "backend_id": backend.id,
+                            "company_id": backend.company_id.id,
+                            "external_id": refund.id,
+                        }
+                    )
                 )
                 row._note(refund, item)
                 rows |= row
             rows._take_back(item, locations)
+
+    @api.model
+    def _await_cancellations(self, items):
+        """Let orders wait that Shopify was asked to cancel and is still cancelling.
+
+        Its jobs say nothing reliable, the order does. After some minutes it has failed.
+        """
+        for item in items:
+            asked = item.record and item.record.shopify_cancel_asked_at
+            if not asked or item.data.cancelledAt:
+                continue
+            waiting = fields.Datetime.now() - asked
+            if waiting < timedelta(minutes=CANCEL_MINUTES):
+                item.fail(
+                    NotReadyError(
+                        self.env._(
+                            "Shopify is cancelling %s. It is read again when that is done.",
+                            item.label,
+                        ),
+                        retry_after=5,
+                    )
+                )
+            else:
+                item.notes.append(
+                    self.env._(
+                        "Shopify was asked to cancel %s and did not. Look at the order in Shopify, "
+                        "then press Cancel in Shopify again.",
+                        item.label,
+                    )
+                )
+
+    @api.model
+    def _asked_for(self, order):
+        """Return ``{marker: refund}`` of what was asked for in Odoo and may come back now."""
+        rows = self.search([("order_id", "=", order.id), ("state", "in", ASKED)])
+        return {row._marker(): row for row in rows if not row.external_id}
 
     @api.model
     def _sort_key(self, refund):
@@ -169,9 +254,11 @@ class IntegrationShopifyRefund(models.Model):
 
     def _note(self, refund, item):
         """Write what Shopify says about this refund; its lines never change."""
+        is_asked = self.state in ASKED
         vals = {
+            "external_id": refund.id,
             "refunded_at": refund.createdAt or item.data.updatedAt,
-            "note": refund.note,
+            "note": refunds.without_marker(refund.note),
             "return_ref": refund.return_.id if refund.return_ else False,
             "return_name": refund.return_.name if refund.return_ else False,
             "currency_id": item.values["currency"].id,
@@ -184,13 +271,23 @@ class IntegrationShopifyRefund(models.Model):
         amount = float(refund.totalRefundedSet)
         if item.values["currency"].compare_amounts(self.amount_total, amount):
             vals["amount_total"] = amount
-        if not self.line_ids:
+        if is_asked:
+            vals.update(state="new", error=False)
+            self._adopt_credit_note(refund.id)
+        if is_asked or not self.line_ids:
             by_id = {line.shopify_line_id: line for line in item.record.order_line}
             vals["line_ids"] = [
-                Command.create(self._line_values(line, by_id)) for line in refund.refundLineItems
+                Command.clear(),
+                *(Command.create(self._line_values(row, by_id)) for row in refund.refundLineItems),
             ]
         if vals:
             self.write(vals)
+
+    def _adopt_credit_note(self, external_id):
+        """Let the credit note this refund was asked for from be the one that books it."""
+        if self.credit_note_id:
+            # sudo: whoever reads orders need not be allowed to change documents
+            self.credit_note_id.sudo().shopify_refund_ref = external_id
 
     @api.model
     def _line_values(self, line, by_id):
@@ -206,6 +303,181 @@ class IntegrationShopifyRefund(models.Model):
             "amount_subtotal": float(line.subtotalSet),
             "amount_tax": float(line.totalTaxSet),
         }
+
+    # === ASKED FOR IN ODOO === #
+
+    def _marker(self):
+        """Return what tells this refund from others of the order, at Shopify too."""
+        return (self.request_key or "")[:12]
+
+    @api.model
+    def _keep_request(self, key, vals):
+        """Write down, committed, that a refund is about to be asked for.
+
+        :param str key: equal for the same refund, e.g. of a button pressed twice.
+        :param dict vals: values of the row; with ``request``, the variables of the mutation.
+        :returns: the id of the row. It is not to be read in the present transaction, which sees
+            the database as of its own beginning.
+        :raises UserError: when another refund of the order is under way.
+        """
+        try:
+            with self.env.registry.cursor() as cr:
+                # sudo: its callers have checked who may refund; nobody writes these rows by hand
+                rows = self.with_env(self.env(cr=cr, su=True))
+                row = rows.search([("request_key", "=", key)])
+                if not row:
+                    row = rows.create({**vals, "request_key": key, "state": "requested"})
+                elif row.state == "refused":
+                    row.write({**vals, "state": "requested", "error": False})
+                rows.env.flush_all()
+                return row.id
+        except psycopg2.errors.UniqueViolation:
+            row_id, _state = self._kept(key)
+            if row_id:
+                return row_id
+            raise UserError(
+                self.env._(
+                    "Another refund of this order was asked for, and Shopify's answer is awaited. "
+                    "It is on the page Shopify of the order: press Try Again there, then look what "
+                    "is left to refund."
+                )
+            ) from None
+
+    @api.model
+    def _kept(self, key):
+        """Return ``(id, state)`` of the refund that was asked for with this key, or two None."""
+        with self.env.registry.cursor() as cr:
+            cr.execute(
+                SQL("SELECT id, state FROM integration_shopify_refund WHERE request_key = %s", key)
+            )
+            return cr.fetchone() or (None, None)
+
+    @api.model
+    def _send_kept(self, row_id):
+        """Have Shopify carry a refund out that was asked for: once, however often it is called.
+
+        A lost answer is looked up at once, and the same request is repeated by the same key, which
+        Shopify honours.
+
+        :raises UserError: with what to do, for the person who pressed the button.
+        """
+        for is_last in (False, True):
+            with self.env.registry.cursor() as cr:
+                # sudo: see _keep_request
+                found, failure = self.with_env(self.env(cr=cr, su=True)).browse(row_id)._try_send()
+            if not failure:
+                self._mark(row_id, "sent", external_id=found)
+                return
+            if outcome_of(failure) in ("refused", "not_sent"):
+                self._mark(row_id, "refused", error=failure.message)
+                raise UserError(failure.message) from failure
+            if is_last or not isinstance(failure, RetryableError):
+                raise UserError(
+                    self.env._(
+                        "%(problem)s Whether the money was paid back is not known yet. The refund "
+                        "is on the page Shopify of the order: press Try Again there. It is looked "
+                        "up first, and never paid back twice.",
+                        problem=failure.message,
+                    )
+                ) from failure
+
+    def _try_send(self):
+        """Return ``(id of the refund, None)``, or None and the error."""
+        try:
+            return self._send(), None
+        except IntegrationError as error:
+            return None, error
+
+    def _send(self):
+        """Ask Shopify for this refund, under an intent; returns its id there.
+
+        :raises IntegrationError: see :meth:`~.integration_intent.Intent.send`.
+        """
+        self.ensure_one()
+        backend, request = self.backend_id, self.request
+        client = backend._shopify_client()
+
+        def call(key):
+            payload = client.mutate(
+                "refund_create",
+                {"input": request},
+                idempotency_key=key,
+                action=self.env._("refund %s", self.order_id.display_name),
+            )
+            if not payload.get("refund"):
+                raise RetryableError(self.env._("Shopify did not say which refund it made."))
+            return {"refund": payload["refund"]["id"]}
+
+        def recover(_key):
+            order = client.execute("order_refund_notes", {"id": request["orderId"]}).data["order"]
+            for refund in (order or {}).get("refunds") or ():
+                if refunds.marker_of(refund["note"]) == self._marker():
+                    return {"refund": refund["id"]}
+            return None
+
+        with backend._intent("refund", self, request=request) as intent:
+            return intent.send(call, recover, late_seconds=0)["refund"]
+
+    @api.model
+    def _mark(self, row_id, state, error=None, external_id=None):
+        """Write, committed, what became of a request, unless an import has read it already."""
+        try:
+            with self.env["integration.engine"]._control_cursor() as cr:
+                cr.execute(
+                    SQL(
+                        "UPDATE integration_shopify_refund SET state = %s, error = %s,"
+                        " external_id = %s WHERE id = %s AND state = ANY(%s)",
+                        state,
+                        error,
+                        external_id,
+                        row_id,
+                        ["requested", "refused"],
+                    )
+                )
+        except psycopg2.errors.UniqueViolation:
+            # an import was faster and could not tell that it was asked for here
+            with self.env["integration.engine"]._control_cursor() as cr:
+                cr.execute(SQL("DELETE FROM integration_shopify_refund WHERE id = %s", row_id))
+
+    def action_try_again(self):
+        """Find out what became of a refund whose answer was lost, or ask for it again.
+
+        :raises UserError: when it is still not known, or Shopify refuses it.
+        """
+        self.ensure_one()
+        self.order_id._shopify_check_may_refund()
+        self._send_kept(self.id)
+        return self.order_id._shopify_import_now()
+
+    def action_withdraw(self):
+        """Give up a refund that Shopify certainly did not carry out.
+
+        :raises UserError: when it was carried out, or may still be.
+        """
+        self.ensure_one()
+        self.order_id._shopify_check_may_refund()
+        # sudo: whoever may refund need not see the connection
+        row = self.sudo()
+        client = row.backend_id._shopify_client()
+        try:
+            order = client.execute("order_refund_notes", {"id": row.request["orderId"]}).data[
+                "order"
+            ]
+        except IntegrationError as error:
+            raise UserError(error.message) from error
+        markers = [refunds.marker_of(refund["note"]) for refund in order["refunds"]]
+        if row._marker() in markers:
+            return self.order_id._shopify_import_now()
+        age = fields.Datetime.now() - row.write_date
+        if age.total_seconds() < 2 * LATE_SECONDS:
+            raise UserError(
+                self.env._(
+                    "Shopify has not carried it out so far, but the request may still arrive. "
+                    "Withdraw it in some minutes."
+                )
+            )
+        row.write({"state": "refused", "error": self.env._("Withdrawn.")})
+        return None
 
     # === GOODS === #
 

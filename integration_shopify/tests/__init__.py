@@ -8,6 +8,7 @@ from . import (
     test_own_orders,
     test_pages,
     test_privacy,
+    test_refund_amounts,
     test_refunds,
     test_rules,
     test_tax_keys,

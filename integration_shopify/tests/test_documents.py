@@ -12,6 +12,16 @@ SUBSCRIPTION = {
     "format": "JSON",
     "includeFields": ["id"],
 }
+REFUND_LINES = [
+    {
+        "lineItemId": "gid://shopify/LineItem/1",
+        "quantity": 1,
+        "restockType": "RETURN",
+        "locationId": "gid://shopify/Location/1",
+    },
+    {"lineItemId": "gid://shopify/LineItem/1", "quantity": 1, "restockType": "NO_RESTOCK"},
+]
+REFUND_DUTIES = [{"dutyId": "gid://shopify/Duty/1", "refundType": "PROPORTIONAL"}]
 #: Each document with the variables we send it, complete and as bare as they can be.
 VARIABLES = {
     "orders": [
@@ -26,6 +36,46 @@ VARIABLES = {
     ],
     "order_agreements": [{"id": GID, **PAGE, "sales": 250, "salesAfter": "abc"}],
     "order_refunds": [{"id": GID, "refunds": 25, "lines": 20, "returns": 25}],
+    "order_refundable": [{"id": GID, **PAGE}, {"id": GID, "first": 250, "after": None}],
+    "order_suggested_refund": [
+        {"id": GID, "lines": REFUND_LINES, "shipping": "5.00", "duties": REFUND_DUTIES},
+        {"id": GID, "lines": [], "shipping": None, "duties": []},
+    ],
+    "order_refund_notes": [{"id": GID}],
+    "refund_create": [
+        {
+            "input": {
+                "orderId": GID,
+                "currency": "USD",
+                "notify": True,
+                "note": "damaged [Odoo 0123456789ab]",
+                "refundLineItems": REFUND_LINES,
+                "transactions": [
+                    {
+                        "orderId": GID,
+                        "parentId": "gid://shopify/OrderTransaction/1",
+                        "gateway": "bogus",
+                        "kind": "REFUND",
+                        "amount": "10.00",
+                    }
+                ],
+                "shipping": {"amount": "5.00"},
+                "refundDuties": REFUND_DUTIES,
+            },
+            "idempotencyKey": "0123",
+        }
+    ],
+    "order_cancel_state": [{"id": GID}],
+    "order_cancel": [
+        {
+            "orderId": GID,
+            "reason": "CUSTOMER",
+            "restock": True,
+            "refundMethod": {"originalPaymentMethodsRefund": False},
+            "notifyCustomer": False,
+            "staffNote": None,
+        }
+    ],
     "refund_lines": [{"id": "gid://shopify/Refund/1", **PAGE}],
     "order_fulfillments": [{"id": GID, "fulfillments": 25, "fulfillmentOrders": 25, "lines": 20}],
     "order_lines": [{"id": GID, **PAGE}, {"id": GID, "first": 250}],

@@ -1,13 +1,17 @@
 from datetime import datetime
+from decimal import Decimal
 
+from odoo.exceptions import AccessError, UserError
 from odoo.fields import Command
-from odoo.tests import tagged
+from odoo.tests import new_test_user, tagged
+from odoo.tools import mute_logger
 
+from odoo.addons.integration_base.lib.errors import RetryableError
 from odoo.addons.integration_base.lib.records import Item
 
 from ..lib import contract
 from ..lib.decision import Decision
-from .common import ShopifyCase, line, money, order
+from .common import FakeShop, ShopifyCase, line, money, order
 
 
 def number(kind, value):
@@ -360,3 +364,498 @@ class TestOpenReturns(RefundCase):
         self.assertFalse(self.sale.activity_ids)
         self.assertEqual(self.sale.order_line.qty_delivered, 2)
         self.assertEqual(self.sale.shopify_refund_ids.return_name, "#1-R1")
+
+
+class RefundingShop(FakeShop):
+    """A shop with one order of which units can be refunded; counts what it did.
+
+    ``lose`` answers of the next mutations are lost after they were carried out.
+    """
+
+    def __init__(self, payload, units=3, price=10, unshipped=0):
+        super().__init__()
+        self.put(payload)
+        self.payload = payload
+        self.units, self.price, self.unshipped = units, Decimal(price), unshipped
+        self.paid = units * self.price
+        self.pending = Decimal(0)
+        self.given_back = Decimal(0)
+        self.refunds = []
+        self.keys = {}
+        self.lose = 0
+        self.refuse = ""
+        self.cancels = 0
+
+    def _order_refundable(self, variables):
+        return {
+            "order": {
+                "id": variables["id"],
+                "updatedAt": self.payload["updatedAt"],
+                "presentmentCurrencyCode": "USD",
+                "lineItems": {
+                    "nodes": [
+                        {
+                            "id": number("LineItem", 1),
+                            "name": "Line 1",
+                            "refundableQuantity": self.units,
+                            "unfulfilledQuantity": self.unshipped,
+                            "restockable": True,
+                            "duties": [],
+                        }
+                    ],
+                    "pageInfo": {"hasNextPage": False, "endCursor": None},
+                },
+            }
+        }
+
+    def _order_suggested_refund(self, variables):
+        units = sum(row["quantity"] for row in variables["lines"])
+        amount = min(units * self.price, self.paid - self.given_back)
+        sale = {
+            "id": number("OrderTransaction", 1),
+            "kind": "SALE",
+            "status": "SUCCESS",
+            "gateway": "bogus",
+            "parentTransaction": None,
+            "amountSet": money(self.paid),
+        }
+        pending = {**sale, "kind": "REFUND", "status": "PENDING", "amountSet": money(self.pending)}
+        return {
+            "order": {
+                "id": variables["id"],
+                "netPaymentSet": money(self.paid - self.given_back),
+                "transactions": [sale, pending],
+                "suggestedRefund": {
+                    "amountSet": money(amount),
+                    "maximumRefundableSet": money(self.paid - self.given_back),
+                    "discountedSubtotalSet": money(amount),
+                    "totalTaxSet": money(0),
+                    "totalDutiesSet": money(0),
+                    "shipping": {"amountSet": money(0), "maximumRefundableSet": money(0)},
+                    "suggestedTransactions": [],
+                },
+            }
+        }
+
+    def _order_refund_notes(self, variables):
+        return {
+            "order": {
+                "id": variables["id"],
+                "refunds": [{"id": row["id"], "note": row["note"]} for row in self.refunds],
+            }
+        }
+
+    def _refund_create(self, variables):
+        key, values = variables["idempotencyKey"], variables["input"]
+        if self.refuse:
+            errors = [{"field": ["transactions"], "message": self.refuse}]
+            return {"refundCreate": {"refund": None, "userErrors": errors}}
+        if key not in self.keys:
+            amount = sum(Decimal(row["amount"]) for row in values["transactions"])
+            rows = values["refundLineItems"]
+            found = refund(
+                100 + len(self.refunds),
+                *(refund_line(1, row["quantity"], row["restockType"]) for row in rows),
+                paid=amount,
+                note=values["note"],
+            )
+            self.keys[key] = found["id"]
+            self.refunds.append(found)
+            self.given_back += amount
+            self.units -= sum(row["quantity"] for row in rows)
+            self.put(
+                {
+                    **self.payload,
+                    "updatedAt": f"2026-11-21T10:00:{len(self.refunds):02}Z",
+                    "agreements": {
+                        "nodes": [
+                            {
+                                "id": number("SalesAgreement", 1),
+                                "reason": "REFUND",
+                                "happenedAt": "2026-11-21T10:00:00Z",
+                                "sales": {"nodes": []},
+                            }
+                        ]
+                    },
+                    "refunds": self.refunds,
+                }
+            )
+        self._lose()
+        return {"refundCreate": {"refund": {"id": self.keys[key]}, "userErrors": []}}
+
+    def _lose(self):
+        if self.lose:
+            self.lose -= 1
+            raise RetryableError("Shopify did not answer in time.")
+
+
+class RequestCase(RefundCase):
+    def setUp(self):
+        super().setUp()
+        self.shop = RefundingShop(self.payload)
+        self.manager = new_test_user(
+            self.env, "refunder", groups="base.group_user,sales_team.group_sale_manager"
+        )
+
+    def ask(self, quantity=1, restock="no_restock", **values):
+        """Open the dialog as a sales manager and fill it in."""
+        action = self.sale.with_user(self.manager).action_shopify_refund()
+        wizard = self.env[action["res_model"]].with_user(self.manager).browse(action["res_id"])
+        wizard.line_ids[:1].write({"quantity": quantity, "restock": restock})
+        wizard.action_compute()
+        wizard.write(values)
+        self.env.flush_all()
+        return wizard
+
+    def press(self, wizard):
+        with self.enter_registry_test_mode():
+            answer = wizard.action_refund()
+        self.env.invalidate_all()
+        return answer
+
+    def refusal(self, wizard):
+        """Return what the person reads; Odoo's assertRaises would roll back what it leaves."""
+        try:
+            self.press(wizard)
+        except UserError as error:
+            self.env.invalidate_all()
+            return str(error)
+        self.fail("nothing was refused")
+
+    def rows(self):
+        return self.sale.shopify_refund_ids
+
+
+@tagged("post_install", "-at_install")
+class TestRefundFromOdoo(RequestCase):
+    """Refunds that are started in Odoo."""
+
+    def test_amounts_are_shopifys(self):
+        wizard = self.ask(2)
+        self.assertEqual((wizard.suggested, wizard.limit, wizard.amount), (20.0, 30.0, 20.0))
+        self.assertTrue(wizard.is_computed)
+        wizard.line_ids.quantity = 1
+        self.assertFalse(wizard.is_computed)
+        self.assertIn("Press Compute", self.refusal(wizard))
+        self.assertEqual(self.shop.refunds, [])
+
+    def test_shipped_and_not_shipped_units_stand_apart(self):
+        self.shop.unshipped = 1
+        wizard = self.ask(0)
+        self.assertEqual(wizard.line_ids.mapped("restock"), ["no_restock", "cancel"])
+        self.assertEqual(wizard.line_ids.mapped("quantity_left"), [2, 1])
+        self.assertEqual(wizard.line_ids.mapped("shipped"), [True, False])
+
+    def test_refund_comes_back_as_the_one_that_was_asked_for(self):
+        self.deliver(3)
+        self.shop.payload["fulfillments"] = [shipment(1, (1, 3))]
+        self.shop.payload["displayFulfillmentStatus"] = "FULFILLED"
+        answer = self.press(self.ask(1, "return", note="arrived damaged"))
+        self.assertEqual(answer["params"]["type"], "success", answer)
+        row = self.rows()
+        self.assertEqual(len(self.shop.refunds), 1)
+        self.assertEqual(row.external_id, self.shop.refunds[0]["id"])
+        self.assertEqual((row.state, row.amount_total, row.note), ("done", 10.0, "arrived damaged"))
+        self.assertEqual(row.create_uid, self.manager)
+        self.assertEqual(self.sale.order_line.qty_delivered, 2)
+        self.assertEqual(len(row.picking_ids), 1)
+        intent = self.env["integration.intent"].search([("res_model", "=", row._name)])
+        self.assertEqual(intent.outcome, "sent")
+
+    def test_pressed_twice(self):
+        wizard = self.ask(1)
+        self.press(wizard)
+        self.press(wizard)
+        self.assertEqual(len(self.shop.refunds), 1)
+        self.assertEqual(len(self.rows()), 1)
+
+    def test_lost_answer_is_looked_up_at_once(self):
+        self.shop.lose = 1
+        self.press(self.ask(1))
+        self.assertEqual(len(self.shop.refunds), 1)
+        self.assertEqual(len(self.shop.keys), 1)
+        self.assertEqual((len(self.rows()), self.rows().state), (1, "done"))
+        calls = [name for name, _variables in self.shop.calls]
+        self.assertEqual(calls.count("refund_create"), 1)
+
+    def test_shop_that_does_not_answer_for_long(self):
+        self.shop.lose = 1
+        wizard = self.ask(1)
+        original = self.shop._order_refund_notes
+        self.shop._order_refund_notes = self.fail_to_answer
+        text = self.refusal(wizard)
+        self.assertIn("Try Again", text)
+        self.assertEqual(self.rows().state, "requested")
+        # nobody refunds on top of what nobody knows
+        self.assertIn("Another refund", self.other_refusal())
+        self.shop._order_refund_notes = original
+        with self.enter_registry_test_mode():
+            self.rows().with_user(self.manager).action_try_again()
+        self.env.invalidate_all()
+        self.assertEqual((len(self.rows()), self.rows().state), (1, "done"))
+        self.assertEqual(len(self.shop.refunds), 1)
+
+    def fail_to_answer(self, _variables):
+        raise RetryableError("Shopify did not answer in time.")
+
+    @mute_logger("odoo.sql_db")
+    def other_refusal(self):
+        return self.refusal(self.ask(1))
+
+    def test_refused_by_shopify(self):
+        self.shop.refuse = "Refund amount $10.00 is greater than net payment received $0.00"
+        wizard = self.ask(1)
+        self.assertIn("greater than net payment", self.refusal(wizard))
+        self.assertEqual(self.rows().state, "refused")
+        self.assertIn("greater than net payment", self.rows().error)
+        # what was corrected may be sent from the same dialog
+        self.shop.refuse = ""
+        wizard.amount = 9.0
+        self.env.flush_all()
+        self.press(wizard)
+        self.assertEqual((self.rows().state, self.rows().amount_total), ("done", 9.0))
+        self.assertEqual(len(self.shop.keys), 1)
+
+    def test_more_than_is_left(self):
+        wizard = self.ask(1, amount=30.01)
+        self.assertIn("more than is left", self.refusal(wizard))
+        self.shop.pending = Decimal(25)
+        text = self.refusal(self.ask(1, amount=10.0))
+        self.assertIn("25", text)
+        self.assertIn("on their way back", text)
+        self.assertEqual(self.shop.refunds, [])
+        self.assertFalse(self.rows())
+
+    def test_units_somebody_else_refunded_meanwhile(self):
+        wizard = self.ask(3)
+        self.shop.units = 1
+        self.assertIn("only 1 are left", self.refusal(wizard))
+        self.assertEqual(self.shop.refunds, [])
+
+    def test_goodwill_has_no_goods(self):
+        wizard = self.ask(0, amount=1.0)
+        self.press(wizard)
+        self.assertEqual(self.shop.refunds[0]["refundLineItems"]["nodes"], [])
+        self.assertEqual((self.rows().amount_total, self.rows().goods), (1.0, ""))
+
+    def test_nothing_chosen(self):
+        self.assertIn("Choose what to refund", self.refusal(self.ask(0, amount=0.0)))
+
+    def test_who_may(self):
+        salesman = new_test_user(
+            self.env,
+            "salesman",
+            groups="base.group_user,sales_team.group_sale_salesman_all_leads",
+        )
+        for method in ("action_shopify_refund", "action_shopify_cancel"):
+            with self.assertRaisesRegex(AccessError, "Sales: Administrator"):
+                getattr(self.sale.with_user(salesman), method)()
+
+
+class CancellingShop(FakeShop):
+    """A shop that cancels some time after it was asked to."""
+
+    def __init__(self, payload):
+        super().__init__()
+        self.put(payload)
+        self.payload = payload
+        self.asked = []
+        self.lose = 0
+        self.is_slow = False
+        self.refuse = ""
+        self.state = {"displayFulfillmentStatus": "UNFULFILLED", "returnStatus": "NO_RETURN"}
+
+    def _order_cancel_state(self, variables):
+        cancelled = self.orders[variables["id"]]["cancelledAt"]
+        return {"order": {"id": variables["id"], "cancelledAt": cancelled, **self.state}}
+
+    def _order_cancel(self, variables):
+        self.asked.append(variables)
+        if self.refuse:
+            errors = [{"field": ["orderId"], "message": self.refuse, "code": "INVALID"}]
+            return {"orderCancel": {"job": None, "orderCancelUserErrors": errors}}
+        if not self.is_slow:
+            self.finish()
+        if self.lose:
+            self.lose -= 1
+            raise RetryableError("Shopify did not answer in time.")
+        return {"orderCancel": {"job": {"id": number("Job", 1)}, "orderCancelUserErrors": []}}
+
+    def finish(self):
+        self.put(
+            {
+                **self.payload,
+                "updatedAt": "2026-11-21T11:00:00Z",
+                "cancelledAt": "2026-11-21T11:00:00Z",
+                "cancelReason": "CUSTOMER",
+            }
+        )
+
+
+@tagged("post_install", "-at_install")
+class TestCancelFromOdoo(RefundCase):
+    """Cancellations that are started in Odoo."""
+
+    def setUp(self):
+        super().setUp()
+        self.shop = CancellingShop(self.payload)
+        self.manager = new_test_user(
+            self.env, "canceller", groups="base.group_user,sales_team.group_sale_manager"
+        )
+        self.sale = self.sale.with_user(self.manager)
+
+    def press(self, **values):
+        action = self.sale.action_shopify_cancel()
+        wizard = (
+            self.env[action["res_model"]]
+            .with_user(self.manager)
+            .with_context(**action["context"])
+            .create(values)
+        )
+        self.env.flush_all()
+        with self.enter_registry_test_mode():
+            answer = wizard.action_cancel_order()
+        self.env.invalidate_all()
+        return answer
+
+    def refusal(self, **values):
+        try:
+            self.press(**values)
+        except UserError as error:
+            self.env.invalidate_all()
+            return str(error)
+        self.fail("nothing was refused")
+
+    def test_cancelled_there_and_here(self):
+        answer = self.press(reason="INVENTORY", refund=False, note="sold out")
+        self.assertEqual(answer["params"]["type"], "success", answer)
+        (asked,) = self.shop.asked
+        self.assertEqual(asked["reason"], "INVENTORY")
+        self.assertEqual(asked["refundMethod"], {"originalPaymentMethodsRefund": False})
+        self.assertEqual(asked["staffNote"], "sold out")
+        self.assertEqual(self.sale.state, "cancel")
+        self.assertEqual(self.sale.shopify_cancelled_at, datetime(2026, 11, 21, 11))
+
+    def test_pressed_twice(self):
+        self.press()
+        self.press()
+        self.assertEqual(len(self.shop.asked), 1)
+
+    def test_lost_answer(self):
+        self.shop.lose = 1
+        self.press()
+        self.assertEqual(len(self.shop.asked), 1)
+        self.assertEqual(self.sale.state, "cancel")
+
+    def test_shop_that_takes_its_time(self):
+        self.shop.is_slow = True
+        answer = self.press()
+        self.assertEqual(answer["params"]["type"], "warning", answer)
+        self.assertIn("Shopify is cancelling", answer["params"]["message"])
+        self.assertEqual(self.sale.state, "sale")
+        # pressed again meanwhile: nothing is asked for twice
+        self.press()
+        self.assertEqual(len(self.shop.asked), 1)
+        self.shop.finish()
+        self.env.cr.execute(
+            "UPDATE integration_sync_log SET next_attempt_at = now() AT TIME ZONE 'UTC'"
+            " WHERE state = 'pending'"
+        )
+        with self.enter_registry_test_mode():
+            self.env["integration.engine"]._drain(self.flow.id)
+        self.env.invalidate_all()
+        self.assertEqual(self.sale.state, "cancel")
+
+    def test_lost_answer_of_a_slow_shop(self):
+        self.shop.is_slow, self.shop.lose = True, 1
+        self.assertIn("again in a minute", self.refusal())
+        self.assertEqual(len(self.shop.asked), 1)
+        self.shop.finish()
+        self.press()
+        self.assertEqual(len(self.shop.asked), 1)
+        self.assertEqual(self.sale.state, "cancel")
+
+    def test_job_that_failed_can_be_asked_for_again(self):
+        self.shop.is_slow = True
+        self.press()
+        self.env.cr.execute(
+            "UPDATE integration_intent SET finished_at = finished_at - interval '1 hour'"
+        )
+        self.env.cr.execute(
+            "UPDATE sale_order SET shopify_cancel_asked_at = now() - interval '1 hour'"
+        )
+        self.shop.is_slow = False
+        self.press()
+        self.assertEqual(len(self.shop.asked), 2)
+        self.assertEqual(self.sale.state, "cancel")
+
+    def test_refused_in_plain_words_before_anything_is_sent(self):
+        self.shop.state["returnStatus"] = "IN_PROGRESS"
+        self.assertIn("open return", self.refusal())
+        self.shop.state = {"displayFulfillmentStatus": "FULFILLED", "returnStatus": "NO_RETURN"}
+        self.assertIn("was shipped", self.refusal())
+        self.assertEqual(self.shop.asked, [])
+        self.assertEqual(self.sale.state, "sale")
+
+    def test_refused_by_shopify(self):
+        self.shop.refuse = "Cannot cancel a fulfilled order"
+        self.assertIn("Cannot cancel a fulfilled order", self.refusal())
+        self.shop.refuse = ""
+        self.press()
+        self.assertEqual(self.sale.state, "cancel")
+
+    def test_cancelled_in_odoo_only(self):
+        self.sale.sudo()._action_cancel()
+        self.assertFalse(self.sale.shopify_cancelled_at)
+        self.press()
+        self.assertTrue(self.sale.shopify_cancelled_at)
+
+
+@tagged("post_install", "-at_install")
+class TestRefundOfCreditNote(RequestCase):
+    """A credit note made in Odoo is paid back in Shopify, and books that refund."""
+
+    def credit(self, quantity):
+        invoice = self.sale._create_invoices()
+        invoice.action_post()
+        reversal = self.env["account.move.reversal"].create(
+            {
+                "move_ids": invoice.ids,
+                "journal_id": invoice.journal_id.id,
+                "reason": "broken",
+            }
+        )
+        note = self.env["account.move"].browse(reversal.refund_moves()["res_id"])
+        note.invoice_line_ids.quantity = quantity
+        note.action_post()
+        return note
+
+    def test_prefilled_and_linked(self):
+        self.manager.group_ids |= self.env.ref("account.group_account_invoice")
+        note = self.credit(2)
+        self.assertTrue(note.shopify_can_refund)
+        action = note.with_user(self.manager).action_shopify_refund()
+        wizard = self.env[action["res_model"]].with_user(self.manager).browse(action["res_id"])
+        self.assertEqual(wizard.line_ids.quantity, 2)
+        self.assertEqual(wizard.amount, note.amount_total)
+        self.env.flush_all()
+        self.press(wizard)
+        self.assertEqual(note.shopify_refund_ref, self.shop.refunds[0]["id"])
+        self.assertEqual(self.rows().credit_note_id, note)
+        self.assertFalse(note.shopify_can_refund)
+
+    def test_not_for_what_the_ledger_booked(self):
+        note = self.credit(1)
+        self.env["integration.shopify.agreement"].create(
+            {
+                "order_id": self.sale.id,
+                "backend_id": self.backend.id,
+                "company_id": self.company.id,
+                "external_id": number("SalesAgreement", 2),
+                "happened_at": datetime(2026, 11, 21),
+                "currency_id": self.usd.id,
+                "move_id": note.id,
+            }
+        )
+        note.invalidate_recordset()
+        self.assertFalse(note.shopify_can_refund)

@@ -1,0 +1,39 @@
+from odoo import fields, models
+
+
+class AccountMove(models.Model):
+    _inherit = "account.move"
+
+    shopify_refund_ref = fields.Char(
+        string="Refund in Shopify",
+        readonly=True,
+        copy=False,
+        index="btree_not_null",
+        help="The refund that was made in Shopify from this credit note.",
+    )
+    shopify_can_refund = fields.Boolean(compute="_compute_shopify_can_refund")
+
+    def _compute_shopify_can_refund(self):
+        """Whether this is a credit note of an order of a shop that Shopify knows nothing of."""
+        # sudo: the ledger is not for everybody who may post credit notes
+        Agreement = self.env["integration.shopify.agreement"].sudo()
+        booked = Agreement.search([("move_id", "in", self.ids)]).move_id
+        for move in self:
+            move.shopify_can_refund = (
+                move.move_type == "out_refund"
+                and move.state == "posted"
+                and not move.shopify_refund_ref
+                and move not in booked
+                and len(move._shopify_orders()) == 1
+            )
+
+    def _shopify_orders(self):
+        orders = self.invoice_line_ids.sale_line_ids.order_id
+        return orders.filtered("shopify_url")
+
+    def action_shopify_refund(self):
+        """Open the dialog to pay this credit note back in Shopify."""
+        self.ensure_one()
+        return self.env["integration.shopify.refund.request"]._open(
+            self._shopify_orders(), credit_note=self
+        )

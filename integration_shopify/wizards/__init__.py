@@ -1,0 +1,5 @@
+from . import (
+    integration_shopify_cancel,
+    integration_shopify_refund_request,
+    integration_shopify_refund_request_line,
+)
