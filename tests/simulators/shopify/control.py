@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from werkzeug.wrappers import Request, Response
 
+from .books import books
 from .faults import Fault
 from .money import Bag, rest_amount
 from .payloads import payload
@@ -131,6 +132,7 @@ class Control:
             ("GET", "customers"): self.customers,
             ("POST", "customers"): self.add_customer,
             ("GET", "orders"): self.orders,
+            ("GET", "books"): self.books,
             ("POST", "orders"): self.place,
             ("POST", "drafts"): self.draft,
             ("POST", "drafts/complete"): self.complete_draft,
@@ -293,6 +295,13 @@ class Control:
     def orders(self, request: Request, body: dict[str, Any]) -> Any:
         with self.simulator.shop.lock:
             return [truth(order) for order in self.simulator.shop.all("Order")]
+
+    def books(self, request: Request, body: dict[str, Any]) -> Any:
+        """History of every order, or of those named: ``?order=1001&order=1002``."""
+        shop, names = self.simulator.shop, request.args.getlist("order")
+        with shop.lock:
+            orders = [shop.get("Order", name) for name in names] or shop.all("Order")
+            return [books(order) for order in orders]
 
     def place(self, request: Request, body: dict[str, Any]) -> Any:
         shop = self.simulator.shop
