@@ -223,7 +223,7 @@ class _Draw:
             body = getattr(self, f"_{name}")(order)
             if body is not None:
                 action = name.partition("__")[0]
-                if action == "fulfil" and ships_in_odoo:
+                if action == "fulfil" and ships_in_odoo and "service" not in body:
                     action = SHIP_IN_ODOO
                 return action, body
 
@@ -335,18 +335,47 @@ class _Draw:
 
     def _fulfil(self, order: Order) -> Spec | None:
         rng = self.rng
-        lines = [line for line in order.goods if line.unfulfilled and line.requires_shipping]
+        lines = [line for line in order.goods if line.fulfillable and line.requires_shipping]
         if order.cancelled_at or not lines:
             return None
-        rows = self._some(lines, lambda line: line.unfulfilled)
+        rows = self._some(lines, lambda line: line.fulfillable)
         tracking = [
             {"company": rng.choice(("DHL", "UPS", "Other")), "number": f"T{rng.randrange(10**8)}"}
             for _parcel in range(rng.choice((0, 1, 1, 2)))
         ]
-        return {
+        body: Spec = {
             "lines": [{"line": line, "quantity": quantity} for line, quantity in rows],
             "tracking": tracking,
         }
+        if rng.random() < 0.2:
+            body["service"] = "Parcel Partners"
+        return body
+
+    def _unfulfil(self, order: Order) -> Spec | None:
+        """A shipment is undone, unless some of it came back already."""
+        found = [
+            number
+            for number, parcel in enumerate(order.fulfillments)
+            if parcel.status == "SUCCESS"
+            and not any(part.line.returned for part in parcel.lines)
+        ]
+        if order.cancelled_at or not found:
+            return None
+        return {"fulfillment": self.rng.choice(found)}
+
+    def _hold(self, order: Order) -> Spec | None:
+        work = [
+            number
+            for number, row in enumerate(order.fulfillment_orders)
+            if row.status == "OPEN" and not row.holds
+        ]
+        if order.cancelled_at or not work:
+            return None
+        return {"fulfillmentOrder": self.rng.choice(work), "reason": "AWAITING_PAYMENT"}
+
+    def _release(self, order: Order) -> Spec | None:
+        held = [number for number, row in enumerate(order.fulfillment_orders) if row.holds]
+        return {"fulfillmentOrder": self.rng.choice(held)} if held else None
 
     def _refund__lines(self, order: Order) -> Spec | None:
         rng = self.rng
@@ -443,6 +472,9 @@ _CHANGES = {
     "capture": 25,
     "void": 4,
     "fulfil": 16,
+    "unfulfil": 2,
+    "hold": 1,
+    "release": 8,
     "refund__lines": 14,
     "refund__shipping": 2,
     "refund__amount": 4,
@@ -455,9 +487,15 @@ _ADDRESS = {"first_name": "Otto", "last_name": "Weg", "zip": "53111", "city": "B
 
 
 def play(shop: Shop, order: Order, action: str, body: Spec) -> None:
-    """Do a step to an order of a shop in this process."""
+    """Do a step to an order of a shop in this process, as the control API does it."""
     if action == "settle":
         for refund in order.refunds:
             shop.settle(refund, body["status"])
+    elif action == "unfulfil":
+        shop.cancel_fulfillment(shop.parcel_of(order, body["fulfillment"]))
+    elif action == "hold":
+        shop.hold(shop.work_of(order, body["fulfillmentOrder"]), {"byApp": False, **body})
+    elif action == "release":
+        shop.release(shop.work_of(order, body["fulfillmentOrder"]))
     else:
         getattr(shop, "fulfil" if action == SHIP_IN_ODOO else action)(order, body)
