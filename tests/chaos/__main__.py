@@ -1,4 +1,4 @@
-"""``./run chaos operations --count 10000 --seed 1``, ``./run chaos orders --count 2000 --seed 1``"""
+"""``./run chaos operations --count 10000 --seed 1``, ``./run chaos orders --seed 1``"""
 
 from __future__ import annotations
 
@@ -85,9 +85,7 @@ def _running(simulator: str, **options: Any) -> Iterator[tuple[Any, str]]:
 
 def _operations(options: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     count = options.count or 10000
-    plan = Plan.draw(
-        options.seed, count, duration=max(60, count / PACE), side=options.side
-    )
+    plan = Plan.draw(options.seed, count, duration=max(60, count / PACE), side=options.side)
     with _running("generic", test_addons=True) as (odoo, url):
         run = operations.Run(odoo, GenericService(url), plan, say)
         result = run.execute(LIMIT)

@@ -244,9 +244,22 @@ class _Draw:
             (
                 {"note": f"Note {rng.randrange(1000)}"},
                 {"tags": rng.sample(["vip", "gift", "wholesale", "late"], rng.randint(0, 3))},
-                {"delivery": _ADDRESS | {"address1": f"Platz {rng.randrange(1, 99)}"}},
+                {"delivery": self._other_address(order)},
             )
         )
+
+    def _other_address(self, order: Order) -> Spec:
+        """Somewhere else in the same country: abroad there were other taxes."""
+        country = (order.shipping_address or order.billing).country_code
+        number = self.rng.randrange(1, 99)
+        return {
+            "first_name": "Otto",
+            "last_name": "Weg",
+            "address1": f"Platz {number}",
+            "zip": f"{number:05}",
+            "city": "Newtown",
+            "country_code": country,
+        }
 
     def _edit__set(self, order: Order) -> Spec | None:
         rng = self.rng
@@ -356,8 +369,7 @@ class _Draw:
         found = [
             number
             for number, parcel in enumerate(order.fulfillments)
-            if parcel.status == "SUCCESS"
-            and not any(part.line.returned for part in parcel.lines)
+            if parcel.status == "SUCCESS" and not any(part.line.returned for part in parcel.lines)
         ]
         if order.cancelled_at or not found:
             return None
@@ -480,9 +492,6 @@ _CHANGES = {
     "refund__amount": 4,
     "settle": 40,
     "cancel": 3,
-}
-_ADDRESS = {"first_name": "Otto", "last_name": "Weg", "zip": "53111", "city": "Bonn"} | {
-    "country_code": "DE"
 }
 
 

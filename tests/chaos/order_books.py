@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 ZERO = Decimal(0)
 #: Transactions that move money, and which way.
@@ -74,6 +76,7 @@ class Document:
     amounts: Amounts
     residual: Decimal = ZERO
     currency: str = ""
+    date: str = ""
 
 
 @dataclass
@@ -101,6 +104,7 @@ class Expected(Books):
 
     :ivar ever_paid: whether there was a moment at which all that was agreed was paid.
     :ivar cancelled: whether the order was cancelled in the shop.
+    :ivar dates: ledger entry -> its day in the shop.
     :ivar empty: whether nothing of it is left and no money was ever moved: nobody needs it.
     """
 
@@ -109,7 +113,7 @@ class Expected(Books):
     ever_paid: bool = False
     cancelled: bool = False
     empty: bool = False
-    gateway: str = ""
+    dates: dict[str, str] = field(default_factory=dict)
 
 
 def expect(row: dict[str, Any], side: str = "presentment") -> Expected:
@@ -139,7 +143,10 @@ def expect(row: dict[str, Any], side: str = "presentment") -> Expected:
         total=total,
         currency=currency,
         agreements=agreements,
-        payments={move.id: Money(move.amount, currency, move.at[:10]) for move in money},
+        payments={
+            move.id: Money(move.amount, currency, local_date(move.at, row["timezone"]))
+            for move in money
+        },
         quantities=quantities,
         delivered=delivered,
         to_ship=to_ship,
@@ -147,8 +154,16 @@ def expect(row: dict[str, Any], side: str = "presentment") -> Expected:
         ever_paid=_ever_paid(row, agreements, money),
         cancelled=row["cancelled"],
         empty=not money and not any(line["currentQuantity"] for line in row["lines"]),
-        gateway=row["gateway"],
+        dates={
+            entry["id"]: local_date(entry["happenedAt"], row["timezone"])
+            for entry in row["agreements"]
+        },
     )
+
+
+def local_date(moment: str, timezone: str) -> str:
+    """The day of the shop in which something happened: that of its books."""
+    return str(datetime.fromisoformat(moment).astimezone(ZoneInfo(timezone)).date())
 
 
 @dataclass(frozen=True)

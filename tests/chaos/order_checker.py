@@ -16,7 +16,7 @@ CHECKS = {
     "total": "the total of the sales order is that of the ledger",
     "quantities": "its lines have the units sold, or those the buyer has if these are more",
     "documents": "posted invoices less credit notes are the ledger: untaxed, each tax, total",
-    "agreements": "each entry of the ledger is in exactly one document, with its amounts",
+    "agreements": "each entry of the ledger is in exactly one document, with its amounts and date",
     "payments": "each successful transaction is one payment: amount, currency, direction, date",
     "residual": "what is still open is what was agreed less what was paid",
     "reconciled": "where nothing is open, no document and no payment is left open",
@@ -32,6 +32,7 @@ class Found(Books):
     :ivar sales: number of sales orders of it, and ``state`` of the first.
     :ivar documents: by id.
     :ivar booked_in: ledger entry -> documents it stands in.
+    :ivar nothing: ledger entries noted as nothing to book.
     :ivar doubled: payments that are one too many, as text.
     :ivar loose: amounts left open on payments and documents that exist, as text.
     """
@@ -40,15 +41,20 @@ class Found(Books):
     state: str = "sale"
     documents: dict[int, Document] = field(default_factory=dict)
     booked_in: dict[str, list[int]] = field(default_factory=dict)
+    nothing: set[str] = field(default_factory=set)
     doubled: list[str] = field(default_factory=list)
     loose: list[str] = field(default_factory=list)
 
 
-def compare(expected: Expected, found: Found | None, *, invoiced: bool) -> dict[str, list[str]]:
+def compare(
+    expected: Expected, found: Found | None, *, invoiced: bool, late: bool = False
+) -> dict[str, list[str]]:
     """Return what is wrong, by check; empty when the books are equal.
 
     :param found: None when Odoo does not know the order.
     :param invoiced: whether its rule has had reason to invoice it.
+    :param late: whether the rule waits for something, so that the first invoice has a later date
+        than the order.
     """
     if found is None:
         # what was cancelled before anybody paid needs no sales order
@@ -58,7 +64,7 @@ def compare(expected: Expected, found: Found | None, *, invoiced: bool) -> dict[
         "total": _total(expected, found),
         "quantities": _units(expected.quantities, found.quantities, "on the order", expected),
         "documents": _documents(expected, found, invoiced),
-        "agreements": _agreements(expected, found, invoiced),
+        "agreements": _agreements(expected, found, invoiced, late),
         "payments": _payments(expected, found),
         "residual": _residual(expected, found, invoiced),
         "reconciled": found.loose if invoiced and not expected.residual else [],
@@ -126,22 +132,33 @@ def _documents(expected: Expected, found: Found, invoiced: bool) -> list[str]:
     return problems
 
 
-def _agreements(expected: Expected, found: Found, invoiced: bool) -> list[str]:
+def _agreements(expected: Expected, found: Found, invoiced: bool, late: bool) -> list[str]:
     problems = []
     parts: dict[int, Amounts] = defaultdict(Amounts)
+    entries: dict[int, list[str]] = defaultdict(list)
     for gid, amounts in expected.agreements.items():
         documents = found.booked_in.get(gid, [])
         for document in documents:
             parts[document] += amounts
+            entries[document].append(gid)
         count = len(documents)
-        if count > 1 or (invoiced and amounts and not count):
+        none = invoiced and amounts and gid not in found.nothing
+        if count > 1 or (none and not count):
             problems.append(f"ledger entry {_short(gid)} ({amounts}) is in {count} documents")
+    # only what takes itself back together needs no document
+    left_out = sum((expected.agreements.get(gid, Amounts()) for gid in found.nothing), Amounts())
+    if left_out:
+        problems.append(f"entries noted as nothing to book come to {left_out}")
     for gid in found.booked_in.keys() - expected.agreements.keys():
         if found.booked_in[gid]:
             problems.append(f"{_short(gid)} is booked, but is no entry of the ledger")
     for key, row in found.documents.items():
         if row.amounts != parts[key]:
             problems.append(f"{row.name} has {row.amounts}, its entries {parts[key]}")
+        dates = {expected.dates[gid] for gid in entries[key]}
+        # what was agreed before the first invoice was due is dated when it was
+        if len(entries[key]) == 1 and not late and row.date not in dates:
+            problems.append(f"{row.name} is of {row.date}, its entry of {', '.join(dates)}")
     return problems
 
 
@@ -251,12 +268,12 @@ class OdooBooks:
             taxes[move][_exact(percent)] -= _exact(amount)
         rows = self.sql(
             "SELECT o.id, m.id, m.name, m.state, m.move_type, m.amount_untaxed,"
-            "       m.amount_residual, c.name"
+            "       m.amount_residual, c.name, m.invoice_date"
             "  FROM account_move m JOIN res_currency c ON c.id = m.currency_id"
             f"  LEFT JOIN sale_order o ON o.id IN ({_ORDER_OF_MOVE})"
             " WHERE m.move_type IN ('out_invoice', 'out_refund') ORDER BY m.id"
         )
-        for order, move, name, state, kind, untaxed, residual, currency in rows:
+        for order, move, name, state, kind, untaxed, residual, currency, date in rows:
             sign = 1 if kind == "out_invoice" else -1
             amounts = Amounts.of(sign * _exact(untaxed), taxes[move])
             found = self.by_order.get(order)
@@ -266,19 +283,27 @@ class OdooBooks:
                 self.strays.append(f"{name or move} belongs to no order of the shop")
                 continue
             found.documents[move] = Document(
-                name or f"draft {move}", state, amounts, sign * _exact(residual), currency
+                name or f"draft {move}",
+                state,
+                amounts,
+                sign * _exact(residual),
+                currency,
+                str(date),
             )
             self.documents[move] = found
 
     def _agreements(self) -> None:
         rows = self.sql(
-            "SELECT order_id, external_id, move_id FROM integration_shopify_agreement"
+            "SELECT order_id, external_id, move_id, state FROM integration_shopify_agreement"
             " WHERE backend_id = %s",
             [self.backend],
         )
-        for order, gid, move in rows:
+        for order, gid, move, state in rows:
             found = self.by_order[order]
-            found.booked_in.setdefault(gid, []).extend([move] if move else [])
+            # what was added to an entry after it was booked is a document of its own
+            found.booked_in.setdefault(gid.split("#more")[0], []).extend([move] if move else [])
+            if state == "nothing":
+                found.nothing.add(gid)
 
     def _payments(self) -> None:
         self.payments: dict[int, Found] = {}

@@ -19,7 +19,7 @@ from tests.simulators.shopify.client import SimulatorError
 
 from .history import FAILED, OK, History
 from .lives import GATEWAYS, INVOICED_WHEN_PAID, SHIP_IN_ODOO, Life, Step
-from .order_books import Expected, contradictions, expect
+from .order_books import contradictions, expect
 from .order_checker import CHECKS, Found, OdooBooks, compare
 
 #: Of notifications: every fourth is lost, others come late, twice, out of order.
@@ -332,15 +332,11 @@ def judge(row: dict[str, Any], found: Found | None) -> dict[str, list[str]]:
     :param row: of the simulator's ``books``.
     """
     expected = expect(row)
-    problems = compare(expected, found, invoiced=invoiced(row, expected))
+    late = row["sourceName"] == INVOICED_WHEN_PAID
+    problems = compare(expected, found, invoiced=not late or expected.ever_paid, late=late)
     if wrong := contradictions(row):
         problems["life"] = [f"the shop contradicts itself: {text}" for text in wrong]
     return problems
-
-
-def invoiced(row: dict[str, Any], expected: Expected) -> bool:
-    """Whether the rule of the order (see :func:`set_up`) has had reason to invoice it."""
-    return row["sourceName"] != INVOICED_WHEN_PAID or expected.ever_paid
 
 
 class _Hand:
@@ -459,16 +455,20 @@ def set_up(odoo: Any, shop: Any) -> int:
     shop.configure(costBucket=20000, costRestore=1000)
     demo.prepare_company(call)
     demo.create_products(call, shop.url)
-    _fill_stock(call)
+    fill_stock(call)
     backend = demo.connect_backend(call, odoo.url, shop.url)
     flows = call("integration.flow", "search", [("backend_id", "=", backend)])
     call("integration.flow", "write", flows, FLOW)
-    _map_gateways(call, backend)
-    _write_rules(call, backend)
+    map_gateways(call, backend)
+    write_rules(call, backend)
     return backend
 
 
-def _fill_stock(call: Callable[..., Any]) -> None:
+def fill_stock(call: Callable[..., Any]) -> None:
+    """Put more of each product on stock than anybody orders.
+
+    :param call: ``call(model, method, *arguments)`` as a user with all rights.
+    """
     products = call("product.product", "search", [("is_storable", "=", True)])
     (warehouse,) = call("stock.warehouse", "search_read", [], ["lot_stock_id"], limit=1)
     quants = call(
@@ -487,7 +487,8 @@ def _fill_stock(call: Callable[..., Any]) -> None:
     call("stock.quant", "action_apply_inventory", quants)
 
 
-def _map_gateways(call: Callable[..., Any], backend: int) -> None:
+def map_gateways(call: Callable[..., Any], backend: int) -> None:
+    """Give each gateway a journal of its own."""
     journals = call(
         "account.journal",
         "create",
@@ -511,7 +512,9 @@ def _map_gateways(call: Callable[..., Any], backend: int) -> None:
     )
 
 
-def _write_rules(call: Callable[..., Any], backend: int) -> None:
+def write_rules(call: Callable[..., Any], backend: int) -> None:
+    """Let every order be confirmed, its payments registered, and its ledger booked: when it is
+    paid if it comes from :data:`INVOICED_WHEN_PAID`, else at once."""
     books = {"confirm": "confirm", "post_invoice": "post", "register_payment": "register"}
     call(
         "integration.shopify.rule",

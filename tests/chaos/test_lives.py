@@ -23,7 +23,7 @@ def live(life):
         for step in others:
             time.go(step.pause)
             play(shop, order, step.action, step.body)
-        return books(order)
+        return books(order, shop.config.timezone)
 
 
 @pytest.fixture(scope="module")

@@ -17,11 +17,21 @@ INVOICE, NOTE = 11, 12
 def right_books(expected):
     """What Odoo has when everything is right: an invoice, and a note for all that came later."""
     first, *later = expected.agreements.items()
-    documents = {INVOICE: Document("INV/1", "posted", first[1], currency=expected.currency)}
+    documents = {
+        INVOICE: Document(
+            "INV/1", "posted", first[1], currency=expected.currency, date=expected.dates[first[0]]
+        )
+    }
     booked_in = {first[0]: [INVOICE]}
     if later:
         amounts = sum((amounts for _gid, amounts in later), Amounts())
-        documents[NOTE] = Document("RINV/1", "posted", amounts, currency=expected.currency)
+        documents[NOTE] = Document(
+            "RINV/1",
+            "posted",
+            amounts,
+            currency=expected.currency,
+            date=expected.dates[later[0][0]],
+        )
         booked_in |= {gid: [NOTE] for gid, _amounts in later}
     return Found(
         total=expected.total,
@@ -150,6 +160,19 @@ def test_a_ledger_entry_booked_twice_never_or_invented_is_found(expected, found)
         assert wrong(expected, copy) == {"agreements"}
     found.booked_in["gid://shopify/SalesAgreement/1"] = [INVOICE]
     assert wrong(expected, found) == {"agreements"}
+
+
+def test_a_document_of_another_day_is_found(expected, found):
+    change(found, date="2026-11-01")
+    assert wrong(expected, found) == {"agreements"}
+    assert compare(expected, found, invoiced=True, late=True) == {}
+
+
+def test_entries_left_out_have_to_come_to_nothing(expected, found):
+    gid = next(iter(found.booked_in))
+    found.booked_in[gid] = []
+    found.nothing = {gid}
+    assert "agreements" in wrong(expected, found)
 
 
 def test_an_order_invoiced_before_it_was_paid_is_found(expected, found):

@@ -9,15 +9,18 @@ from .money import Bag
 from .records import Agreement, Fulfillment, Line, Order, Refund, Sale, Transaction
 
 
-def books(order: Order) -> dict[str, Any]:
+def books(order: Order, timezone: str) -> dict[str, Any]:
     """Return ledger, money, shipments and refunds of an order; amounts exact, as texts.
 
     Unlike the answers of the API it leaves nothing out and needs no second page.
+
+    :param timezone: of the shop, in which its days begin.
     """
     cur = order.currencies
     return {
         "id": order.gid,
         "name": order.name,
+        "timezone": timezone,
         "currency": cur.shop,
         "presentmentCurrency": cur.presentment,
         "taxesIncluded": order.taxes_included,
@@ -126,8 +129,6 @@ def _refund(row: Refund) -> dict[str, Any]:
             {"line": part.line.gid, "quantity": part.quantity, "restock": part.restock_type}
             for part in row.lines
         ],
-        "adjustments": [
-            {"reason": part.reason, **_both(part.amount)} for part in row.adjustments
-        ],
+        "adjustments": [{"reason": part.reason, **_both(part.amount)} for part in row.adjustments],
         "transactions": [part.gid for part in row.transactions],
     }

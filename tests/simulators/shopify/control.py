@@ -301,7 +301,7 @@ class Control:
         shop, names = self.simulator.shop, request.args.getlist("order")
         with shop.lock:
             orders = [shop.get("Order", name) for name in names] or shop.all("Order")
-            return [books(order) for order in orders]
+            return [books(order, shop.config.timezone) for order in orders]
 
     def place(self, request: Request, body: dict[str, Any]) -> Any:
         shop = self.simulator.shop
