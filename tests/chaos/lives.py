@@ -14,11 +14,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 from tests.simulators.shopify import records
 from tests.simulators.shopify.base import Config
+from tests.simulators.shopify.control import Control
 from tests.simulators.shopify.money import exponent, round_money
 from tests.simulators.shopify.records import Line, Order
 from tests.simulators.shopify.seed import random_orders, seed_catalogue
@@ -184,6 +186,10 @@ class _Draw:
             spec["discounts"] = [d for d in spec["discounts"] if d.get("target") != "shipping"]
         if rng.random() < 0.1 and spec["discounts"]:
             spec["discounts"].append({"title": "Loyalty", "kind": "automatic", "percentage": 5})
+        if rng.random() < 0.06:
+            spec["lines"][0]["duties"] = [{"amount": self._amount(1, 9, currency)}]
+        if rng.random() < 0.03:
+            spec["fees"] = [{"name": "Handling", "amount": self._amount(1, 3, currency)}]
         if rng.random() < 0.1:
             spec["poNumber"] = f"PO-{rng.randrange(1000)}"
         if rng.random() < 0.4:
@@ -371,7 +377,7 @@ class _Draw:
             for number, parcel in enumerate(order.fulfillments)
             if parcel.status == "SUCCESS" and not any(part.line.returned for part in parcel.lines)
         ]
-        if order.cancelled_at or not found:
+        if order.cancelled_at or not found or any(row.active for row in order.returns):
             return None
         return {"fulfillment": self.rng.choice(found)}
 
@@ -394,9 +400,9 @@ class _Draw:
         restock = rng.choice(("RETURN", "RETURN", "CANCEL", "CANCEL", "NO_RESTOCK"))
 
         def units(line: Line) -> int:
-            back = line.fulfilled - line.returned
-            free = {"RETURN": back, "CANCEL": line.unfulfilled}.get(restock, line.current_quantity)
-            return min(free, line.current_quantity)
+            back = line.fulfilled - line.returned - line.promised
+            left = line.current_quantity - line.promised
+            return min({"RETURN": back, "CANCEL": line.unfulfilled}.get(restock, left), left)
 
         lines = [line for line in order.lines if units(line) > 0]
         if restock != "NO_RESTOCK":
@@ -422,6 +428,57 @@ class _Draw:
             body["amount"] = self._part(paid, order) if paid and draw < 0.5 else "0"
         if rng.random() < 0.15:
             body["status"] = "PENDING"
+        return body
+
+    def _return(self, order: Order) -> Spec | None:
+        rng = self.rng
+
+        def units(line: Line) -> int:
+            back = line.fulfilled - line.returned - line.promised
+            return min(back, line.current_quantity - line.promised)
+
+        lines = [line for line in order.goods if units(line) > 0]
+        if order.cancelled_at or not lines:
+            return None
+        body: Spec = {
+            "lines": [
+                {"line": line, "quantity": quantity} for line, quantity in self._some(lines, units)
+            ]
+        }
+        if rng.random() < 0.2:
+            body["lines"][0]["fee"] = 10
+        if rng.random() < 0.3:
+            body["exchange"] = [{"sku": rng.choice(sorted(self.skus.values()))}]
+        if rng.random() < 0.3:
+            body["requested"] = True
+        return body
+
+    def _returns(self, order: Order, *states: str) -> list[int]:
+        return [number for number, row in enumerate(order.returns) if row.status in states]
+
+    def _approveReturn(self, order: Order) -> Spec | None:
+        found = self._returns(order, "REQUESTED")
+        return {"return": self.rng.choice(found)} if found else None
+
+    def _declineReturn(self, order: Order) -> Spec | None:
+        return self._approveReturn(order)
+
+    def _cancelReturn(self, order: Order) -> Spec | None:
+        rows = [n for n in self._returns(order, "OPEN") if not order.returns[n].refunds]
+        return {"return": self.rng.choice(rows)} if rows else None
+
+    def _processReturn(self, order: Order) -> Spec | None:
+        rng = self.rng
+        rows = [
+            number
+            for number in self._returns(order, "OPEN")
+            if any(line.unprocessed for line in order.returns[number].lines)
+        ]
+        if self._busy(order) or not rows:
+            return None
+        body: Spec = {"return": rng.choice(rows), "restock": rng.random() < 0.7}
+        if order.adjusted.presentment < 0 or rng.random() < 0.1:
+            body["amount"] = "0"
         return body
 
     def _refund__shipping(self, order: Order) -> Spec | None:
@@ -487,7 +544,12 @@ _CHANGES = {
     "unfulfil": 2,
     "hold": 1,
     "release": 8,
-    "refund__lines": 14,
+    "return": 6,
+    "approveReturn": 20,
+    "declineReturn": 4,
+    "cancelReturn": 2,
+    "processReturn": 25,
+    "refund__lines": 12,
     "refund__shipping": 2,
     "refund__amount": 4,
     "settle": 40,
@@ -497,14 +559,5 @@ _CHANGES = {
 
 def play(shop: Shop, order: Order, action: str, body: Spec) -> None:
     """Do a step to an order of a shop in this process, as the control API does it."""
-    if action == "settle":
-        for refund in order.refunds:
-            shop.settle(refund, body["status"])
-    elif action == "unfulfil":
-        shop.cancel_fulfillment(shop.parcel_of(order, body["fulfillment"]))
-    elif action == "hold":
-        shop.hold(shop.work_of(order, body["fulfillmentOrder"]), {"byApp": False, **body})
-    elif action == "release":
-        shop.release(shop.work_of(order, body["fulfillmentOrder"]))
-    else:
-        getattr(shop, "fulfil" if action == SHIP_IN_ODOO else action)(order, body)
+    control = Control(SimpleNamespace(shop=shop))
+    control.act(order, "fulfil" if action == SHIP_IN_ODOO else action, body)

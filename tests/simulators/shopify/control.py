@@ -341,10 +341,11 @@ class Control:
                 if request.method != "GET":
                     raise SpecError(f"an order can be {', '.join(_ACTIONS)}")
                 return truth(order)
-            self._act(order, parts[-1], body)
+            self.act(order, parts[-1], body)
             return truth(order)
 
-    def _act(self, order: Order, action: str, body: dict[str, Any]) -> None:
+    def act(self, order: Order, action: str, body: dict[str, Any]) -> None:
+        """Let an action of the control API happen to an order; the caller holds the lock."""
         shop = self.simulator.shop
         if action == "corrupt":
             order.corrupt = dict(body)
