@@ -10,10 +10,21 @@ from typing import Any
 from .rpc import Session
 
 BACKEND = "Demo Shop"
-# Of the simulator's markets: percentage, whether prices include it.
+# Of the simulator's markets: percentage, whether prices include it, countries it is charged in.
 TAXES = [
-    *((rate, True) for rate in (5, 10, 19, 20, 21, 22, 23, 25)),
-    *((rate, False) for rate in (1.25, 5, 7.25, 8.1, 9.975)),
+    (5, True, ""),
+    (10, True, "AU JP"),
+    (19, True, "DE"),
+    (20, True, "AT FR GB"),
+    (21, True, "ES NL"),
+    (22, True, "IT"),
+    (23, True, "IE"),
+    (25, True, "SE"),
+    (1.25, False, "US"),
+    (5, False, "CA"),
+    (7.25, False, "US"),
+    (8.1, False, "CH"),
+    (9.975, False, "CA"),
 ]
 CURRENCIES = ("EUR", "USD", "GBP", "JPY", "SEK", "CHF", "CAD", "AUD")
 # What the simulator expects unless it is started with others.
@@ -58,16 +69,25 @@ def prepare_company(call: Call) -> None:
     )
     if currencies:
         call("res.currency", "write", currencies, {"active": True})
+    _create_taxes(call)
+    # discounts are shown on order lines only with this setting
+    settings = call("res.config.settings", "create", [{"group_discount_per_so_line": True}])
+    call("res.config.settings", "execute", settings)
+
+
+def _create_taxes(call: Call) -> None:
+    """Create the taxes that are missing, with a fiscal position for each country abroad."""
     sales = [("type_tax_use", "=", "sale"), ("amount_type", "=", "percent")]
     known = {
         (tax["amount"], tax["price_include"])
         for tax in call("account.tax", "search_read", sales, ["amount", "price_include"])
     }
-    missing = [tax for tax in TAXES if tax not in known]
+    missing = [tax for tax in TAXES if tax[:2] not in known]
     # the totals of an order are shown by group
-    names = sorted({f"Tax {rate:g}%" for rate, _included in missing})
+    names = sorted({f"Tax {rate:g}%" for rate, _included, _countries in missing})
     created = call("account.tax.group", "create", [{"name": name} for name in names])
     groups = dict(zip(names, created, strict=True))
+    positions = _create_positions(call, missing)
     call(
         "account.tax",
         "create",
@@ -78,13 +98,32 @@ def prepare_company(call: Call) -> None:
                 "type_tax_use": "sale",
                 "price_include_override": "tax_included" if included else "tax_excluded",
                 "tax_group_id": groups[f"Tax {rate:g}%"],
+                "fiscal_position_ids": [
+                    (4, positions[code]) for code in countries.split() if code in positions
+                ],
             }
-            for rate, included in missing
+            for rate, included, countries in missing
         ],
     )
-    # discounts are shown on order lines only with this setting
-    settings = call("res.config.settings", "create", [{"group_discount_per_so_line": True}])
-    call("res.config.settings", "execute", settings)
+
+
+def _create_positions(call: Call, taxes: list[tuple[float, bool, str]]) -> dict[str, int]:
+    """Fiscal positions by country code: a tax of one of them is charged in that country."""
+    codes = {code for _rate, _included, countries in taxes for code in countries.split()}
+    (company,) = call("res.company", "search_read", [], ["account_fiscal_country_id"], limit=1)
+    home = (company["account_fiscal_country_id"] or [0])[0]
+    countries = call(
+        "res.country",
+        "search_read",
+        [("code", "in", sorted(codes)), ("id", "!=", home)],
+        ["code", "name"],
+    )
+    positions = call(
+        "account.fiscal.position",
+        "create",
+        [{"name": country["name"], "country_id": country["id"]} for country in countries],
+    )
+    return {c["code"]: position for c, position in zip(countries, positions, strict=True)}
 
 
 def create_products(call: Call, shop_url: str) -> None:

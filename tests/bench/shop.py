@@ -146,20 +146,22 @@ class ShopCase(Case):
         return [f"{lost} orders did not end as done, {dead} of them failed."] if lost else []
 
     def confirm_by_hand(self, stack: Stack, count: int) -> Sample:
-        """Create and confirm sales orders equal to the imported ones, each in a transaction."""
-        values = self._equal_orders(stack, count)
+        """Create and confirm sales orders equal to the imported ones, in batches of the same size:
+        each batch is created at once, confirmed at once and committed."""
+        values, context = self._equal_orders(stack, count)
         thread = threading.current_thread()
         thread.query_count, thread.query_time = 0, 0.0
         started = time.perf_counter()
-        for order, context in values:
+        for start in range(0, count, BATCH_SIZE):
             with stack.environment() as env:
-                env["sale.order"].with_context(**context).create(order).action_confirm()
+                orders = env["sale.order"].with_context(**context)
+                orders.create(values[start : start + BATCH_SIZE]).action_confirm()
         seconds, queries = time.perf_counter() - started, thread.query_count
         del thread.query_count
         return Sample(count, seconds, queries)
 
-    def _equal_orders(self, stack: Stack, count: int) -> list[tuple[dict, dict]]:
-        """Values, and the context of an import, of the last imported orders."""
+    def _equal_orders(self, stack: Stack, count: int) -> tuple[list[dict], dict]:
+        """Values of the last imported orders, and the context of an import."""
         header = ("partner_id", "partner_invoice_id", "partner_shipping_id", "currency_id")
         line = ("product_id", "product_uom_qty", "price_unit", "discount", "name")
         with stack.environment() as env:
@@ -173,26 +175,24 @@ class ShopCase(Case):
                 limit=count,
             )
             orders = env["sale.order"].browse(bindings.mapped("res_id"))
-            return [
-                (
-                    {
-                        **order._convert_to_write({name: order[name] for name in header}),
-                        "order_line": [
-                            (
-                                0,
-                                0,
-                                {
-                                    **row._convert_to_write({name: row[name] for name in line}),
-                                    "tax_ids": [(6, 0, row.tax_ids.ids)],
-                                },
-                            )
-                            for row in order.order_line
-                        ],
-                    },
-                    context,
-                )
+            values = [
+                {
+                    **order._convert_to_write({name: order[name] for name in header}),
+                    "order_line": [
+                        (
+                            0,
+                            0,
+                            {
+                                **row._convert_to_write({name: row[name] for name in line}),
+                                "tax_ids": [(6, 0, row.tax_ids.ids)],
+                            },
+                        )
+                        for row in order.order_line
+                    ],
+                }
                 for order in itertools.islice(itertools.cycle(orders), count)
             ]
+            return values, context
 
     def close(self) -> None:
         if self.simulator:

@@ -108,6 +108,10 @@ class ShopSimulator:
         """Ground truth of every order: its state, totals and lines, or everything."""
         return self.get("orders?full=1" if full else "orders")
 
+    def books(self, *names: str) -> list[dict[str, Any]]:
+        """History of the orders of these names, or of all."""
+        return self.get("books?" + "&".join(f"order={_key(name)}" for name in names))
+
     def order(self, key: str) -> dict[str, Any]:
         """Ground truth of one order, by name ("1001"), number or global id."""
         return self.get(f"orders/{_key(key)}")

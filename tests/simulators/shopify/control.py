@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from werkzeug.wrappers import Request, Response
 
+from .books import books
 from .faults import Fault
 from .payloads import payload
 from .records import Order, Return, now
@@ -71,6 +72,7 @@ class Control:
             ("GET", "customers"): self.customers,
             ("POST", "customers"): self.add_customer,
             ("GET", "orders"): self.orders,
+            ("GET", "books"): self.books,
             ("POST", "orders"): self.place,
             ("POST", "drafts"): self.draft,
             ("POST", "drafts/complete"): self.complete_draft,
@@ -235,6 +237,13 @@ class Control:
             write = truth if request.args.get("full") else brief
             return [write(order) for order in self.simulator.shop.all("Order")]
 
+    def books(self, request: Request, body: dict[str, Any]) -> Any:
+        """History of every order, or of those named: ``?order=1001&order=1002``."""
+        shop, names = self.simulator.shop, request.args.getlist("order")
+        with shop.lock:
+            orders = [shop.get("Order", name) for name in names] or shop.all("Order")
+            return [books(order, shop.config.timezone) for order in orders]
+
     def place(self, request: Request, body: dict[str, Any]) -> Any:
         shop = self.simulator.shop
         if "random" in body:
@@ -273,10 +282,11 @@ class Control:
                 if request.method != "GET":
                     raise SpecError(f"an order can be {', '.join(_ACTIONS)}")
                 return truth(order)
-            self._act(order, parts[-1], body)
+            self.act(order, parts[-1], body)
             return truth(order)
 
-    def _act(self, order: Order, action: str, body: dict[str, Any]) -> None:
+    def act(self, order: Order, action: str, body: dict[str, Any]) -> None:
+        """Let an action of the control API happen to an order; the caller holds the lock."""
         shop = self.simulator.shop
         if action == "corrupt":
             order.corrupt = dict(body)
