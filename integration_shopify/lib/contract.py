@@ -278,7 +278,6 @@ class Refund(Payload):
     refundLineItems: Annotated[list[RefundLine], BeforeValidator(_nodes)]
     refundShippingLines: Annotated[list[RefundShippingLine], BeforeValidator(_nodes)]
     orderAdjustments: Annotated[list[OrderAdjustment], BeforeValidator(_nodes)]
-    transactions: Annotated[list[Reference], BeforeValidator(_nodes)]
 
 
 class Return(Payload):

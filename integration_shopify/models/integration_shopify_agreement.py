@@ -243,6 +243,8 @@ class IntegrationShopifyAgreement(models.Model):
             self.state = "nothing"
             return
         total = sum((entry.total for entry in entries), ZERO)
+        if self._adopt_credit_note(item, total):
+            return
         back = total < 0 or (not total and all(entry.quantity <= 0 for entry in entries))
         sign = -1 if back else 1
         invoices = order.shopify_agreement_ids.move_id.filtered(
@@ -353,6 +355,33 @@ class IntegrationShopifyAgreement(models.Model):
         )
 
     # === DOCUMENTS OF OTHERS === #
+
+    def _adopt_credit_note(self, item, total):
+        """Take the credit note from which somebody made this refund in Shopify.
+
+        :returns: whether there is one; nothing is booked beside it.
+        """
+        refs = set(filter(None, self.mapped("refund_ref")))
+        note = item.record.invoice_ids.filtered(
+            lambda move: move.shopify_refund_ref in refs and move.state == "posted"
+        )[:1]
+        if not note:
+            return False
+        currency = item.values["currency"]
+        if currency.compare_amounts(note.amount_total, float(-total)):
+            raise ConflictError(
+                self.env._(
+                    "%(order)s: the credit note %(note)s, from which a refund was made in Shopify, "
+                    "comes to %(present)s, the refund to %(wanted)s. Correct the credit note, then "
+                    "press Retry.",
+                    order=item.label,
+                    note=note.name,
+                    present=format_amount(self.env, note.amount_total, currency),
+                    wanted=format_amount(self.env, float(-total), currency),
+                )
+            )
+        self.write({"state": "booked", "move_id": note.id})
+        return True
 
     @api.model
     def _adopt_own_invoices(self, backend, item, rows):

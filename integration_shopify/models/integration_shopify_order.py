@@ -1,5 +1,4 @@
-import time
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from dataclasses import replace
 from decimal import Decimal
 
@@ -18,24 +17,14 @@ from odoo.addons.integration_base.lib.errors import (
     RateLimitedError,
 )
 from odoo.addons.integration_base.lib.records import Change, ChangePage
-from odoo.addons.integration_base.lib.scopes import Scope
 
-from ..lib import amounts, automation, contract
+from ..lib import amounts, automation, contract, history, pages
 from ..lib.client import QueryTooExpensive, access_denied, denied_leaves, missing_scopes
 
-#: Orders per call, and lines of each that come with it. One call may cost 1000 points. Counted as
-#: Shopify counts (1 per object, connections by the logarithm of their size) an order of 20 lines
-#: costs 93. Longer orders are read on by page. Where Shopify counts otherwise, it refuses without
-#: running anything, and half as much is asked for.
+#: Orders per call. Where Shopify counts a call as too expensive, it refuses without running
+#: anything, and half as much is asked for.
 ORDERS_PER_CALL = 10
-LINES_PER_ORDER = 20
-SHIPPING_LINES_PER_ORDER = 2
-TRANSACTIONS_PER_ORDER = 10
-AGREEMENTS_PER_ORDER = 5
-LINES_PER_PAGE = 250
 CHANGES_PER_PAGE = 250
-#: Refunds, returns, shipments and fulfillment orders of one order; nobody is known to have more.
-PARTS_PER_ORDER = 25
 #: What Shopify may withhold for privacy; everything else has to be there.
 PROTECTED_FIELDS = frozenset({"customer", "billingAddress", "shippingAddress", "email", "phone"})
 #: What needs access of its own and is done without where it is not given.
@@ -50,39 +39,33 @@ ADDRESSES = ("partner_invoice_id", "partner_shipping_id")
 VARIANT = "variant"
 
 
-class _Progress:
-    """Pages of long orders read so far, for when Shopify asks to slow down in the middle.
-
-    Without it an order with very many lines would start over again and again, and never fit into
-    the bucket. It lives in the worker's memory: losing it only costs a few calls.
-    """
-
-    LIMIT, SECONDS = 50, 900
-
-    def __init__(self):
-        self._kept = OrderedDict()
-
-    def keep(self, key, payload):
-        self._kept[key] = (time.monotonic(), payload)
-        while len(self._kept) > self.LIMIT:
-            self._kept.popitem(last=False)
-
-    def take(self, key, updated_at):
-        """Return the payload kept for this version of the order, or None."""
-        kept_at, payload = self._kept.pop(key, (0, None))
-        fresh = payload and time.monotonic() - kept_at < self.SECONDS
-        return payload if fresh and payload["updatedAt"] == updated_at else None
-
-
-_progress = _Progress()
+#: Pages of long orders read so far, for when Shopify asks to slow down in the middle.
+_progress = pages.Progress()
 
 
 class IntegrationShopifyOrder(models.AbstractModel):
     """Orders of a Shopify shop become confirmed sales orders, right to the cent."""
 
     _name = "integration.shopify.order"
-    _inherit = "integration.resource"
+    _inherit = ["integration.shopify.access", "integration.resource"]
     _description = "Shopify Orders"
+
+    _shopify_documents = (
+        "orders",
+        "order_changes",
+        "order_lines",
+        "order_shipping_lines",
+        "order_agreements",
+        "order_transactions",
+        "order_refunds",
+        "refund_lines",
+        "refund_shipping_lines",
+        "refund_adjustments",
+        "order_fulfillments",
+        "fulfillment_lines",
+        "fulfillment_order_lines",
+    )
+    _shopify_optional_scopes = frozenset({"read_payment_terms"})
 
     _resource_name = "Orders"
     _resource_model = "sale.order"
@@ -99,18 +82,19 @@ class IntegrationShopifyOrder(models.AbstractModel):
 
     # === HOOKS - ACCESS === #
 
-    def _resource_scopes(self, backend, direction):
-        return [
-            Scope("read_orders", self.env._("read the orders and their lines")),
-            Scope("read_customers", self.env._("read who ordered")),
-            Scope("read_products", self.env._("find the product of a line")),
-            Scope("read_locations", self.env._("tell orders of a point of sale apart")),
-            Scope(
-                "read_all_orders",
-                self.env._("read orders older than 60 days; Shopify grants it on application"),
-                optional=True,
+    def _shopify_scope_reasons(self, backend):
+        return {
+            "read_orders": self.env._("read the orders and their lines"),
+            "read_customers": self.env._("read who ordered"),
+            "read_products": self.env._("find the product of a line"),
+            "read_locations": self.env._("tell orders of a point of sale apart"),
+            "read_returns": self.env._("see what comes back"),
+            "read_merchant_managed_fulfillment_orders": self.env._("see what is shipped and held"),
+            "read_payment_terms": self.env._("read when companies pay"),
+            "read_all_orders": self.env._(
+                "read orders older than 60 days; Shopify grants it on application"
             ),
-        ]
+        }
 
     # === HOOKS - READING === #
 
@@ -147,14 +131,7 @@ class IntegrationShopifyOrder(models.AbstractModel):
         money = backend.shopify_currency_policy or "presentment"
         answer = client.execute(
             "orders",
-            {
-                "ids": ids,
-                "lines": LINES_PER_ORDER,
-                "shippingLines": SHIPPING_LINES_PER_ORDER,
-                "transactions": TRANSACTIONS_PER_ORDER,
-                "agreements": AGREEMENTS_PER_ORDER,
-                "sales": LINES_PER_ORDER,
-            },
+            {"ids": ids, **history.FIRST},
             money=money,
         )
         limited = None
@@ -163,8 +140,7 @@ class IntegrationShopifyOrder(models.AbstractModel):
             if not order or not order.get("id"):
                 continue
             try:
-                self._read_on(backend, client, order, money)
-                self._read_history(client, order, money)
+                self._read_whole(backend, client, order, money)
                 payloads[order["id"]] = order
             except (NotReadyError, RateLimitedError) as error:
                 payloads[order["id"]] = error
@@ -187,86 +163,46 @@ class IntegrationShopifyOrder(models.AbstractModel):
             raise access_denied(needed)
         return answer.data
 
-    def _read_on(self, backend, client, order, money):
-        """Read the lines beyond the first page, however many there are."""
-        key = (self.env.cr.dbname, backend.id, order["id"], money)
-        kept = _progress.take(key, order["updatedAt"])
-        if kept:
-            order.update({name: kept[name] for name in ("lineItems", "shippingLines")})
-        for document, name in (
-            ("order_lines", "lineItems"),
-            ("order_shipping_lines", "shippingLines"),
-        ):
-            connection, size = order[name], LINES_PER_PAGE
-            while (connection.get("pageInfo") or {}).get("hasNextPage"):
-                after = connection["pageInfo"]["endCursor"]
-                variables = {"id": order["id"], "first": size, "after": after}
-                try:
-                    page = self._complete(client.execute(document, variables, money=money))["order"]
-                except QueryTooExpensive:
-                    if size == 1:
-                        raise
-                    size //= 2
-                    continue
-                except RateLimitedError:
-                    _progress.keep(key, order)
-                    raise
-                self._refuse_other_version(order, page)
-                connection["nodes"] += page[name]["nodes"]
-                connection["pageInfo"] = page[name]["pageInfo"]
+    def _read_whole(self, backend, client, order, money):
+        """Read on what is longer than a page, and what happened to the order since it was placed.
 
-    def _read_history(self, client, order, money):
-        """Read what only orders have to which something happened since they were placed."""
-        if len(order.get("transactions") or ()) >= TRANSACTIONS_PER_ORDER:
-            variables = {"transactions": LINES_PER_PAGE}
-            self._read_part(client, order, money, "order_transactions", variables)
-        reasons = {row.get("reason") for row in (order.get("agreements") or {}).get("nodes") or ()}
-        states = {
-            row.get("status") for row in (order.get("fulfillmentStates") or {}).get("nodes") or ()
-        }
+        :raises NotReadyError: when the order was changed while it was read.
+        """
+        key = (self.env.cr.dbname, backend.id, order["id"], money)
+
+        def read(document, variables):
+            return self._complete(client.execute(document, variables, money=money))
+
+        def read_on(plan, name):
+            pages.read_on(read, order, plan, progress=_progress, key=(*key, name))
+
+        read_on(history.PLAN, "order")
+        rows = (order.get("agreements") or {}).get("nodes") or ()
+        states = (order.get("fulfillmentStates") or {}).get("nodes") or ()
         if (
             order.get("cancelledAt")
-            or reasons & {"REFUND", "RETURN"}
+            or {row.get("reason") for row in rows} & {"REFUND", "RETURN"}
             or order.get("returnStatus") not in (None, "NO_RETURN")
         ):
-            self._read_part(
-                client,
-                order,
-                money,
-                "order_refunds",
-                {"refunds": PARTS_PER_ORDER, "lines": LINES_PER_ORDER, "returns": PARTS_PER_ORDER},
-            )
-        if states - {"OPEN"} or order.get("displayFulfillmentStatus") not in (None, "UNFULFILLED"):
-            self._read_part(
-                client,
-                order,
-                money,
-                "order_fulfillments",
-                {
-                    "fulfillments": PARTS_PER_ORDER,
-                    "fulfillmentOrders": PARTS_PER_ORDER,
-                    "lines": LINES_PER_ORDER,
-                },
-            )
+            self._read_part(read, order, "order_refunds", history.REFUNDS_FIRST)
+            read_on(history.REFUNDS_PLAN, "refunds")
+        if {row.get("status") for row in states} - {"OPEN"} or order.get(
+            "displayFulfillmentStatus"
+        ) not in (None, "UNFULFILLED"):
+            self._read_part(read, order, "order_fulfillments", history.FULFILLMENTS_FIRST)
+            read_on(history.FULFILLMENTS_PLAN, "fulfillments")
 
-    def _read_part(self, client, order, money, document, variables):
-        """Add what another document says about the same version of the order.
-
-        :raises NotReadyError: when the order was changed in between.
-        """
-        variables = {"id": order["id"], **variables}
-        found = self._complete(client.execute(document, variables, money=money))["order"]
-        self._refuse_other_version(order, found)
-        order.update(
-            {name: value for name, value in found.items() if name not in ("id", "updatedAt")}
-        )
-
-    def _refuse_other_version(self, order, found):
+    def _read_part(self, read, order, document, first):
+        """Add what another document says about the same version of the order."""
+        found = read(document, {"id": order["id"], **first})["order"]
         if not found or found["updatedAt"] != order["updatedAt"]:
             raise NotReadyError(
                 self.env._("%s was changed while it was read; it is read again.", order["name"]),
                 retry_after=2,
             )
+        order.update(
+            {name: value for name, value in found.items() if name not in ("id", "updatedAt")}
+        )
 
     def _fetch_changes(self, backend, since, page):
         # Shopify reads a time without Z in the shop's time zone, and would miss orders

@@ -40,7 +40,12 @@ VARIABLES = {
         }
     ],
     "order_agreements": [{"id": GID, **PAGE, "sales": 250, "salesAfter": "abc"}],
-    "order_refunds": [{"id": GID, "refunds": 25, "lines": 20, "returns": 25}],
+    "order_refunds": [
+        {"id": GID, "refunds": 25, "lines": 20, "returns": 25},
+        {"id": GID, "refunds": 1, "lines": 1, "returns": 250, "returnsAfter": "abc"},
+    ],
+    "refund_shipping_lines": [{"id": "gid://shopify/Refund/1", **PAGE}],
+    "refund_adjustments": [{"id": "gid://shopify/Refund/1", **PAGE}],
     "order_refundable": [{"id": GID, **PAGE}, {"id": GID, "first": 250, "after": None}],
     "order_suggested_refund": [
         {"id": GID, "lines": REFUND_LINES, "shipping": "5.00", "duties": REFUND_DUTIES},

@@ -12,9 +12,9 @@ from odoo.addons.integration_base.lib.errors import (
 )
 
 from ..lib.client import QueryTooExpensive
+from ..lib.history import FIRST
 from ..models.integration_shopify_contact import LOCK_EMAIL
 from ..models.integration_shopify_order import (
-    LINES_PER_ORDER,
     ORDERS_PER_CALL,
     _progress,
 )
@@ -800,7 +800,7 @@ class TestOrderReading(ShopifyCase):
         found = resource._fetch(self.backend, [payload["id"]])
         self.assertEqual(len(found[payload["id"]]["lineItems"]["nodes"]), 600)
         afters = [variables["after"] for name, variables in self.shop.calls if "lines" in name]
-        self.assertEqual(afters[0], str(LINES_PER_ORDER + 250))
+        self.assertEqual(afters[0], str(FIRST["lines"] + 250))
 
     def test_too_expensive_is_asked_in_halves(self):
         orders = [order(n, [line(n, "1.0")], "1.0") for n in range(8)]
