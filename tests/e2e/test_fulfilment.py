@@ -131,11 +131,9 @@ def test_two_clicks_at_once(connected):
     _order, sale = place(connected)
     before = made(connected)
     (picking,) = pickings(connected, sale)
-    connected.odoo.sql(
-        "UPDATE integration_flow SET enabled = FALSE WHERE resource = 'shipment' RETURNING id"
-    )
-    deliver(connected, picking)
     flow = connected.odoo.call("integration.flow", "search", [("resource", "=", "shipment")])
+    connected.odoo.call("integration.flow", "write", flow, {"enabled": False})
+    deliver(connected, picking)
     connected.odoo.call("integration.flow", "write", flow, {"enabled": True})
     with ThreadPoolExecutor(4) as pool:
         clicks = [
