@@ -215,6 +215,16 @@ def _rows(order):
     return [row for row in order.lineItems if row.remainingQuantity > 0]
 
 
+def open_units(orders: list[FulfillmentOrder], lines: Iterable[str]) -> Counter:
+    """Return the units of some line items that may be shipped now, ``{line item id: units}``."""
+    wanted, found = set(lines), Counter()
+    for order in _open(orders, "CREATE_FULFILLMENT"):
+        for row in _rows(order):
+            if row.lineItem.id in wanted:
+                found[row.lineItem.id] += row.remainingQuantity
+    return found
+
+
 def plan(orders: list[FulfillmentOrder], wanted: Mapping[str, int], location: str = "") -> Plan:
     """Find the fulfillment orders to ship units from.
 

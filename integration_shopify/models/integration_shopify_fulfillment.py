@@ -181,7 +181,7 @@ class IntegrationShopifyFulfillment(models.Model):
             "service": data.service.serviceName if data.service else False,
             "location": data.location.name if data.location else False,
             "tracking_company": first.company if first else False,
-            "tracking_numbers": ", ".join(numbers),
+            "tracking_numbers": ", ".join(numbers) or False,
             "tracking_url": first.url if first else False,
             "units": dict(sorted(shipping.units_of(data).items())),
         }

@@ -101,6 +101,7 @@ class IntegrationShopifyShipment(models.AbstractModel):
             item.values = {
                 "order": order_id,
                 "units": dict(sorted(units.items())),
+                "services": picking._shopify_services(),
                 "location": self._location_of(picking, locations),
                 "tracking": picking._shopify_tracking(),
             }
@@ -172,6 +173,8 @@ class IntegrationShopifyShipment(models.AbstractModel):
         rest = Counter(values["units"])
         for units in own.values():
             rest -= units
+        if rest:
+            rest += shipping.open_units(state.fulfillmentOrders, values["services"])
         if rest and values["location"] and backend.shopify_move_shipments:
             state = self._move(client, item, state, rest)
         found = shipping.plan(state.fulfillmentOrders, rest, values["location"])

@@ -133,6 +133,25 @@ class StockPicking(models.Model):
                 units[line.shopify_line_id] = units.get(line.shopify_line_id, 0) + count
         return units
 
+    def _shopify_services(self):
+        """Return the ids of the line items that are no goods, for the order's last delivery.
+
+        Nothing in Odoo says when an engraving or a custom item leaves, so it goes with the goods:
+        else no order with one would ever be fulfilled in Shopify.
+        """
+        self.ensure_one()
+        order = self.sale_id
+        if any(
+            picking.state not in ("done", "cancel") and picking.location_dest_id.usage == "customer"
+            for picking in order.picking_ids
+        ):
+            return []
+        return sorted(
+            line.shopify_line_id
+            for line in order.order_line
+            if line.shopify_line_id and line.product_id.type == "service" and not line.is_delivery
+        )
+
     def _shopify_order_key(self):
         return (self.date_done or fields.Datetime.now(), self.id)
 

@@ -745,7 +745,10 @@ class TestOrderHeader(ShopifyCase):
                 "state": "active",
             }
         )
-        self.backend, self.flow = backend, backend.flow_ids
+        self.backend, self.flow = (
+            backend,
+            backend.flow_ids.filtered(lambda flow: flow.resource == "order"),
+        )
         company.account_fiscal_country_id = self.env.ref("base.us")
         sale = self.import_one(order(1, [line(1, "10.0")], "10.0"))
         self.assertEqual(sale.company_id, company)

@@ -3,13 +3,25 @@
 from collections import Counter
 from unittest.mock import patch
 
-from odoo.tests import BaseCase, tagged
+from odoo.exceptions import UserError
+from odoo.tests import BaseCase, new_test_user, tagged
 
 from odoo.addons.integration_base.lib.errors import RetryableError
 
 from ..lib import shipping
 from ..lib.client import GraphqlClient, Payload, document, refuse_user_errors
-from .common import FakeShop, ShopifyCase, line, order
+from ..lib.contract import FulfillmentOrder
+from .common import (
+    FakeShop,
+    ShopifyCase,
+    agreement,
+    agreements,
+    line,
+    money,
+    order,
+    refund,
+)
+from .common import sale as sale_row
 from .contract import judge
 
 BERLIN = "gid://shopify/Location/1"
@@ -356,6 +368,95 @@ class TestShipOut(ShippingCase):
         self.push()
         self.assertEqual(self.mutations(), ["fulfillment_create"])
 
+    def test_services_go_with_the_last_delivery(self):
+        payload = order(
+            1001,
+            [
+                line(11, "10.00", 2),
+                line(12, "5.00", 1, sku=None, variant=None, name="Engraving"),
+            ],
+            "25.00",
+        )
+        self.shop.plan(payload, (BERLIN, {11: 2, 12: 1}))
+        sale = self.import_one(payload)
+        backorder = self.deliver(sale.picking_ids, a=1)
+        self.push()
+        self.deliver(backorder)
+        self.push()
+        self.assertEqual(self.shop.units(), [{"11": 1}, {"11": 1, "12": 1}])
+        self.again(payload)
+        self.assertEqual(len(sale.picking_ids), 2)
+        self.assertFalse(sale.activity_ids)
+
+    def test_parts_of_a_kit_make_whole_units(self):
+        """A unit counts with the delivery of its last part."""
+        _payload, sale = self.sell(a=2)
+        picking = sale.picking_ids
+        box, lid = self._product("BOX"), self._product("LID")
+        kit = picking.move_ids
+        for product, quantity in ((box, 2), (lid, 4)):
+            kit.copy(
+                {
+                    "product_id": product.id,
+                    "product_uom_qty": quantity,
+                    "picking_id": picking.id,
+                    "sale_line_id": sale.order_line.id,
+                }
+            )
+        kit._action_cancel()
+        kit.unlink()
+        picking.action_confirm()
+        for move in picking.move_ids:
+            move.quantity = {box: 2, lid: 3}[move.product_id]
+            move.picked = True
+        picking._action_done()
+        self.push()
+        self.assertEqual(self.shop.units(), [{"11": 1}])
+        self.deliver(picking.backorder_ids)
+        self.push()
+        self.assertEqual(self.shop.units(), [{"11": 1}, {"11": 1}])
+
+    def test_clerk_without_a_role_in_integrations(self):
+        payload, sale = self.sell()
+        clerk = new_test_user(
+            self.env, "packer", groups="stock.group_stock_user,sales_team.group_sale_salesman"
+        )
+        picking = sale.picking_ids.with_user(clerk)
+        self.deliver(picking)
+        self.push()
+        self.again(payload)
+        self.assertTrue(picking.shopify_is_cancellable)
+        self.assertEqual(picking.shopify_fulfillment_ids.name, "#1001-F1")
+        with self.enter_registry_test_mode():
+            picking.action_shopify_cancel()
+        self.env.invalidate_all()
+        self.assertEqual(self.mutations(), ["fulfillment_create", "fulfillment_cancel"])
+        self.assertEqual(sale.order_line.qty_delivered, 0)
+
+    def test_button_says_why_it_cannot(self):
+        _payload, sale = self.sell()
+        with self.assertRaisesRegex(UserError, "not done"):
+            sale.picking_ids.action_shopify_ship()
+        self.deliver(sale.picking_ids)
+        with self.assertRaisesRegex(UserError, "no fulfillment"):
+            sale.picking_ids.action_shopify_cancel()
+        self.out.enabled = False
+        with self.assertRaisesRegex(UserError, "switched off"):
+            sale.picking_ids.action_shopify_ship()
+
+    def test_button_sends_what_was_never_sent(self):
+        _payload, sale = self.sell()
+        self.out.enabled = False
+        self.deliver(sale.picking_ids)
+        self.out.enabled = True
+        self.assertFalse(self.push())
+        self.env.flush_all()
+        for _click in range(2):
+            with self.enter_registry_test_mode():
+                answer = sale.picking_ids.action_shopify_ship()
+            self.assertEqual(answer["params"]["type"], "success", answer)
+        self.assertEqual(self.mutations(), ["fulfillment_create"])
+
     # === LOST ANSWERS === #
 
     def test_lost_answer_is_looked_up(self):
@@ -663,6 +764,76 @@ class TestShipIn(ShippingCase):
         self.assertEqual(self.delivered(sale), {"SKU-1": 1})
         self.assertEqual(sale.shopify_fulfillment_ids.picking_ids, sale.picking_ids)
 
+    def test_shipped_and_given_back_all_at_once(self):
+        """Ends in the same stock as step by step."""
+        found = []
+        for number, steps in ((1001, True), (1002, False)):
+            payload = order(number, [line(11, "10.00", 2)], "20.00")
+            self.shop.plan(payload, (BERLIN, {11: 2}))
+            if steps:
+                self.import_one(payload)
+            self.shop.ship(payload, BERLIN, {item(11): 2})
+            if steps:
+                self.again(payload)
+            self.shop.touch(payload)
+            payload["lineItems"]["nodes"][0]["currentQuantity"] = 1
+            payload["currentTotalPriceSet"] = money("10.00")
+            payload["agreements"] = agreements(
+                agreement(1, [sale_row(1, "ORDER", "PRODUCT", 2, "20.00", line=11)]),
+                agreement(
+                    2,
+                    [sale_row(2, "RETURN", "PRODUCT", -1, "-10.00", line=11)],
+                    "REFUND",
+                    "2099-01-02T00:00:00Z",
+                    refund={"id": f"gid://shopify/Refund/{number}"},
+                ),
+            )
+            payload["refunds"] = [
+                refund(number, "10.00", lines=[(11, 1, "RETURN")], at="2099-01-02T00:00:00Z")
+            ]
+            sale = self.import_one(payload)
+            out = sale.picking_ids.filtered(lambda p: p.location_dest_id.usage == "customer")
+            found.append(
+                (
+                    sale.order_line.qty_delivered,
+                    sorted(out.mapped("state")),
+                    sum(out.move_ids.mapped("quantity")),
+                    sum((sale.picking_ids - out).move_ids.mapped("quantity")),
+                )
+            )
+        self.assertEqual(found[0], (1, ["done"], 2, 1))
+        self.assertEqual(found[0], found[1])
+
+    def test_goods_leave_from_the_location_of_the_shipment(self):
+        other = self.env["stock.warehouse"].create({"name": "Paris", "code": "PAR"})
+        self.env["integration.mapping"].create(
+            {
+                "backend_id": self.backend.id,
+                "kind": "location",
+                "external_value": PARIS,
+                "external_label": "Paris",
+                "resource_ref": f"stock.location,{other.lot_stock_id.id}",
+            }
+        )
+        payload, sale = self.sell(a=2)
+        first = sale.picking_ids
+        first.move_ids.product_uom_qty = 1
+        second = first.copy(
+            {
+                "move_ids": [],
+                "location_id": other.lot_stock_id.id,
+                "picking_type_id": other.out_type_id.id,
+            }
+        )
+        first.move_ids.copy({"picking_id": second.id, "location_id": other.lot_stock_id.id})
+        second.action_confirm()
+        self.shop.ship(payload, PARIS, {item(11): 1})
+        self.shop.add(payload, PARIS, {item(11): 1})
+        self.again(payload)
+        self.assertEqual((first.state, second.state), ("done", "done"))
+        rows = sale.shopify_fulfillment_ids
+        self.assertEqual(rows.filtered(lambda row: row.name.endswith("F1")).picking_ids, second)
+
     def test_not_followed_when_switched_off(self):
         self.backend.shopify_follow_shipments = False
         payload, sale = self.sell()
@@ -804,6 +975,34 @@ class TestShipping(BaseCase):
             ("Österreichische Post Paket", "", "Österreichische Post"),
         ):
             self.assertEqual(shipping.company_of(name, delivery_type), wanted)
+
+    def test_long_orders_are_shipped_in_parts(self):
+        """Shopify takes no list of more than 250."""
+        found = FulfillmentOrder.model_validate(
+            {
+                "id": "gid://shopify/FulfillmentOrder/1",
+                "status": "OPEN",
+                "requestStatus": "UNSUBMITTED",
+                "assignedLocation": {"name": "Berlin", "location": {"id": BERLIN}},
+                "supportedActions": [{"action": "CREATE_FULFILLMENT"}],
+                "fulfillmentHolds": [],
+                "lineItems": [
+                    {
+                        "id": f"gid://shopify/FulfillmentOrderLineItem/{number}",
+                        "totalQuantity": 1,
+                        "remainingQuantity": 1,
+                        "lineItem": {"id": item(number)},
+                    }
+                    for number in range(600)
+                ],
+            }
+        )
+        plan = shipping.plan([found], {item(number): 1 for number in range(601)})
+        self.assertEqual([len(part.units) for part in plan.parts], [250, 250, 100])
+        self.assertEqual(
+            [sum(map(len, part.rows.values())) for part in plan.parts], [250, 250, 100]
+        )
+        self.assertEqual(plan.missing, {item(600): 1})
 
     def test_numbers(self):
         self.assertEqual(shipping.split_numbers(" A 1, B2;A 1,\nC3 ,"), ["A 1", "B2", "C3"])
