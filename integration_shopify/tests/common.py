@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from pathlib import Path
 from unittest.mock import patch
 
@@ -267,6 +268,7 @@ class FakeShop:
         self.errors = []
         #: top-level errors beside the data, by document
         self.partial = {}
+        self.precision = "EXACT"
         #: orders by their fulfillment orders
         self.owners = {}
 
@@ -321,6 +323,30 @@ class FakeShop:
             }
         }
 
+    def _placed(self, query):
+        since, until = (
+            next(iter(re.findall(rf"processed_at:{sign}'([^']*)'", query)), default)
+            for sign, default in ((">=", ""), ("<", "9"))
+        )
+        rows = sorted(self.orders.values(), key=lambda row: row["processedAt"])
+        return [row for row in rows if since <= row["processedAt"] < until]
+
+    def _order_period(self, variables):
+        start = int(variables["after"] or 0)
+        rows = self._placed(variables["query"])
+        page = rows[start : start + variables["first"]]
+        end = start + len(page)
+        return {
+            "orders": {
+                "nodes": [{key: row[key] for key in ("id", "name", "updatedAt")} for row in page],
+                "pageInfo": {"hasNextPage": end < len(rows), "endCursor": str(end)},
+            }
+        }
+
+    def _order_count(self, variables):
+        count = len(self._placed(variables["query"]))
+        return {"ordersCount": {"count": count, "precision": self.precision}}
+
     def _fulfillment_order_owners(self, variables):
         return {
             "nodes": [
@@ -333,8 +359,8 @@ class FakeShop:
         rows = sorted(self.orders.values(), key=lambda row: row["updatedAt"])
         if (variables["query"] or "").startswith("name:"):
             # words are searched by their beginnings
-            name = variables["query"].split('"')[1]
-            rows = [row for row in rows if row["name"].lstrip("#").startswith(name)]
+            names = [part.lstrip("#") for part in variables["query"].split('"')[1::2]]
+            rows = [row for row in rows if row["name"].lstrip("#").startswith(tuple(names))]
         start = int(variables["after"] or 0)
         page = rows[start : start + variables["first"]]
         end = start + len(page)
