@@ -34,12 +34,19 @@ class IntegrationBackfill(models.Model):
     backend_id = fields.Many2one(related="flow_id.backend_id", store=True, index=True)
     company_id = fields.Many2one(related="flow_id.company_id", store=True, index=True)
     direction = fields.Selection(related="flow_id.direction")
+    date_basis = fields.Selection(
+        [("changed", "Last Change"), ("made", "Own Date")],
+        string="Period by",
+        required=True,
+        default="changed",
+        help="Own date: when a record was made, an order placed, whatever happened to it since.",
+    )
+    has_period = fields.Boolean(compute="_compute_notice")
+    notice = fields.Text(compute="_compute_notice")
     date_from = fields.Date(
-        string="Changed since", help="Only records changed since then. Empty: from the beginning."
+        string="Since", help="Only records of that day or later. Empty: from the beginning."
     )
-    date_to = fields.Date(
-        string="Changed until", help="Only records whose last change was not later. Empty: all."
-    )
+    date_to = fields.Date(string="Until", help="Only records of that day or earlier. Empty: all.")
     state = fields.Selection(
         [
             ("draft", "New"),
@@ -105,6 +112,27 @@ class IntegrationBackfill(models.Model):
             backfill.display_name = " ".join(
                 filter(None, [backfill.flow_id.display_name, period and f"({period})"])
             )
+
+    @api.depends("flow_id", "date_from", "date_basis")
+    def _compute_notice(self):
+        for backfill in self:
+            flow = backfill.flow_id
+            incoming = bool(flow) and flow.direction == "in"
+            resource = flow._resource() if incoming else None
+            backfill.has_period = incoming and resource._resource_has_period
+            since = backfill._period()[0] if incoming else None
+            backfill.notice = incoming and resource._period_notice(flow.backend_id, since)
+
+    @api.constrains("date_basis", "flow_id")
+    def _check_date_basis(self):
+        for backfill in self:
+            if backfill.date_basis == "made" and not backfill.has_period:
+                raise ValidationError(
+                    self.env._(
+                        "%s cannot be read by a date of its own. Choose Period by: Last Change.",
+                        backfill.flow_id.display_name,
+                    )
+                )
 
     @api.depends("state", "found", "total", "resumed_at", "resumed_count", "started_at")
     def _compute_progress(self):
@@ -198,9 +226,15 @@ class IntegrationBackfill(models.Model):
         """Append what is new of the next page of the service; returns the values to write."""
         since, until = self._period()
         position = self.cursor_page or {"page": None}
-        page = backend._with_renewed_auth(
-            lambda: flow._resource()._fetch_changes(backend, since, position["page"])
-        )
+        if self.date_basis == "made":
+            page = backend._with_renewed_auth(
+                lambda: flow._resource()._fetch_period(backend, since, until, position["page"])
+            )
+            until = None
+        else:
+            page = backend._with_renewed_auth(
+                lambda: flow._resource()._fetch_changes(backend, since, position["page"])
+            )
         wanted = [
             change
             for change in page.changes
@@ -256,6 +290,10 @@ class IntegrationBackfill(models.Model):
         """Return how many records there are to read, None when nobody can tell."""
         if flow.direction == "out":
             return self._out_model(flow).search_count(self._out_domain(flow, backend))
+        if self.date_basis == "made":
+            return backend._with_renewed_auth(
+                lambda: flow._resource()._count_period(backend, *self._period())
+            )
         if self.date_from or self.date_to:
             return None
         return backend._with_renewed_auth(lambda: flow._resource()._count(backend))

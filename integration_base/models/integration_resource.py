@@ -64,6 +64,8 @@ class IntegrationResource(models.AbstractModel):
     _resource_groups: tuple[str, ...] = ()
     #: Records per batch: one fetch, one transaction.
     _resource_batch_size = 50
+    #: Whether :meth:`_fetch_period` lists records by a date of their own, such as an order's.
+    _resource_has_period = False
     #: Minutes between two listings of changes; 0 for none.
     _resource_interval_minutes = 5
 
@@ -113,6 +115,29 @@ class IntegrationResource(models.AbstractModel):
         :returns: :class:`~..lib.records.ChangePage`.
         """
         raise NotImplementedError(f"{self._name}._fetch_changes")
+
+    def _fetch_period(self, backend, since, until, page):
+        """List records by a date of their own, whenever they were changed; for an initial load.
+
+        Only with ``_resource_has_period``.
+
+        :param datetime since: naive UTC; None means from the beginning.
+        :param datetime until: naive UTC, exclusive; None means until now.
+        :param page: what the previous page gave as ``next_page``; None for the first one.
+        :returns: :class:`~..lib.records.ChangePage`.
+        """
+        raise NotImplementedError(f"{self._name}._fetch_period")
+
+    def _count_period(self, backend, since, until):
+        """Return how many records :meth:`_fetch_period` will list, None when nobody can tell."""
+        return None
+
+    def _period_notice(self, backend, since):
+        """Return what a person has to know before an initial load, empty for nothing.
+
+        :param datetime since: the beginning of the period (naive UTC), None for the very first.
+        """
+        return ""
 
     def _resolve_reference(self, backend, reference):
         """Return the external id of what a person typed, e.g. ``#1001``. Default: as typed.

@@ -33,13 +33,12 @@ from odoo.addons.integration_base.lib.errors import (
 )
 from odoo.addons.integration_base.lib.token_bucket import RateLimit, RateState
 
+from .cost import estimate
 from .versions import API_VERSION, may_write
 
 ENDPOINT = f"/admin/api/{API_VERSION}/graphql.json"
 #: Points of a shop on the standard plan; every answer tells the real size of its bucket.
 POINTS = RateLimit("points", per_second=100, capacity=2000)
-#: What a query that was not asked yet is taken to cost; Shopify's first answer tells.
-UNKNOWN_COST = 250.0
 #: What queries cost that were asked before, by their text and sizes.
 _known_costs: dict[tuple, float] = {}
 
@@ -389,7 +388,11 @@ def expected_cost(query: dict) -> float:
 
     :param query: ``query`` and ``variables`` as they are sent.
     """
-    return _known_costs.get(_cost_key(query), UNKNOWN_COST)
+    key = _cost_key(query)
+    if key not in _known_costs:
+        # until Shopify's first answer tells
+        return estimate(query["query"], query["variables"])
+    return _known_costs[key]
 
 
 def learn_cost(query: dict, cost: dict) -> None:

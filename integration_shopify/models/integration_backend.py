@@ -2,6 +2,8 @@ from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.tools import format_date, sql
 
+from odoo.addons.integration_base.lib.errors import IntegrationError
+
 from ..lib import oauth, versions
 from ..lib.client import GraphqlClient
 from ..lib.versions import API_VERSION
@@ -171,6 +173,12 @@ class IntegrationBackend(models.Model):
         string="API Version Ends",
         compute="_compute_shopify_api",
         help="When Shopify ends the version of its interface that this module asks for.",
+    )
+    shopify_number_ids = fields.One2many(
+        "integration.shopify.number", "backend_id", string="Missing Order Numbers", readonly=True
+    )
+    shopify_numbers_checked_at = fields.Datetime(
+        string="Order Numbers Checked", readonly=True, copy=False
     )
     shopify_api_outdated = fields.Boolean(compute="_compute_shopify_api")
     shopify_api_writes_refused = fields.Boolean(compute="_compute_shopify_api")
@@ -357,6 +365,37 @@ class IntegrationBackend(models.Model):
                 **values,
             )
         return problems
+
+    def action_shopify_find_missing_orders(self):
+        """Look for orders whose numbers are missing in Odoo, and import what Shopify has.
+
+        :raises UserError: when Shopify cannot be asked.
+        """
+        self.ensure_one()
+        self.check_access("write")
+        try:
+            self._ensure_callable()
+            rows = self._with_renewed_auth(
+                lambda: self.env["integration.shopify.number"]._check(self)
+            )
+        except IntegrationError as error:
+            raise UserError(error.message) from error
+        found = rows.filtered(lambda row: row.state == "found")
+        return {
+            "type": "ir.actions.client",
+            "tag": "display_notification",
+            "params": {
+                "title": self.env._("Order Numbers"),
+                "message": self.env._(
+                    "%(missing)s numbers were missing. Shopify has %(found)s of these orders; they "
+                    "are being imported.",
+                    missing=len(rows),
+                    found=len(found),
+                ),
+                "type": "success",
+                "next": {"type": "ir.actions.client", "tag": "soft_reload"},
+            },
+        }
 
     def _shopify_product(self, kind):
         """Return the product for lines without one of their own.

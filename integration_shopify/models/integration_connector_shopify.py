@@ -149,6 +149,7 @@ class IntegrationConnectorShopify(models.AbstractModel):
     def _check_daily(self, backend):
         super()._check_daily(backend)
         backend._shopify_report_api()
+        self.env["integration.shopify.number"]._check(backend)
 
     # === HOOKS - ACCESS === #
 

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from pathlib import Path
 from unittest.mock import patch
 
@@ -17,6 +18,8 @@ from .contract import judge
 
 #: Parts of an order that documents of their own read.
 HISTORY = ("refunds", "returns", "fulfillments", "fulfillmentOrders")
+#: Those of them that come in pages.
+CONNECTIONS = {"returns", "fulfillmentOrders"}
 FIXTURES = Path(__file__).parent / "fixtures"
 
 
@@ -178,9 +181,14 @@ def agreement(number, sales, reason="ORDER", at="2026-11-20T09:59:59Z", **extra)
     }
 
 
+def connection(*rows):
+    """Return a connection that holds all of its rows."""
+    return {"nodes": list(rows), "pageInfo": {"hasNextPage": False, "endCursor": None}}
+
+
 def agreements(*rows):
     """Return the ledger of an order."""
-    return {"nodes": list(rows), "pageInfo": {"hasNextPage": False, "endCursor": None}}
+    return connection(*rows)
 
 
 def transaction(number, kind, amount, *, at="2026-11-20T09:59:59Z", currency="USD", **extra):
@@ -267,6 +275,7 @@ class FakeShop:
         self.errors = []
         #: top-level errors beside the data, by document
         self.partial = {}
+        self.precision = "EXACT"
         #: orders by their fulfillment orders
         self.owners = {}
 
@@ -313,13 +322,37 @@ class FakeShop:
 
     def _history(self, variables, *names):
         payload = self.orders[variables["id"]]
+        found = {name: copy.deepcopy(payload.get(name, [])) for name in names}
+        for name in CONNECTIONS.intersection(names):
+            if isinstance(found[name], list):
+                found[name] = connection(*found[name])
         return {
-            "order": {
-                "id": payload["id"],
-                "updatedAt": payload["updatedAt"],
-                **{name: copy.deepcopy(payload.get(name, [])) for name in names},
+            "order": {"id": payload["id"], "updatedAt": payload["updatedAt"], **found}
+        }
+
+    def _placed(self, query):
+        since, until = (
+            next(iter(re.findall(rf"processed_at:{sign}'([^']*)'", query)), default)
+            for sign, default in ((">=", ""), ("<", "9"))
+        )
+        rows = sorted(self.orders.values(), key=lambda row: row["processedAt"])
+        return [row for row in rows if since <= row["processedAt"] < until]
+
+    def _order_period(self, variables):
+        start = int(variables["after"] or 0)
+        rows = self._placed(variables["query"])
+        page = rows[start : start + variables["first"]]
+        end = start + len(page)
+        return {
+            "orders": {
+                "nodes": [{key: row[key] for key in ("id", "name", "updatedAt")} for row in page],
+                "pageInfo": {"hasNextPage": end < len(rows), "endCursor": str(end)},
             }
         }
+
+    def _order_count(self, variables):
+        count = len(self._placed(variables["query"]))
+        return {"ordersCount": {"count": count, "precision": self.precision}}
 
     def _fulfillment_order_owners(self, variables):
         return {
@@ -333,8 +366,8 @@ class FakeShop:
         rows = sorted(self.orders.values(), key=lambda row: row["updatedAt"])
         if (variables["query"] or "").startswith("name:"):
             # words are searched by their beginnings
-            name = variables["query"].split('"')[1]
-            rows = [row for row in rows if row["name"].lstrip("#").startswith(name)]
+            names = [part.lstrip("#") for part in variables["query"].split('"')[1::2]]
+            rows = [row for row in rows if row["name"].lstrip("#").startswith(tuple(names))]
         start = int(variables["after"] or 0)
         page = rows[start : start + variables["first"]]
         end = start + len(page)

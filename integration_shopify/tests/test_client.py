@@ -21,7 +21,6 @@ from odoo.addons.integration_base.lib.intents import needs_fresh_key, outcome_of
 from ..lib import client as client_module
 from ..lib import oauth
 from ..lib.client import (
-    UNKNOWN_COST,
     GraphqlClient,
     Problem,
     QueryTooExpensive,
@@ -88,15 +87,17 @@ class TestClient(BaseCase):
         self.assertEqual(caught.exception.retry_after, 1.0)
 
     def test_cost_is_learnt_from_answers(self):
-        def query(**variables):
-            return {"query": "query Things", "variables": variables}
+        text = "query Things($ids: [ID!]!) { nodes(ids: $ids) { id } }"
 
-        self.assertEqual(expected_cost(query(ids=["a", "b"], after=None)), UNKNOWN_COST)
+        def query(**variables):
+            return {"query": text, "variables": variables}
+
+        self.assertEqual(expected_cost(query(ids=["a", "b"], after=None)), 1)
         learn_cost(query(ids=["a", "b"], after=None), COST)
         self.assertEqual(expected_cost(query(ids=["c", "d"], after="x")), 101)
-        self.assertEqual(expected_cost(query(ids=["a"])), UNKNOWN_COST)
+        self.assertEqual(expected_cost(query(ids=["a"])), 1)
         learn_cost(query(ids=["a"]), {})
-        self.assertEqual(expected_cost(query(ids=["a"])), UNKNOWN_COST)
+        self.assertEqual(expected_cost(query(ids=["a"])), 1, "it told nothing")
 
     def test_execute_learns_the_cost(self):
         cost = {**COST, "requestedQueryCost": 7}

@@ -367,21 +367,29 @@ class TestConnection(ConnectionMixin, ShopifyCase):
                 "read_customers": "missing",
                 "read_products": "missing",
                 "read_locations": "missing",
+                "read_merchant_managed_fulfillment_orders": "missing",
+                "read_returns": "missing",
                 "write_merchant_managed_fulfillment_orders": "missing",
                 "write_third_party_fulfillment_orders": "optional",
                 "read_all_orders": "optional",
-                "read_returns": "optional",
+                "read_payment_terms": "optional",
                 "read_fulfillments": "optional",
-                "read_merchant_managed_fulfillment_orders": "optional",
                 "read_orders": "granted",
             },
         )
-        self.assertEqual(self.flow.missing_scopes, "read_customers read_products read_locations")
+        missing = [
+            "read_customers",
+            "read_locations",
+            "read_merchant_managed_fulfillment_orders",
+            "read_products",
+            "read_returns",
+        ]
+        self.assertEqual(self.flow.missing_scopes.split(), missing)
         self.assertIn("read_customers (read who ordered)", self.flow.scope_text)
         self.assertIn("Shopify Dev Dashboard", self.flow.scope_text)
         with self.assertRaisesRegex(UserError, "read_customers"):
             self.flow.action_read_changes()
-        self.http.scopes += ["read_customers", "read_products", "read_locations"]
+        self.http.scopes += missing
         self.http.scopes.append("write_merchant_managed_fulfillment_orders")
         self.press_test_connection()
         self.assertFalse(self.flow.missing_scopes)
@@ -429,14 +437,19 @@ class TestConnection(ConnectionMixin, ShopifyCase):
         self.assertEqual(set(form), {"client_id", "client_secret", "grant_type"})
 
     def test_consent_is_asked_for_what_the_flows_need(self):
-        needed = [
+        needed = {
             "read_orders",
             "read_customers",
-            "read_products",
             "read_locations",
+            "read_products",
+            "read_returns",
+            # includes to read them
             "write_merchant_managed_fulfillment_orders",
-        ]
-        self.assertEqual(self.backend._scopes_to_request(), needed)
+        }
+        self.assertEqual(
+            set(self.backend._scopes_to_request()) - {"read_merchant_managed_fulfillment_orders"},
+            needed,
+        )
         self.http.scopes.append("read_all_orders")
         self.press_test_connection()
         optional = self.http.scopes[4:]

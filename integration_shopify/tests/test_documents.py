@@ -154,6 +154,11 @@ VARIABLES = {
         {"first": 250, "after": None, "query": None},
     ],
     "fulfillment_order_owners": [{"ids": ["gid://shopify/FulfillmentOrder/1"]}],
+    "order_period": [
+        {"first": 250, "after": None, "query": "status:any"},
+        {**PAGE, "query": "status:any processed_at:>='2026-01-01T00:00:00Z'"},
+    ],
+    "order_count": [{"query": "status:any processed_at:<'2026-01-01T00:00:00Z'"}],
     "access_scopes": [{}],
     "shop": [{}],
     "webhook_subscriptions": [

@@ -93,10 +93,14 @@ class TestConnectionScopes(ShopifyCase):
             ],
         )
 
-    def test_scopes_of_the_order_import_are_at_least_those_of_its_documents(self):
-        resource = self.env["integration.shopify.order"]
-        declared = {scope.name for scope in resource._resource_scopes(self.backend, "in")}
-        needed = scopes.of_documents(
-            ["orders", "order_lines", "order_shipping_lines", "order_changes"]
+    def test_every_scope_a_resource_needs_says_what_for(self):
+        connector = self.backend._connector()
+        unsaid = self.env["integration.shopify.access"]._shopify_scopes(
+            self.backend, ("order_lines",)
         )
-        self.assertLessEqual(set(needed), declared)
+        for code in connector._resource_codes():
+            resource = self.backend._resource(code)
+            for name in scopes.of_documents(getattr(resource, "_shopify_documents", ())):
+                reasons = resource._shopify_scope_reasons(self.backend)
+                self.assertIn(name, reasons, f"{code}: say what {name} is needed for")
+                self.assertNotEqual(reasons[name], unsaid[0].reason)
