@@ -50,7 +50,8 @@ class IntegrationShopifyCapture(models.TransientModel):
     @api.depends("order_id")
     def _compute_transaction_id(self):
         for wizard in self:
-            wizard.transaction_id = wizard.open_ids[:1]
+            left = wizard.order_id.shopify_transaction_ids._open_authorizations()
+            wizard.transaction_id = next(iter(left), False)
 
     @api.depends("transaction_id")
     def _compute_amounts(self):
