@@ -326,9 +326,7 @@ class FakeShop:
         for name in CONNECTIONS.intersection(names):
             if isinstance(found[name], list):
                 found[name] = connection(*found[name])
-        return {
-            "order": {"id": payload["id"], "updatedAt": payload["updatedAt"], **found}
-        }
+        return {"order": {"id": payload["id"], "updatedAt": payload["updatedAt"], **found}}
 
     def _placed(self, query):
         since, until = (
