@@ -78,14 +78,14 @@ class _Estimate:
     def _skip_to_selection(self):
         """Skip names, types, variables and directives, up to the brace that opens a selection."""
         depth = 0
-        while self._peek() != "{" or depth:
+        while (self._peek() != "{" or depth) and self._peek():
             token = self._next()
             depth += (token in "([") - (token in ")]") if len(token) == 1 else 0
 
     def _selection(self):
         found = []
         self._next()
-        while self._peek() != "}":
+        while self._peek() not in ("}", ""):
             token = self._next()
             if token != "...":
                 found.append(self._field(token))
