@@ -522,6 +522,7 @@ class Fulfilments(Catalogue):
                 "Cannot cancel fulfillment order that has had progress reported. Mark as "
                 "unfulfilled first.",
                 ["id"],
+                "FULFILLMENT_ORDER_HAS_MANUALLY_REPORTED_PROGRESS",
             )
         if fulfillment_order.over:
             raise Refused(
