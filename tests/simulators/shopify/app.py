@@ -237,7 +237,7 @@ class Simulator:
         if request.method != "POST":
             return json_response({"errors": "Not Found"}, 404)
         raw = request.get_data()
-        names = _operation_names(raw)
+        names = _operation_names(raw) if self.faults.active else []
         return self.with_fault(
             "graphql", names, lambda: self._graphql(request, raw, asked, version)
         )

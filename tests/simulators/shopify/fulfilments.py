@@ -248,6 +248,18 @@ class Fulfilments(Catalogue):
         )
         fulfillment.events.append(self.add(event))
         fulfillment.updated_at = now()
+        self.emit(
+            "FULFILLMENT_EVENTS_CREATE",
+            {
+                "id": event.id,
+                "admin_graphql_api_id": event.gid,
+                "fulfillment_id": fulfillment.id,
+                "order_id": fulfillment.order.id,
+                "status": event.status.lower(),
+                "message": event.message,
+                "happened_at": self.local(event.happened_at),
+            },
+        )
         self.emit("FULFILLMENTS_UPDATE", fulfillment)
         return event
 
@@ -383,7 +395,10 @@ class Fulfilments(Catalogue):
         fulfillment_order.status = "ON_HOLD"
         fulfillment_order.updated_at = now()
         self.emit("FULFILLMENT_HOLDS_ADDED", fulfillment_order)
-        self.emit("FULFILLMENT_ORDERS_PLACED_ON_HOLD", fulfillment_order)
+        self.emit(
+            "FULFILLMENT_ORDERS_PLACED_ON_HOLD",
+            _told(fulfillment_order=fulfillment_order, remaining_fulfillment_order=remaining),
+        )
         # A hold is no change of the order: its updatedAt stays.
         return hold, remaining
 
@@ -461,6 +476,7 @@ class Fulfilments(Catalogue):
             back = {"available": units, "committed": -units}
             self._move_stock(row.line, back, fulfillment_order.location)
             self._move_stock(row.line, {"available": -units, "committed": units}, place)
+        source = fulfillment_order.location
         if whole:
             fulfillment_order.location = place
             fulfillment_order.updated_at = now()
@@ -468,7 +484,9 @@ class Fulfilments(Catalogue):
         else:
             moved = self._split_off(fulfillment_order, moving, place)
             remaining = fulfillment_order
-        self.emit("FULFILLMENT_ORDERS_MOVED", moved)
+        told = _told(original_fulfillment_order=fulfillment_order, moved_fulfillment_order=moved)
+        places = {"source_location": {"id": source.gid}, "destination_location_id": place.gid}
+        self.emit("FULFILLMENT_ORDERS_MOVED", {**told, **places})
         return moved, remaining
 
     @action
@@ -490,7 +508,10 @@ class Fulfilments(Catalogue):
             )
         new = self._split_off(fulfillment_order, rows, fulfillment_order.location)
         fulfillment_order.was_split = new.was_split = True
-        self.emit("FULFILLMENT_ORDERS_SPLIT", fulfillment_order)
+        self.emit(
+            "FULFILLMENT_ORDERS_SPLIT",
+            _told(fulfillment_order=fulfillment_order, remaining_fulfillment_order=new),
+        )
         return new
 
     @action
@@ -501,6 +522,7 @@ class Fulfilments(Catalogue):
                 "Cannot cancel fulfillment order that has had progress reported. Mark as "
                 "unfulfilled first.",
                 ["id"],
+                "FULFILLMENT_ORDER_HAS_MANUALLY_REPORTED_PROGRESS",
             )
         if fulfillment_order.over:
             raise Refused(
@@ -510,9 +532,22 @@ class Fulfilments(Catalogue):
         counts = [(row.line, row.remaining) for row in fulfillment_order.lines if row.remaining]
         fulfillment_order.lines = []
         self._end(fulfillment_order)
-        self.emit("FULFILLMENT_ORDERS_CANCELLED", fulfillment_order)
-        place = fulfillment_order.location
-        return self._add_work(fulfillment_order.order, place, counts) if counts else None
+        place, new = fulfillment_order.location, None
+        if counts:
+            new = self._add_work(fulfillment_order.order, place, counts)
+        self.emit(
+            "FULFILLMENT_ORDERS_CANCELLED",
+            _told(fulfillment_order=fulfillment_order, replacement_fulfillment_order=new),
+        )
+        return new
+
+
+def _told(**fulfillment_orders: FulfillmentOrder | None) -> dict[str, Any]:
+    """Body of a notice about fulfillment orders; which order they are of is not told."""
+    return {
+        name: row and {"id": row.gid, "status": row.status.lower()}
+        for name, row in fulfillment_orders.items()
+    }
 
 
 def _tracking(rows: Iterable[dict[str, Any]]) -> list[dict[str, str | None]]:

@@ -24,7 +24,7 @@ from .resolvers import (
     served,
     shop_of,
 )
-from .shop import Refused
+from .shop import Refused, SpecError
 
 # === MONEY MOVEMENTS === #
 
@@ -251,6 +251,9 @@ def _refund(_root: Any, info: GraphQLResolveInfo, input: dict[str, Any]) -> Any:
         refund = shop_of(info).refund(order, _refund_spec(order, input))
     except Refused as error:
         return {"order": order, "refund": None, "userErrors": [refused(error)]}
+    except SpecError as error:
+        message = user_error(str(error), ["refundLineItems"])
+        return {"order": order, "refund": None, "userErrors": [message]}
     return {"order": order, "refund": refund, "userErrors": []}
 
 

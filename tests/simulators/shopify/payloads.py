@@ -390,13 +390,8 @@ def fulfillment_payload(shop: Shop, fulfillment: Fulfillment) -> dict[str, Any]:
 
 
 def fulfillment_order_payload(shop: Shop, order: FulfillmentOrder) -> dict[str, Any]:
-    return {
-        "fulfillment_order": {
-            "id": order.gid,
-            "status": order.status.lower(),
-            "order_id": order.order.gid,
-        }
-    }
+    """Which order it is of is not told."""
+    return {"fulfillment_order": {"id": order.gid, "status": order.status.lower()}}
 
 
 def variant_payload(shop: Shop, variant: Variant) -> dict[str, Any]:

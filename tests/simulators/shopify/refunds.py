@@ -404,7 +404,8 @@ class Refunds(Payments, Ledger, Fulfilments):
     def cancel(self, order: Order, spec: dict[str, Any] | None = None) -> Order:
         """Cancel: money back to where it came from (unless ``refund`` is false), units released.
 
-        :param spec: ``reason`` (OTHER), ``refund`` (true), ``restock`` (true), ``note``.
+        :param spec: ``reason`` (OTHER), ``refund`` (true), ``restock`` (true), ``note``, ``force``
+            (a paid order that was shipped in part, too).
         """
         spec = spec or {}
         self._check_cancel(order, spec)
@@ -442,7 +443,8 @@ class Refunds(Payments, Ledger, Fulfilments):
         if any(row.active for row in order.returns):
             raise Refused("Cannot cancel an order with an open return", ["orderId"], "INVALID")
         # The vendor's rule: "Orders that are paid and have fulfillments can't be canceled."
-        if order.received.presentment and any(line.fulfilled for line in order.goods):
+        shipped = any(line.fulfilled for line in order.goods)
+        if order.received.presentment and shipped and not spec.get("force"):
             raise Refused("Cannot cancel a fulfilled order", ["orderId"], "INVALID")
 
     def _cancel_refund(self, order: Order, rows: list[dict[str, Any]], pay_back: bool) -> None:

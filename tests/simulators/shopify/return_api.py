@@ -8,10 +8,10 @@ from typing import Any
 from graphql import GraphQLResolveInfo
 
 from .money import Bag
-from .mutations import mutation, refused
+from .mutations import mutation, refused, user_error
 from .records import ExchangeLine, Return, ReturnLine
 from .resolvers import bag, by_id, connection, find, listed, served, shop_of
-from .shop import Refused, Shop
+from .shop import Refused, Shop, SpecError
 
 served(
     "Order",
@@ -204,7 +204,7 @@ def _request(_root: Any, info: GraphQLResolveInfo, input: dict[str, Any]) -> Any
 def _change(
     info: GraphQLResolveInfo, gid: str, path: list[str], change: Callable[[Shop, Return], Any]
 ) -> Any:
-    """Change a return; the refusals are user errors."""
+    """Change a return; what is refused or does not exist is a user error."""
     row = find(info, gid, "Return")
     try:
         if row is None:
@@ -212,6 +212,8 @@ def _change(
         change(shop_of(info), row)
     except Refused as error:
         return {"return": None, "userErrors": [refused(error)]}
+    except SpecError as error:
+        return {"return": None, "userErrors": [user_error(str(error), path, "NOT_FOUND")]}
     return {"return": row, "userErrors": []}
 
 

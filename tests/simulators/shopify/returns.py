@@ -187,7 +187,12 @@ class Returns(Refunds, Placing):
         if row.status == "OPEN":
             return row
         self._expect(row, "CLOSED", "Return is not reopenable.")
+        before = row.closed_at
         row.status, row.closed_at = "OPEN", None
+        # Meanwhile the units may have come back in another way.
+        if any(ln.line.promised > ln.line.fulfilled - ln.line.returned for ln in row.lines):
+            row.status, row.closed_at = "CLOSED", before
+            raise Refused("Return is not reopenable.", ["id"], "INVALID_STATE")
         self.emit("RETURNS_REOPEN", row)
         self.changed(row.order)
         return row

@@ -56,7 +56,9 @@ def trim(introspection: dict[str, Any]) -> dict[str, Any]:
             if f["name"] in ("nodes", "node")
         )
     }
-    errors = {n for n in types if n.endswith("UserError")}
+    errors = {n for n in types if n.endswith("UserError")} | {
+        named(f["type"]) for n in payloads for f in types[n]["fields"] if f["name"] == "userErrors"
+    }
     more = {"InventoryAdjustmentGroup", "InventoryChange", "Job"} & set(types)
     keep = objects | abstract | payloads | helpers | errors | more | {"PageInfo"}
     result: dict[str, dict[str, Any]] = {}

@@ -67,6 +67,9 @@ def values_for(operation: OperationDefinitionNode, ids: dict[str, str]) -> dict[
             values[name] = ids.get(root, ids["order"])
         elif kind.startswith("Int"):
             values[name] = 10
+        elif kind == "String!":
+            # A search for everything.
+            values[name] = ""
     return values
 
 

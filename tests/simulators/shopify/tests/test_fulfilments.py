@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ..app import Simulator
+from ..payloads import payload
 from ..records import FulfillmentOrder, Order
 from .helpers import Run
 
@@ -220,6 +221,33 @@ def test_moved_units_get_a_fulfillment_order_there(simulator: Simulator, graphql
     rest = graphql(MOVE, {"id": work.gid, "to": other.gid})["data"]["fulfillmentOrderMove"]
     assert rest["movedFulfillmentOrder"]["id"] == work.gid
     assert rest["remainingFulfillmentOrder"] is None
+
+
+def test_what_is_told_of_fulfillment_orders(simulator: Simulator) -> None:
+    shop = simulator.shop
+    order, work = ordered(simulator, 3)
+    other = shop.add_location("Elsewhere")
+    shop.add_level(order.lines[0].variant.item, other)
+    told: list[tuple[str, dict[str, Any]]] = []
+    shop.emit = lambda topic, record: told.append((topic, payload(shop, topic, record)))
+    before = order.updated_at
+    shop.hold(work, {"reason": "OTHER"}, [(work.lines[0], 1)])
+    shop.release(work)
+    moved, _rest = shop.move(work, other, [(work.lines[0], 1)])
+    shop.split(work, [(work.lines[0], 1)])
+    bodies = {topic: body for topic, body in told if topic.startswith("FULFILLMENT_ORDERS_")}
+    assert list(bodies) == [
+        "FULFILLMENT_ORDERS_PLACED_ON_HOLD",
+        "FULFILLMENT_ORDERS_HOLD_RELEASED",
+        "FULFILLMENT_ORDERS_MOVED",
+        "FULFILLMENT_ORDERS_SPLIT",
+    ]
+    body = bodies["FULFILLMENT_ORDERS_MOVED"]
+    assert body["moved_fulfillment_order"] == {"id": moved.gid, "status": "open"}
+    assert body["source_location"] == {"id": shop.default_location.gid}
+    # None of it is a change of the order.
+    assert "ORDERS_UPDATED" not in [topic for topic, _body in told]
+    assert order.updated_at == before
 
 
 @pytest.mark.parametrize("handles", [["a", "a"], [None, None]])

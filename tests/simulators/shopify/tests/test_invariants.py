@@ -78,7 +78,7 @@ def do(shop: Shop, order: Order, action: str, spec: dict[str, Any]) -> Any:
     """One action as the control API does it."""
     if action == "start_return":
         return shop.start_return(order, spec)
-    if action in ("approve_return", "process_return", "close_return", "cancel_return"):
+    if action.endswith("_return"):
         row = shop.return_of(order)
         return shop.process_return(row, spec) if spec else getattr(shop, action)(row)
     if action == "cancel_fulfillment":
@@ -140,6 +140,7 @@ def shake(shop: Shop, order: Order, rng: random.Random) -> None:
         ),
         "close_return": {},
         "cancel_return": {},
+        "reopen_return": {},
     }
     # A cancelled order has little left to live through, an order not shipped nothing to return.
     weights = {"cancel": 0.1, "fulfil": 2, "start_return": 2, "process_return": 3, "touch": 0.2}

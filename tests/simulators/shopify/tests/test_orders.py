@@ -67,6 +67,23 @@ def test_cancel_an_unpaid_order(shop: Shop) -> None:
     assert (cad(order.current_total), cad(order.outstanding)) == ("0.00", "0.00")
 
 
+@pytest.mark.parametrize("payment", ["paid", "pending"])
+def test_an_order_shipped_in_part_is_cancelled(shop: Shop, payment: str) -> None:
+    shop.add_product({"title": "Mug", "sku": "MUG", "price": "10", "stock": 5})
+    order = shop.place_order({"lines": [{"sku": "MUG", "quantity": 3}], "payment": payment})
+    shop.fulfil(order, {"lines": [{"line": 0, "quantity": 1}]})
+    if payment == "paid":
+        with pytest.raises(Refused, match="fulfilled order"):
+            shop.cancel(order)
+    shop.cancel(order, {"force": True})
+    line = order.lines[0]
+    assert (line.current_quantity, line.fulfilled, line.withdrawn) == (0, 1, 2)
+    # What was shipped does not lie on the shelf again.
+    level = line.variant.item.levels[0]
+    assert (level.quantity("available"), level.quantity("on_hand")) == (4, 4)
+    assert cad(order.current_total) == cad(order.net_payment) == "0.00"
+
+
 def test_pay_twice(shop: Shop) -> None:
     order = place(shop, {"price": "10"})
     with pytest.raises(Refused, match="Order cannot be marked as paid"):

@@ -195,6 +195,26 @@ def test_stock_comes_back_when_it_is_said_to(shop: Shop) -> None:
     assert row.reverse_orders[0].status == "CLOSED"
 
 
+def test_what_does_not_exist_is_a_user_error(simulator: Simulator, graphql: Run) -> None:
+    row = simulator.shop.start_return(shipped(simulator.shop), {"lines": [{"line": 0}]})
+    line = {"id": "gid://shopify/ReturnLineItem/1", "quantity": 1}
+    for return_id in (row.gid, "gid://shopify/Return/1"):
+        values = {"returnId": return_id, "returnLineItems": [line]}
+        errors = graphql(PROCESS, {"input": values})["data"]["returnProcess"]["userErrors"]
+        assert [error["code"] for error in errors] == ["NOT_FOUND"]
+
+
+def test_a_closed_return_is_not_reopened_over_another(shop: Shop) -> None:
+    shop.add_product({"title": "Mug", "sku": "MUG-350", "price": "20"})
+    order = shipped(shop)
+    row = shop.start_return(order, {"lines": [{"line": 0, "quantity": 2}]})
+    shop.close_return(row)
+    shop.start_return(order, {"lines": [{"line": 0}]})
+    with pytest.raises(Refused, match="not reopenable"):
+        shop.reopen_return(row)
+    assert row.status == "CLOSED"
+
+
 def test_custom_items_cannot_be_restocked(shop: Shop) -> None:
     order = shipped(shop, sku=None, title="Engraving")
     row = shop.start_return(order, {"lines": [{"line": 0}]})
