@@ -47,7 +47,7 @@ class IntegrationShopifyRule(models.Model):
             ("partly_paid", "Partly paid"),
             ("paid", "Paid"),
         ],
-        string="If Payment Is",
+        string="Payment",
         help="How far the money has come; empty: any. Paid holds for ever, also after a refund.",
     )
     gateway = fields.Char(
@@ -106,7 +106,7 @@ class IntegrationShopifyRule(models.Model):
     )
     register_payment = fields.Selection(
         [("register", "Register"), ("no", "Leave out")],
-        string="Payments",
+        string="Payments in Odoo",
         help="Whether money received and given back becomes payments in Odoo.",
     )
     journal_id = fields.Many2one(
@@ -132,7 +132,49 @@ class IntegrationShopifyRule(models.Model):
         help="Whether the delivery waits until somebody releases it.",
     )
 
+    if_text = fields.Char(string="If", compute="_compute_texts")
+    then_text = fields.Char(string="Then", compute="_compute_texts")
+
     # === COMPUTE METHODS === #
+
+    @api.depends(
+        "milestone",
+        "gateway",
+        "channel",
+        "country_ids",
+        "risk",
+        "buyer",
+        "tag",
+        "confirm",
+        "invoice",
+        "post_invoice",
+        "register_payment",
+        "journal_id",
+        "hold",
+        "team_id",
+        "user_id",
+        "warehouse_id",
+        "payment_term_id",
+        "tag_ids",
+    )
+    def _compute_texts(self):
+        for rule in self:
+            rule.if_text = ", ".join(rule._conditions()) or self.env._("Every order")
+            rule.then_text = "; ".join(rule._outcome_texts()) or self.env._("nothing yet")
+
+    def _outcome_texts(self):
+        """Return what the rule decides, each as a short text."""
+        self.ensure_one()
+        found = [self._label("confirm")] if self.confirm else []
+        for name in ("invoice", "post_invoice", "register_payment", "hold"):
+            if self[name]:
+                found.append(f"{self._title(name)}: {self._label(name).lower()}")
+        for name in ("journal_id", *RECORDS):
+            if self[name]:
+                found.append(f"{self._title(name)}: {self[name].display_name}")
+        if self.tag_ids:
+            found.append(self.env._("Tags: %s", ", ".join(self.tag_ids.mapped("name"))))
+        return found
 
     @api.depends(
         "milestone", "gateway", "channel", "country_ids", "risk", "buyer", "tag", "sequence"
@@ -146,13 +188,19 @@ class IntegrationShopifyRule(models.Model):
         self.ensure_one()
         found = [self._label(name) for name in ("milestone", "risk", "buyer") if self[name]]
         if self.risk:
-            found[found.index(self._label("risk"))] = self.env._("risk %s", self._label("risk"))
+            found[found.index(self._label("risk"))] = self.env._(
+                "risk: %s", self._label("risk").lower()
+            )
         found += filter(None, (self.gateway, self.channel))
         if self.country_ids:
             found.append(self.env._("to %s", ", ".join(self.country_ids.mapped("code"))))
         if self.tag:
             found.append(self.env._("tag %s", self.tag))
         return found
+
+    def _title(self, name):
+        """Return the title of a field for the user."""
+        return self._fields[name]._description_string(self.env)
 
     def _label(self, name):
         """Return the text of a selection of this rule."""
@@ -198,7 +246,7 @@ class IntegrationShopifyRule(models.Model):
                 decision.choose(
                     attribute,
                     record,
-                    f"{self._fields[name]._description_string(self.env)}: {record.display_name}",
+                    f"{self._title(name)}: {record.display_name}",
                     why,
                     rule.id,
                 )
@@ -275,7 +323,11 @@ class IntegrationShopifyRule(models.Model):
         if self.risk:
             matched.append(self.env._("Shopify's risk recommendation: %s", facts.risk))
         if self.buyer:
-            matched.append(self._label("buyer").lower())
+            matched.append(
+                self.env._("ordered by a company")
+                if facts.is_company
+                else self.env._("ordered by a person")
+            )
         if self.tag:
             matched.append(
                 self.env._("tag %s", ", ".join(sorted(automation.names(self.tag) & facts.tags)))

@@ -143,7 +143,9 @@ class SaleOrder(models.Model):
                 link = Markup('<a href="%s">%s</a>') % (path, rule.display_name)
             else:
                 link = self.env._("deleted") if row["rule"] else ""
-            body += Markup("<tr><td>%s</td><td>%s</td><td>%s</td><td>%s</td></tr>") % (
+            body += Markup(
+                '<tr><td class="text-nowrap">%s</td><td>%s</td><td>%s</td><td>%s</td></tr>'
+            ) % (
                 format_datetime(self.env, at, dt_format="short"),
                 row["what"],
                 row["why"],

@@ -213,6 +213,20 @@ class TestRules(RulesCase):
         with self.assertRaisesRegex(UserError, "rules already"):
             self.backend.action_shopify_usual_rules()
 
+    def test_rules_read_as_sentences(self):
+        team = self.env["crm.team"].create({"name": "Web"})
+        rule = self.rule(
+            milestone="paid",
+            risk="risky",
+            country_ids=[Command.set(self.env.ref("base.de").ids)],
+            confirm="confirm",
+            invoice="paid",
+            team_id=team.id,
+        )
+        self.assertEqual(rule.if_text, "Paid, risk: investigate or cancel, to DE")
+        self.assertEqual(rule.then_text, "Confirm; Invoice: when paid; Sales Team: Web")
+        self.assertEqual(self.rule(hold="no").if_text, "Every order")
+
     def test_rules_of_another_backend_do_not_count(self):
         other = self.backend.copy({"name": "Other", "base_url": "other.myshopify.com"})
         self.rule(confirm="quotation").backend_id = other
@@ -263,6 +277,42 @@ class TestRulesInTime(RulesCase):
         self.rule(milestone="paid", confirm="confirm")
         sale = self.import_one(self.lives()[-1])
         self.assertEqual(sale.state, "sale")
+
+    def test_any_steps_that_are_seen_end_the_same(self):
+        """Whichever of the states an import sees, in the end the order is the same."""
+        east, west = self.env["crm.team"].create([{"name": "East"}, {"name": "West"}])
+        tags = self.env["crm.tag"].create([{"name": "p"}, {"name": "q"}])
+        self.rule(milestone="pending", confirm="quotation", team_id=east.id, invoice="delivered")
+        self.rule(milestone="partly_paid", tag_ids=[Command.set(tags[0].ids)], confirm="quotation")
+        self.rule(milestone="paid", team_id=west.id, invoice="paid", register_payment="register")
+        self.rule(milestone="paid", tag_ids=[Command.set(tags[1].ids)])
+        history = (
+            ("SALE", "4.0", "2026-11-20T11:00:00Z"),
+            ("SALE", "6.0", "2026-11-20T12:00:00Z"),
+            ("REFUND", "10.0", "2026-11-20T13:00:00Z"),
+        )
+        states = ("PENDING", "PARTIALLY_PAID", "PAID", "REFUNDED")
+        ends = set()
+        seen = [range(4), (0, 3), (1, 3), (2, 3), (0, 2, 3), (3,)]
+        for number, steps in enumerate(seen, start=1):
+            moves = [transaction(10 * number + n, *move) for n, move in enumerate(history)]
+            for step in steps:
+                sale = self.import_one(
+                    later(
+                        self.payload(number),
+                        10 + step,
+                        displayFinancialStatus=states[step],
+                        transactions=moves[:step],
+                    )
+                )
+            ends.add(
+                (
+                    sale.state,
+                    sale.team_id.name,
+                    *sorted(sale.tag_ids.mapped("name")),
+                )
+            )
+        self.assertEqual(ends, {("sale", "West", "p", "q")})
 
     def test_what_an_early_step_decided_holds_at_the_end(self):
         """A rule of the end that says less does not take back what an earlier step gave."""
