@@ -1,3 +1,4 @@
+import contextlib
 from collections import defaultdict
 from datetime import datetime, timedelta
 
@@ -274,6 +275,7 @@ class IntegrationShopifyRefund(models.Model):
         if is_asked:
             vals.update(state="new", error=False)
             self._adopt_credit_note(refund.id)
+            self._settle_intent(refund.id)
         if is_asked or not self.line_ids:
             by_id = {line.shopify_line_id: line for line in item.record.order_line}
             vals["line_ids"] = [
@@ -282,6 +284,29 @@ class IntegrationShopifyRefund(models.Model):
             ]
         if vals:
             self.write(vals)
+
+    def _settle_intent(self, external_id):
+        """Note that a call whose answer was lost was carried out, as the order shows."""
+        # sudo: nobody but the engine sees all intents
+        Intent = self.env["integration.intent"].sudo()
+        if not Intent.search_count(
+            [
+                ("res_model", "=", self._name),
+                ("res_id", "=", self.id),
+                ("outcome", "in", ("new", "unknown")),
+            ]
+        ):
+            return
+
+        def call(_key):
+            raise RuntimeError("a refund that exists was to be made again")
+
+        # whoever waits for the answer at this moment notes it
+        with (
+            contextlib.suppress(NotReadyError),
+            self.backend_id._intent("refund", self, request=self.request) as intent,
+        ):
+            intent.send(call, lambda _key: {"refund": external_id})
 
     def _adopt_credit_note(self, external_id):
         """Let the credit note this refund was asked for from be the one that books it."""
@@ -608,7 +633,8 @@ class IntegrationShopifyRefund(models.Model):
             kept = sum(row.quantity for row in same if row.restock != "cancel")
             too_many = line._delivered() - current.get(line.shopify_line_id, 0) - kept
             if too_many > 0:
-                self._todo(
+                self.order_id._shopify_todo(
+                    self.backend_id,
                     self.env._("Delivered, but called off in Shopify"),
                     self.env._(
                         "%(quantity)s x %(product)s were refunded in Shopify as never shipped, "
@@ -618,15 +644,6 @@ class IntegrationShopifyRefund(models.Model):
                         product=line.name,
                     ),
                 )
-
-    def _todo(self, summary, note):
-        backend = self.backend_id
-        user = self.order_id.user_id or backend._in_charge(
-            "integration_base.group_integration_operator"
-        )
-        self.order_id.activity_schedule(
-            "mail.mail_activity_data_todo", user_id=user.id, summary=summary, note=note
-        )
 
     def _of_order(self, line_id):
         """Return the lines of all refunds of this order that are about one of its lines."""

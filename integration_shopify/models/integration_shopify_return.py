@@ -78,14 +78,10 @@ class IntegrationShopifyReturn(models.Model):
         if todo and not is_open:
             todo.action_feedback(feedback=self.env._("Return in Shopify: %s.", self.status))
         elif is_open and not todo and backend.shopify_return_todo:
-            user = self.order_id.user_id or backend._in_charge(
-                "integration_base.group_integration_operator"
-            )
-            self.order_id.activity_schedule(
-                "mail.mail_activity_data_todo",
-                user_id=user.id,
-                summary=summary,
-                note=self.env._(
+            self.order_id._shopify_todo(
+                backend,
+                summary,
+                self.env._(
                     "%(quantity)s units of %(order)s are to come back. Stock and money follow "
                     "when the return is processed in Shopify.",
                     quantity=self.quantity,

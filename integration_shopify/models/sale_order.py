@@ -4,6 +4,7 @@ from markupsafe import Markup
 
 from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError
+from odoo.fields import Domain
 from odoo.tools import SQL, format_datetime
 
 from odoo.addons.integration_base.lib.errors import (
@@ -382,22 +383,23 @@ class SaleOrder(models.Model):
             return {"job": None} if state()["cancelledAt"] else None
 
         before = state()
-        if before["cancelledAt"]:
+        calls = Domain(
+            [("action", "=", "cancel"), ("res_model", "=", self._name), ("res_id", "=", self.id)]
+        )
+        Intent = self.env["integration.intent"]
+        if not before["cancelledAt"]:
+            self._shopify_refuse_cancelling(before)
+        elif not Intent.search_count(calls & Domain("outcome", "in", ("new", "unknown"))):
             return
-        self._shopify_refuse_cancelling(before)
         # what was sent and did not happen has failed on Shopify's side
         late = fields.Datetime.now() - timedelta(minutes=CANCEL_MINUTES)
-        failed = self.env["integration.intent"].search_count(
-            [
-                ("action", "=", "cancel"),
-                ("res_model", "=", self._name),
-                ("res_id", "=", self.id),
-                ("outcome", "=", "sent"),
-                ("finished_at", "<", late),
-            ]
+        failed = Intent.search_count(
+            calls & Domain("outcome", "=", "sent") & Domain("finished_at", "<", late)
         )
         with backend._intent("cancel", self, key=str(failed), request=request) as intent:
             intent.send(call, recover)
+        if before["cancelledAt"]:
+            return
         with self.env["integration.engine"]._control_cursor() as cr:
             cr.execute(
                 SQL(

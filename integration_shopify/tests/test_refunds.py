@@ -595,6 +595,31 @@ class TestRefundFromOdoo(RequestCase):
         self.assertEqual((len(self.rows()), self.rows().state), (1, "done"))
         self.assertEqual(len(self.shop.refunds), 1)
 
+    def test_import_settles_what_nobody_knew(self):
+        self.shop.lose = 1
+        wizard = self.ask(1)
+        self.shop._order_refund_notes = self.fail_to_answer
+        self.refusal(wizard)
+        self.import_one(self.shop.orders[self.payload["id"]])
+        row = self.rows()
+        self.assertEqual((row.state, row.external_id), ("done", self.shop.refunds[0]["id"]))
+        intent = self.env["integration.intent"].search([("res_model", "=", row._name)])
+        self.assertEqual(intent.outcome, "sent")
+
+    def test_given_up_when_shopify_certainly_did_nothing(self):
+        wizard = self.ask(1)
+        self.shop._refund_create = self.fail_to_answer
+        self.refusal(wizard)
+        row = self.rows().with_user(self.manager)
+        with self.assertRaisesRegex(UserError, "may still arrive"):
+            row.action_withdraw()
+        self.env.cr.execute(
+            "UPDATE integration_shopify_refund SET write_date = write_date - interval '1 hour'"
+        )
+        row.invalidate_recordset()
+        row.action_withdraw()
+        self.assertEqual(row.state, "refused")
+
     def fail_to_answer(self, _variables):
         raise RetryableError("Shopify did not answer in time.")
 
@@ -774,6 +799,8 @@ class TestCancelFromOdoo(RefundCase):
         self.press()
         self.assertEqual(len(self.shop.asked), 1)
         self.assertEqual(self.sale.state, "cancel")
+        intents = self.env["integration.intent"].search([("action", "=", "cancel")])
+        self.assertEqual(intents.mapped("outcome"), ["sent"])
 
     def test_job_that_failed_can_be_asked_for_again(self):
         self.shop.is_slow = True
@@ -852,6 +879,7 @@ class TestRefundOfCreditNote(RequestCase):
                 "backend_id": self.backend.id,
                 "company_id": self.company.id,
                 "external_id": number("SalesAgreement", 2),
+                "reason": "REFUND",
                 "happened_at": datetime(2026, 11, 21),
                 "currency_id": self.usd.id,
                 "move_id": note.id,
