@@ -779,10 +779,14 @@ class TestShipIn(ShippingCase):
             payload["lineItems"]["nodes"][0]["currentQuantity"] = 1
             payload["currentTotalPriceSet"] = money("10.00")
             payload["agreements"] = agreements(
-                agreement(1, [sale_row(1, "ORDER", "PRODUCT", 2, "20.00", line=11)]),
+                agreement(number, [sale_row(number, "PRODUCT", "20.00", quantity=2, line=11)]),
                 agreement(
-                    2,
-                    [sale_row(2, "RETURN", "PRODUCT", -1, "-10.00", line=11)],
+                    10 * number,
+                    [
+                        sale_row(
+                            10 * number, "PRODUCT", "-10.00", quantity=-1, action="RETURN", line=11
+                        )
+                    ],
                     "REFUND",
                     "2099-01-02T00:00:00Z",
                     refund={"id": f"gid://shopify/Refund/{number}"},
