@@ -172,6 +172,19 @@ VARIABLES = {
 }
 
 
+#: Connections of which the beginning alone is read: whoever adds one has to say so here.
+CAPPED = {
+    # it cannot be told that there is more; far beyond what refunds of real shops have
+    "order_refunds: Refund.orderAdjustments",
+    "order_refunds: Refund.refundShippingLines",
+    "order_refunds: Refund.transactions",
+    # holds of an order are looked at, the shipments read all
+    "orders: Order.fulfillmentOrders",
+    # the first due date decides
+    "orders: PaymentTerms.paymentSchedules",
+}
+
+
 class TestDocuments(BaseCase):
     def test_every_document_has_variables_here(self):
         folder = Path(__file__).parent.parent / "graphql"
@@ -209,6 +222,29 @@ class TestDocuments(BaseCase):
         ):
             with self.assertRaisesRegex(AssertionError, VERSIONS[0]):
                 judge(query, variables)
+
+    def test_connections_can_be_read_to_their_end(self):
+        from graphql import TypeInfo, TypeInfoVisitor, Visitor, get_named_type, parse, visit
+
+        known, found = schema(VERSIONS[-1]), set()
+        for name in VARIABLES:
+            info = TypeInfo(known)
+
+            class Connections(Visitor):
+                def enter_field(self, node, *_args, document=name, info=info):
+                    if not get_named_type(info.get_type()).name.endswith("Connection"):
+                        return
+                    asked = {
+                        part.name.value: part
+                        for part in node.selection_set.selections
+                        if hasattr(part, "name")
+                    }
+                    if "pageInfo" not in asked:
+                        owner = f"{info.get_parent_type().name}.{node.name.value}"
+                        found.add(f"{document}: {owner}")
+
+            visit(parse(document(name)), TypeInfoVisitor(info, Connections()))
+        self.assertEqual(found, CAPPED)
 
     def test_nothing_deprecated_is_asked_for(self):
         from graphql import NoDeprecatedCustomRule, parse, validate

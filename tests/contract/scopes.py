@@ -1,7 +1,8 @@
 """Compute which access scopes our documents and notifications need, from Shopify's own schema.
 
-``./run python -m tests.contract.scopes`` writes ``integration_shopify/lib/scopes.json``; a test
-fails while that file is not what the documents need.
+``SHOPIFY_SCHEMA_DIR=$(./run schema) ./run python -m tests.contract.scopes`` writes
+``integration_shopify/lib/scopes.json``; a test fails while that file is not what the documents
+need.
 """
 
 from __future__ import annotations

@@ -21,7 +21,8 @@ def computed() -> dict:
 def test_the_file_is_what_the_documents_need(computed: dict) -> None:
     assert TARGET.read_text(encoding="utf-8") == write(computed), (
         "A document needs other access scopes than before. Write the file anew by "
-        "`./run python -m tests.contract.scopes`, and say in the resource what they are for."
+        "`SHOPIFY_SCHEMA_DIR=$(./run schema) ./run python -m tests.contract.scopes`, and say in "
+        "the resource what they are for."
     )
 
 
