@@ -14,7 +14,7 @@ from .contract import Fulfillment, FulfillmentOrder
 from .pages import Connection, PlainList
 
 #: Names of carriers for which Shopify makes tracking links by itself, written exactly like this.
-#: https://shopify.dev/docs/api/admin-graphql/2026-10/objects/FulfillmentTrackingInfo
+#: https://shopify.dev/docs/api/admin-graphql/latest/objects/FulfillmentTrackingInfo
 COMPANIES = (
     *("4PX", "ACS Courier", "AGS", "Alliance Air Freight", "Allied Express", "Amazon"),
     *("Amazon Logistics UK", "An Post", "Anjun Logistics", "APC", "Aramex Australia"),

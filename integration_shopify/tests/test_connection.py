@@ -586,7 +586,7 @@ class TestRateLimit(ShopifyCase):
         super().setUp()
         self.enterContext(self.enter_registry_test_mode())
         self.limiter = Limiter(self.backend)
-        self.query = {"query": f"query {self.id()}", "variables": {}}
+        self.query = {"query": f"query Q {{ shop {{ name }} }} # {self.id()}", "variables": {}}
 
     def bucket(self):
         self.env.invalidate_all()

@@ -174,10 +174,6 @@ VARIABLES = {
 
 #: Connections of which the beginning alone is read: whoever adds one has to say so here.
 CAPPED = {
-    # it cannot be told that there is more; far beyond what refunds of real shops have
-    "order_refunds: Refund.orderAdjustments",
-    "order_refunds: Refund.refundShippingLines",
-    "order_refunds: Refund.transactions",
     # holds of an order are looked at, the shipments read all
     "orders: Order.fulfillmentOrders",
     # the first due date decides

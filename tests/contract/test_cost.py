@@ -62,7 +62,8 @@ def test_after_one_answer_the_cost_is_known(name: str, variables: dict, model: s
     state = client.bucket_state(cost)
     # what was taken for the worst case and not needed is given back
     assert state.cost <= client.expected_cost(query)
-    assert state.available == pytest.approx(2000 - state.cost, abs=3)
+    # it fills up again while we look
+    assert 2000 - state.cost - 1 <= state.available <= 2000
 
 
 @pytest.mark.parametrize(
