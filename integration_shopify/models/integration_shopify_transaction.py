@@ -455,19 +455,27 @@ class IntegrationShopifyTransaction(models.Model):
             [("order_id", "in", paid.ids)]
         )
         entries = agreements.grouped("order_id")
+        payments = self.union(*(rows[order] for order in paid)).payment_id
+        # of all orders at once: what is taken from them below costs no query for each
+        everything = (paid.invoice_ids | agreements.move_id | payments.move_id).line_ids.filtered(
+            lambda line: (
+                line.account_id.account_type == "asset_receivable" and line.parent_state == "posted"
+            )
+        )
+        by_move = everything.grouped("move_id")
+        (everything.matched_debit_ids | everything.matched_credit_ids).mapped("amount")
         books = []
         for order in paid:
             own = entries.get(order, agreements.browse())
             documents = (order.invoice_ids | own.move_id).filtered(
                 lambda move: move.state == "posted"
             )
-            payments = rows[order].payment_id.move_id.filtered(lambda move: move.state == "posted")
-            lines = (documents | payments).line_ids.filtered(
-                lambda line, order=order: (
-                    line.account_id.account_type == "asset_receivable"
-                    and line.currency_id == order.currency_id
+            lines = everything.browse().union(
+                *(
+                    by_move.get(move, everything.browse())
+                    for move in documents | rows[order].payment_id.move_id
                 )
-            )
+            ).filtered(lambda line, order=order: line.currency_id == order.currency_id)
             books.append(_Book(order, rows[order], own, documents, lines))
         return books
 

@@ -638,3 +638,125 @@ class TestShopCurrency(PaymentCase):
         order = self.place_paid(self.paid())
         self.assertEqual(order.invoice_ids.amount_residual, 13.5)
         self.assertIn("differences of exchange rates", html2plaintext(self.todos(order).note))
+
+
+@tagged("post_install", "-at_install")
+class TestHistories(PaymentCase):
+    """The same books whether each version of an order was seen, or only some, or only the last."""
+
+    def setUp(self):
+        super().setUp()
+        self.map_gateway()
+        self.rule.invoice = "paid"
+
+    def versions(self, number):
+        """Two units of 10.00: authorized, captured in two parts, one unit less, cancelled."""
+        base = 100 * number
+        authorized = transaction(base, "AUTHORIZATION", "20.0", multiCapturable=True)
+        captures = [
+            transaction(base + 1, "CAPTURE", "12.0", day=21, **parent(base)),
+            transaction(base + 2, "CAPTURE", "8.0", day=22, **parent(base)),
+        ]
+        refunds = [
+            transaction(base + 3, "REFUND", "10.0", day=23, **parent(base + 1)),
+            transaction(base + 4, "REFUND", "10.0", day=25, **parent(base + 2)),
+        ]
+        ledger = [
+            agreement(
+                base + entry,
+                [sale(base + entry, "PRODUCT", amount, quantity=units, action=action, line=number)],
+                reason,
+                at=f"2026-11-{day}T10:00:00Z",
+                **(
+                    {"refund": {"id": f"gid://shopify/Refund/{base + entry}"}}
+                    if reason == "REFUND"
+                    else {}
+                ),
+            )
+            for entry, amount, units, action, reason, day in (
+                (0, "20.0", 2, "ORDER", "ORDER", 20),
+                (1, "-10.0", -1, "RETURN", "REFUND", 23),
+                (2, "-10.0", -1, "RETURN", "REFUND", 25),
+            )
+        ]
+        given_back = [
+            refund(base + 1, "10.0", lines=[(number, 1, "CANCEL")], at="2026-11-23T10:00:00Z"),
+            refund(base + 2, "10.0", lines=[(number, 1, "CANCEL")], at="2026-11-25T10:00:00Z"),
+        ]
+        steps = (
+            ("AUTHORIZED", 2, [authorized], 1, 0),
+            ("PARTIALLY_PAID", 2, [authorized, captures[0]], 1, 0),
+            ("PAID", 2, [authorized, *captures], 1, 0),
+            ("PARTIALLY_REFUNDED", 1, [authorized, *captures, refunds[0]], 2, 1),
+            ("REFUNDED", 0, [authorized, *captures, *refunds], 3, 2),
+        )
+        for minute, (status, left, rows, entries, backs) in enumerate(steps):
+            payload = order(
+                number,
+                [line(number, "10.0", 2, currentQuantity=left)],
+                f"{10 * left}.0",
+                paymentGatewayNames=["bogus"],
+                displayFinancialStatus=status,
+                transactions=rows,
+                agreements=agreements(*ledger[:entries]),
+                refunds=given_back[:backs],
+                updatedAt=f"2026-11-26T10:{minute:02}:00Z",
+            )
+            if not left:
+                payload.update(cancelledAt="2026-11-25T10:00:00Z", cancelReason="CUSTOMER")
+            yield payload
+
+    def books(self, sale_order):
+        documents = sale_order.invoice_ids.sorted(lambda move: (move.invoice_date, move.id))
+        payments = self.payments(sale_order).sorted(lambda row: (row.date, row.memo))
+        names = {move: f"{move.move_type} {move.invoice_date}" for move in documents}
+        names |= {row.move_id: f"{row.payment_type} {row.date}" for row in payments}
+        lines = (documents | payments.move_id).line_ids
+        return {
+            "documents": [
+                (names[move], move.amount_total, move.amount_residual, move.payment_state)
+                for move in documents
+            ],
+            "payments": [(names[row.move_id], row.amount, row.is_reconciled) for row in payments],
+            "matches": sorted(
+                (
+                    names[part.debit_move_id.move_id],
+                    names[part.credit_move_id.move_id],
+                    part.amount,
+                )
+                for part in lines.matched_debit_ids | lines.matched_credit_ids
+            ),
+        }
+
+    def test_case_18_and_every_way_there(self):
+        ways = [[4], [0, 4], [1, 4], [2, 4], [3, 4], [0, 2, 4], [1, 2, 3, 4], [0, 1, 2, 3, 4]]
+        found = []
+        for number, way in enumerate(ways, 1):
+            versions = list(self.versions(number))
+            for step in way:
+                sale_order = self.import_one(versions[step])
+            found.append(self.books(sale_order))
+        self.assertEqual(
+            found[-1],
+            {
+                "documents": [
+                    ("out_invoice 2026-11-22", 20.0, 0.0, "paid"),
+                    ("out_refund 2026-11-23", 10.0, 0.0, "paid"),
+                    ("out_refund 2026-11-25", 10.0, 0.0, "paid"),
+                ],
+                "payments": [
+                    ("inbound 2026-11-21", 12.0, True),
+                    ("inbound 2026-11-22", 8.0, True),
+                    ("outbound 2026-11-23", 10.0, True),
+                    ("outbound 2026-11-25", 10.0, True),
+                ],
+                "matches": [
+                    ("out_invoice 2026-11-22", "inbound 2026-11-21", 12.0),
+                    ("out_invoice 2026-11-22", "inbound 2026-11-22", 8.0),
+                    ("outbound 2026-11-23", "out_refund 2026-11-23", 10.0),
+                    ("outbound 2026-11-25", "out_refund 2026-11-25", 10.0),
+                ],
+            },
+        )
+        for way, other in zip(ways, found, strict=True):
+            self.assertEqual(other, found[-1], way)
