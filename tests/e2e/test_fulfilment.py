@@ -193,15 +193,17 @@ def test_cancelled_from_the_delivery_and_shipped_again(connected):
     assert connected.operations("dead") == []
 
 
-def test_held_then_released(connected):
+def test_held_without_our_knowledge(connected):
+    """The goods are gone before Odoo hears of the hold."""
     order, sale = place(connected)
+    connected.shop.webhook_faults(hold=True)
     connected.shop.act(order["name"], "hold", reason="OTHER", notes="ask first")
-    connected.settle()
     before = made(connected)
     deliver(connected, pickings(connected, sale)[0])
     wait_until(lambda: "holds" in (last(connected)[1] or ""), 60)
     assert made(connected) == before
     connected.shop.act(order["name"], "release")
+    connected.shop.webhook_faults(hold=False)
     operation = connected.odoo.sql(
         "SELECT id FROM integration_sync_log WHERE resource = 'shipment' AND state = 'pending'"
     )[0][0]
