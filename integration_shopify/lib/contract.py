@@ -476,8 +476,9 @@ class Order(Payload):
     paymentTerms: PaymentTerms | None = None
     purchasingEntity: PurchasingEntity | None = None
     transactions: list[Transaction] = []
-    # kept out of the drift report: it only says whether more has to be read
+    # kept out of the drift report: they only say whether more has to be read
     fulfillmentStates: Any = Field(None, exclude=True)
+    shipments: Any = Field(None, exclude=True)
     # None: the ledger was not shown
     agreements: Annotated[list[Agreement] | None, BeforeValidator(_nodes)] = None
     refunds: list[Refund] | None = None

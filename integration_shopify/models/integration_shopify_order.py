@@ -186,9 +186,12 @@ class IntegrationShopifyOrder(models.AbstractModel):
         ):
             self._read_part(read, order, "order_refunds", history.REFUNDS_FIRST)
             read_on(history.REFUNDS_PLAN, "refunds")
-        if {row.get("status") for row in states} - {"OPEN"} or order.get(
-            "displayFulfillmentStatus"
-        ) not in (None, "UNFULFILLED"):
+        # of an order whose only shipment was cancelled nothing else tells
+        if (
+            order.get("shipments")
+            or {row.get("status") for row in states} - {"OPEN"}
+            or order.get("displayFulfillmentStatus") not in (None, "UNFULFILLED")
+        ):
             self._read_part(read, order, "order_fulfillments", history.FULFILLMENTS_FIRST)
             read_on(history.FULFILLMENTS_PLAN, "fulfillments")
 

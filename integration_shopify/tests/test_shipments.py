@@ -160,14 +160,10 @@ class ShippingShop(FakeShop):
         ]
 
     def _order_fulfillments(self, variables):
-        answer = super()._order_fulfillments(variables)["order"]
-        for row in answer["fulfillmentOrders"]:
+        answer = super()._order_fulfillments(variables)
+        for row in answer["order"]["fulfillmentOrders"]["nodes"]:
             row["supportedActions"] = [{"action": name} for name in ACTIONS.get(row["status"], ())]
-        answer["fulfillmentOrders"] = {
-            "nodes": answer["fulfillmentOrders"],
-            "pageInfo": {"hasNextPage": False, "endCursor": None},
-        }
-        return {"order": answer}
+        return answer
 
     # === MUTATIONS === #
 
@@ -246,6 +242,8 @@ class ShippingShop(FakeShop):
         if made["status"] != "CANCELLED":
             self.touch(payload)
             made.update(status="CANCELLED", displayStatus="CANCELED")
+            if not any(row["status"] == "SUCCESS" for row in payload["fulfillments"]):
+                payload["displayFulfillmentStatus"] = "UNFULFILLED"
             units = {
                 row["lineItem"]["id"]: row["quantity"]
                 for row in made["fulfillmentLineItems"]["nodes"]
@@ -917,6 +915,18 @@ class TestShipIn(ShippingCase):
         self.assertEqual(self.shop.units(), [{"11": 2}])
         self.again(payload)
         self.assertEqual(self.delivered(sale), {"SKU-1": 2})
+
+    def test_cancelled_shipment_of_a_part(self):
+        """Afterwards Shopify shows nothing but open work, as if nothing had been shipped."""
+        payload, sale = self.sell(a=3)
+        self.deliver(sale.picking_ids, a=2)
+        self.push()
+        self.again(payload)
+        self.shop.cancel(payload, self.shop.fulfillments()[0])
+        self.again(payload)
+        self.assertEqual(self.delivered(sale), {"SKU-1": 0})
+        waiting = sale.picking_ids.filtered(lambda p: p.state not in ("done", "cancel"))
+        self.assertEqual(sum(waiting.move_ids.mapped("product_uom_qty")), 3)
 
     def test_cancelled_from_the_delivery(self):
         payload, sale = self.sell()
