@@ -1065,20 +1065,30 @@ class IntegrationShopifyOrder(models.AbstractModel):
 
         What is left of a line in Shopify, but never less than was delivered: Odoo takes back
         deliveries only by a return. Before shipments and returns were followed it is also never
-        less than was shipped, so that they find their units.
+        less than was shipped, so that they find their units. Units that are still to be shipped
+        come on top: of goods that were given back, some may not have left with the others.
         """
-        shipped = defaultdict(Decimal)
+        delivered = defaultdict(Decimal)
         for row in item.record.order_line if item.record else ():
             if row.shopify_line_id and row.product_id.type == "consu":
-                shipped[row.shopify_line_id] = Decimal(str(row.qty_delivered))
-        out = defaultdict(Decimal)
-        for shipment in () if concluded else item.data.fulfillments or ():
+                delivered[row.shopify_line_id] = Decimal(str(row.qty_delivered))
+        out, waiting = defaultdict(Decimal), defaultdict(Decimal)
+        for shipment in item.data.fulfillments or ():
             for row in shipment.fulfillmentLineItems if shipment.status == "SUCCESS" else ():
                 out[row.lineItem.id] += row.quantity or 0
-        return {
-            line.external_id: max(line.quantity, shipped[line.external_id], out[line.external_id])
-            for line in item.values["amounts"].lines
-        }
+        for row in item.record.shopify_refund_ids.line_ids if item.record else ():
+            out[row.shopify_line_id] -= row.quantity_back
+        for work in item.data.fulfillmentOrders or ():
+            # a closed one may show units that another one has taken over
+            for row in work.lineItems if work.status not in ("CLOSED", "CANCELLED") else ():
+                waiting[row.lineItem.id] += row.remainingQuantity
+
+        def quantity(line):
+            key = line.external_id
+            gone = min(out[key], delivered[key]) if concluded else out[key]
+            return max(line.quantity, delivered[key], gone + waiting[key])
+
+        return {line.external_id: quantity(line) for line in item.values["amounts"].lines}
 
     @api.model
     def _check_totals(self, item, order):

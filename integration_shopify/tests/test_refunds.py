@@ -301,6 +301,69 @@ class TestReturnedGoods(RefundCase):
         self.assertEqual(self.sale.shopify_refund_ids.state, "done")
         self.assertIn("Line 99", self.sale.shopify_refund_ids.goods)
 
+    def still_to_ship(self, quantity):
+        """Return the work that is left of line 1, and a closed piece that still shows some."""
+        return {
+            "nodes": [
+                {
+                    "id": number("FulfillmentOrder", index),
+                    "status": status,
+                    "requestStatus": "UNSUBMITTED",
+                    "assignedLocation": {"name": "Shop", "location": None},
+                    "supportedActions": [],
+                    "fulfillmentHolds": [],
+                    "lineItems": {
+                        "nodes": [
+                            {
+                                "id": number("FulfillmentOrderLineItem", index),
+                                "totalQuantity": 3,
+                                "remainingQuantity": quantity,
+                                "lineItem": {"id": number("LineItem", 1)},
+                            }
+                        ]
+                    },
+                }
+                for index, status in ((1, "CLOSED"), (2, "OPEN"))
+            ]
+        }
+
+    def import_part_shipped(self, restock, current):
+        """Import: two of three units were shipped, one of those was given back."""
+        self.deliver(2)
+        (sold,) = self.payload["lineItems"]["nodes"]
+        payload = {
+            **self.payload,
+            "updatedAt": "2026-11-21T10:00:01Z",
+            "returnStatus": "RETURNED",
+            "displayFulfillmentStatus": "PARTIALLY_FULFILLED",
+            "currentTotalPriceSet": money("20.0"),
+            "lineItems": {
+                "nodes": [{**sold, "currentQuantity": current}],
+                "pageInfo": {"hasNextPage": False, "endCursor": None},
+            },
+            "refunds": [refund(7, refund_line(1, 1, restock), paid="10.0")],
+            "fulfillments": [shipment(1, (1, 2))],
+            "fulfillmentOrders": self.still_to_ship(1),
+        }
+        self.import_one(payload)
+        self.import_one({**payload, "updatedAt": "2026-11-21T10:00:02Z", "note": "seen again"})
+        return self.sale.picking_ids.filtered(
+            lambda p: p.picking_type_code == "outgoing" and p.state not in ("done", "cancel")
+        )
+
+    def test_what_was_not_shipped_yet_still_is_after_a_return(self):
+        waiting = self.import_part_shipped("RETURN", 2)
+        self.assertEqual(self.sale.order_line.qty_delivered, 1)
+        self.assertEqual(self.sale.order_line.product_uom_qty, 2)
+        self.assertEqual(waiting.move_ids.mapped("product_uom_qty"), [1])
+        self.assertEqual(self.sale.amount_total, 20.0)
+
+    def test_what_was_not_shipped_yet_still_is_when_goods_are_kept(self):
+        waiting = self.import_part_shipped("NO_RESTOCK", 2)
+        self.assertEqual(self.sale.order_line.qty_delivered, 2)
+        self.assertEqual(waiting.move_ids.mapped("product_uom_qty"), [1])
+        self.assertEqual(self.sale.amount_total, 20.0)
+
     def test_done_by_the_import_itself(self):
         """Through the engine, by the user of the backend; the order itself has not changed."""
         self.deliver(3)
