@@ -837,6 +837,11 @@ class IntegrationShopifyOrder(models.AbstractModel):
         for item, order in zip(items, orders, strict=True):
             item.record = order
             self._check_totals(item, order)
+            if not item.values["decision"].confirm:
+                # what Odoo chose itself may be decided later on, what people choose may not
+                present = {f"{name}_id": order[f"{name}_id"].id for name in CHOSEN}
+                log = order.shopify_decision
+                order.shopify_decision = {**log, "values": present}
         orders.browse(
             item.record.id for item in items if item.values["decision"].confirm
         ).with_context(integration_keep_order_date=True).action_confirm()

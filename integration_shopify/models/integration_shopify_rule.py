@@ -225,7 +225,7 @@ class IntegrationShopifyRule(models.Model):
         undone: whoever sees only the last step decides the same.
 
         * confirmed as soon as one step says so, or goods were shipped; what it is confirmed with
-          (warehouse, team, terms, salesperson) is what that step says;
+          (warehouse, team, terms, salesperson) is what that step, else the last one before, says;
         * invoiced by the earliest moment any step promised;
         * payments from the moment one step registers them, in the first journal named;
         * held by what the order is now.
@@ -241,8 +241,10 @@ class IntegrationShopifyRule(models.Model):
         settled = self._decide_state(decision, order, outcomes)
         self._decide_books(decision, outcomes)
         for name, attribute in RECORDS.items():
-            if name in outcomes[settled]:
-                record, rule, why = outcomes[settled][name]
+            # what a step before said holds where the later ones say nothing
+            found = next((row for row in outcomes[settled::-1] if name in row), None)
+            if found:
+                record, rule, why = found[name]
                 decision.choose(
                     attribute,
                     record,

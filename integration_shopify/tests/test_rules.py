@@ -286,6 +286,8 @@ class TestRulesInTime(RulesCase):
         self.rule(milestone="partly_paid", tag_ids=[Command.set(tags[0].ids)], confirm="quotation")
         self.rule(milestone="paid", team_id=west.id, invoice="paid", register_payment="register")
         self.rule(milestone="paid", tag_ids=[Command.set(tags[1].ids)])
+        term = self.env["account.payment.term"].create({"name": "14 days"})
+        self.rule(milestone="pending", payment_term_id=term.id)
         history = (
             ("SALE", "4.0", "2026-11-20T11:00:00Z"),
             ("SALE", "6.0", "2026-11-20T12:00:00Z"),
@@ -309,10 +311,11 @@ class TestRulesInTime(RulesCase):
                 (
                     sale.state,
                     sale.team_id.name,
+                    sale.payment_term_id.name,
                     *sorted(sale.tag_ids.mapped("name")),
                 )
             )
-        self.assertEqual(ends, {("sale", "West", "p", "q")})
+        self.assertEqual(ends, {("sale", "West", "14 days", "p", "q")})
 
     def test_what_an_early_step_decided_holds_at_the_end(self):
         """A rule of the end that says less does not take back what an earlier step gave."""
