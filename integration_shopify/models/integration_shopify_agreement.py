@@ -116,7 +116,7 @@ class IntegrationShopifyAgreement(models.Model):
                 if not same:
                     vals_list.append(vals)
                 elif same[0].state == "open":
-                    if same[0].entries != vals["entries"]:
+                    if same._plain_entries() != vals["entries"]:
                         same[0].write(vals)
                 else:
                     rest = same._rest(vals["entries"])
@@ -170,9 +170,13 @@ class IntegrationShopifyAgreement(models.Model):
 
     def _rest(self, entries):
         """Return what ``entries`` have beyond those of these rows, in the form of ``entries``."""
-        signs = [(1, entries), *((-1, row.entries) for row in self)]
+        signs = [(1, entries), *((-1, row._plain_entries()) for row in self)]
         merged = ledger.merge(self._entry(row, sign) for sign, rows in signs for row in rows)
         return [self._plain(entry) for entry in merged if entry]
+
+    def _plain_entries(self):
+        """Return the entries of one row; of an empty list the database keeps nothing."""
+        return self[:1].entries or []
 
     @api.model
     def _entry(self, row, sign=1):
@@ -236,7 +240,7 @@ class IntegrationShopifyAgreement(models.Model):
         order = item.record
         entries = [
             entry
-            for entry in ledger.merge(self._entry(e) for row in self for e in row.entries)
+            for entry in ledger.merge(self._entry(e) for row in self for e in row._plain_entries())
             if entry
         ]
         if not entries:

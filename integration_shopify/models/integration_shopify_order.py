@@ -15,6 +15,7 @@ from odoo.addons.integration_base.lib.errors import (
     MissingValue,
     NotReadyError,
     RateLimitedError,
+    RetryableError,
 )
 from odoo.addons.integration_base.lib.records import Change, ChangePage
 
@@ -101,8 +102,8 @@ class IntegrationShopifyOrder(models.AbstractModel):
     def _fetch(self, backend, external_ids):
         """Read orders as they are now, a few per call.
 
-        When Shopify asks to slow down in the middle, what was read is returned, and the error
-        stands in the place of each other order.
+        When Shopify asks to slow down or fails in the middle, what was read is returned, and the
+        error stands in the place of each other order.
         """
         client = backend._shopify_client()
         pending = [
@@ -119,12 +120,15 @@ class IntegrationShopifyOrder(models.AbstractModel):
                     raise
                 half = len(ids) // 2
                 pending[:0] = [ids[:half], ids[half:]]
-            except RateLimitedError as error:
+            except (RateLimitedError, RetryableError) as error:
                 if not payloads:
                     raise
                 rest = {gid for part in [ids, *pending] for gid in part} - payloads.keys()
                 payloads.update(dict.fromkeys(rest, error))
                 break
+        failures = [found for found in payloads.values() if isinstance(found, RetryableError)]
+        if failures and len(failures) == len(payloads):
+            raise failures[0]
         return payloads
 
     def _fetch_some(self, backend, client, ids, payloads):
@@ -134,7 +138,7 @@ class IntegrationShopifyOrder(models.AbstractModel):
             {"ids": ids, **history.FIRST},
             money=money,
         )
-        limited = None
+        limited = failed = None
         for order in self._complete(answer).get("nodes") or []:
             # a deleted order is null, an id of something else an empty object
             if not order or not order.get("id"):
@@ -142,9 +146,16 @@ class IntegrationShopifyOrder(models.AbstractModel):
             try:
                 self._read_whole(backend, client, order, money)
                 payloads[order["id"]] = order
+                failed = None
             except (NotReadyError, RateLimitedError) as error:
                 payloads[order["id"]] = error
                 limited = limited or (error if isinstance(error, RateLimitedError) else None)
+            except RetryableError as error:
+                payloads[order["id"]] = error
+                if failed:
+                    # twice in a row: nobody is to wait for each of the others, too
+                    raise
+                failed = error
         if limited:
             raise limited
 

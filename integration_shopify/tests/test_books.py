@@ -162,6 +162,15 @@ class TestBooks(ShopifyCase):
             self.assertEqual((goods.product_uom_qty, goods.qty_invoiced), (1, 1))
             self.assertEqual((ship.qty_invoiced, kept.qty_to_invoice), (1, 0))
 
+    def test_money_on_its_way_back_without_goods_is_nothing_to_book_yet(self):
+        """The entry holds an adjustment only, which is left out while the money is under way."""
+        back = agreement(2, [], "REFUND", BACK, refund={"id": "gid://shopify/Refund/1"})
+        order_ = self.import_one(self.placed())
+        for minute in (1, 2):
+            self.import_one(at(self.placed(agreements=self.ledger(back), refunds=[]), minute))
+        self.assertEqual(len(order_.invoice_ids), 1)
+        self.assertEqual(order_.shopify_agreement_ids.mapped("state"), ["booked", "nothing"])
+
     def test_nothing_is_booked_twice(self):
         order_ = self.import_one(self.one_back())
         before = self.documents(order_)

@@ -792,6 +792,41 @@ class TestOrderReading(ShopifyCase):
         self.assertEqual(set(states["pending"].mapped("attempts")), {0})
         self.assertTrue(self.flow.blocked_until)
 
+    def test_failure_in_the_middle_hurts_one_order_only(self):
+        """With one call in ten failing, 50 orders with a history were never read together."""
+        orders = [
+            order(
+                n,
+                [line(n, "1.0")],
+                "1.0",
+                displayFulfillmentStatus="FULFILLED",
+                fulfillments=[],
+                fulfillmentOrders={"nodes": []},
+            )
+            for n in range(5)
+        ]
+        self.shop.errors = [None, None, RetryableError("The connection was cut")]
+        operations = self.drain(*orders)
+        states = operations.grouped("state")
+        self.assertEqual((len(states["done"]), len(states["pending"])), (4, 1))
+        self.assertEqual(states["pending"].attempts, 1)
+        self.assertEqual(states["pending"].error_class, "retryable")
+
+    def test_outage_in_the_middle_ends_the_reading(self):
+        orders = [
+            order(n, [line(n, "1.0")], "1.0", displayFulfillmentStatus="FULFILLED")
+            for n in range(5)
+        ]
+        self.shop.put(*orders)
+        gone = RetryableError("Nobody answers")
+        self.shop.errors = [None, None, gone, gone, None]
+        found = self.backend._resource("order")._fetch(
+            self.backend, [payload["id"] for payload in orders]
+        )
+        self.assertIsInstance(found[orders[0]["id"]], dict)
+        self.assertEqual([found[payload["id"]] for payload in orders[1:]], [gone] * 4)
+        self.assertEqual(len(self.shop.calls), 4)
+
     def test_throttled_in_a_long_order_goes_on_where_it_was(self):
         payload = order(1, [line(n, "1.0") for n in range(600)], "600.0")
         self.shop.put(payload)
