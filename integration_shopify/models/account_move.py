@@ -52,8 +52,8 @@ class AccountMove(models.Model):
         """Match an invoice or credit note with what Shopify says was paid, whoever posts it."""
         posted = super()._post(soft)
         documents = posted.filtered(lambda move: move.move_type in ("out_invoice", "out_refund"))
-        # sudo: whoever may post an invoice need not see the orders it is made of
+        # sudo: whoever may post an invoice need not see its orders, nor what was paid of them
         orders = documents.sudo().line_ids.sale_line_ids.order_id.filtered("shopify_url")
         if orders:
-            self.env["integration.shopify.transaction"].sudo()._reconcile(orders)
+            orders.env["integration.shopify.transaction"]._reconcile(orders)
         return posted

@@ -77,7 +77,9 @@ class IntegrationShopifyNumber(models.Model):
         flow = backend.flow_ids.filtered(
             lambda row: row.resource == "order" and row.direction == "in" and row.enabled
         )
-        backend.sudo().shopify_numbers_checked_at = fields.Datetime.now()
+        # sudo: as above, also on the backend
+        backend = backend.sudo()
+        backend.shopify_numbers_checked_at = fields.Datetime.now()
         if not flow:
             return self.browse()
         missing = self._missing(backend)
@@ -92,7 +94,7 @@ class IntegrationShopifyNumber(models.Model):
         )
         flow._wake_after_commit()
         if new:
-            backend.sudo().message_post(
+            backend.message_post(
                 body=self.env._(
                     "Shopify has %(count)s orders that Odoo had never heard of. They are imported "
                     "now: %(names)s",

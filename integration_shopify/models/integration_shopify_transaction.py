@@ -470,12 +470,16 @@ class IntegrationShopifyTransaction(models.Model):
             documents = (order.invoice_ids | own.move_id).filtered(
                 lambda move: move.state == "posted"
             )
-            lines = everything.browse().union(
-                *(
-                    by_move.get(move, everything.browse())
-                    for move in documents | rows[order].payment_id.move_id
+            lines = (
+                everything.browse()
+                .union(
+                    *(
+                        by_move.get(move, everything.browse())
+                        for move in documents | rows[order].payment_id.move_id
+                    )
                 )
-            ).filtered(lambda line, order=order: line.currency_id == order.currency_id)
+                .filtered(lambda line, order=order: line.currency_id == order.currency_id)
+            )
             books.append(_Book(order, rows[order], own, documents, lines))
         return books
 

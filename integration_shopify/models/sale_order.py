@@ -247,7 +247,9 @@ class SaleOrder(models.Model):
                     },
                 }
             )
-            order.message_post(body=f"{row['what']}: {row['why']}")
+            order.message_post(
+                body=self.env._("%(what)s: %(why)s", what=row["what"], why=row["why"])
+            )
             order._shopify_close_hold(row["what"])
 
     def _prepare_confirmation_values(self):

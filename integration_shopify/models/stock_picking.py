@@ -226,15 +226,11 @@ class StockPicking(models.Model):
                 row._cancel(self)
         except IntegrationError as error:
             raise UserError(error.message) from error
-        row = open_ones[0]
-        # sudo: as for cancelling
-        backend = row.sudo().backend_id
+        # sudo: as for cancelling; the operation is the engine's
+        row = open_ones[0].sudo()
+        backend = row.backend_id
         flow = backend.flow_ids.filtered(lambda flow: flow.resource == "order")
-        bindings = (
-            self.env["integration.binding"].sudo()._search_records(backend, "order", self.sale_id)
-        )
-        return (
-            self.env["integration.sync.log"]
-            .sudo()
-            ._append_and_run(flow, Change(bindings.external_id, label=self.sale_id.name))
+        bindings = row.env["integration.binding"]._search_records(backend, "order", self.sale_id)
+        return row.env["integration.sync.log"]._append_and_run(
+            flow, Change(bindings.external_id, label=self.sale_id.name)
         )

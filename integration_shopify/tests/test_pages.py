@@ -81,7 +81,7 @@ class Shop:
             },
         }
 
-    def read(self, name, variables):
+    def ask(self, name, variables):
         self.calls.append((name, variables))
         if variables["first"] * variables.get("sales", 1) > self.most:
             raise QueryTooExpensive("too expensive")
@@ -168,7 +168,7 @@ def plain(value):
 class TestPages(BaseCase):
     def assertWhole(self, wanted, most=1000):
         shop = Shop(wanted, most)
-        self.assertEqual(plain(read_on(shop.read, shop.first(), PLAN)), wanted)
+        self.assertEqual(plain(read_on(shop.ask, shop.first(), PLAN)), wanted)
         return shop
 
     def test_what_came_wholly_costs_nothing(self):
@@ -208,7 +208,7 @@ class TestPages(BaseCase):
                     shop.points, node, answers = dice.randint(0, 3), shop.first(), answers + 1
                     self.assertLess(answers, 200, "it never comes to an end")
                     try:
-                        read_on(shop.read, node, PLAN, progress=progress, key=seed)
+                        read_on(shop.ask, node, PLAN, progress=progress, key=seed)
                         break
                     except RateLimitedError:
                         continue
@@ -224,14 +224,14 @@ class TestPages(BaseCase):
     def test_one_row_that_is_too_expensive_is_an_error(self):
         shop = Shop(order(3), most=0)
         with self.assertRaises(QueryTooExpensive):
-            read_on(shop.read, shop.first(), PLAN)
+            read_on(shop.ask, shop.first(), PLAN)
 
     def test_changed_while_it_was_read(self):
         shop = Shop(order(60))
         node = shop.first()
         shop.order["updatedAt"] = "2026-11-20T10:00:09Z"
         with self.assertRaises(NotReadyError) as caught:
-            read_on(shop.read, node, PLAN)
+            read_on(shop.ask, node, PLAN)
         self.assertIn("#1001 was changed", caught.exception.message)
 
     def test_a_neighbour_that_came_in_between_is_noticed(self):
@@ -239,7 +239,7 @@ class TestPages(BaseCase):
         node = shop.first()
         shop.order["agreements"].insert(0, {"id": "new", "sales": []})
         with self.assertRaises(NotReadyError):
-            read_on(shop.read, node, PLAN)
+            read_on(shop.ask, node, PLAN)
 
     def test_what_vanished_is_read_from_the_start(self):
         shop = Shop(order(60))
@@ -264,7 +264,7 @@ class TestPages(BaseCase):
         self.assertWhole(order(0, (), [[]] * 249))
         shop = Shop(order(0, (), [[]] * 250))
         with self.assertRaises(RequestRefused) as caught:
-            read_on(shop.read, shop.first(), PLAN)
+            read_on(shop.ask, shop.first(), PLAN)
         self.assertIn("#1001 has 250 or more refunds", caught.exception.message)
 
     def test_progress_is_of_one_version_and_not_for_ever(self):
@@ -283,4 +283,4 @@ class TestPages(BaseCase):
     def test_a_plan_that_cannot_work_says_so(self):
         shop = Shop(order(0, [1, 5]))
         with self.assertRaises(ValueError):
-            read_on(shop.read, shop.first(), [PLAN[0]])
+            read_on(shop.ask, shop.first(), [PLAN[0]])

@@ -4,7 +4,7 @@ from unittest.mock import patch
 from odoo import fields
 from odoo.exceptions import ValidationError
 
-from ..models import integration_shopify_order_period as module
+from ..models import integration_shopify_order_ways as module
 from .common import ShopifyCase, line, order
 
 

@@ -63,7 +63,7 @@ class TestVersionGuard(ConnectionMixin, ShopifyCase):
             ]
         )
 
-    def read(self):
+    def ask(self):
         self.env.flush_all()
         with self.enter_registry_test_mode():
             self.backend._shopify_client().execute("shop")
@@ -91,7 +91,7 @@ class TestVersionGuard(ConnectionMixin, ShopifyCase):
 
     def test_a_known_version_answers(self):
         self.http.api_version = OLDER
-        self.read()
+        self.ask()
         incident = self.incidents()
         self.assertEqual(len(incident), 1)
         self.assertIn(
@@ -101,12 +101,12 @@ class TestVersionGuard(ConnectionMixin, ShopifyCase):
         self.assertTrue(incident.activity_id, "it is a to-do of the responsible person")
         self.assertTrue(self.subscribe(), "writing goes on")
         self.http.api_version = API_VERSION
-        self.read()
+        self.ask()
         self.assertEqual(incident.state, "closed")
 
     def test_nothing_is_written_while_an_unknown_version_answers(self):
         self.http.api_version = "2099-01"
-        self.read()
+        self.ask()
         incident = self.incidents()
         self.assertIn("Nothing is written to Shopify", incident.message)
         self.assertTrue(incident.advice)
@@ -116,12 +116,12 @@ class TestVersionGuard(ConnectionMixin, ShopifyCase):
             self.subscribe()
         self.assertIn("nothing was sent", caught.exception.message)
         self.assertEqual(len(self.mutations()), before)
-        self.read()
+        self.ask()
         self.assertEqual(len(self.incidents()), 1, "reading goes on, and tells nobody twice")
 
     def test_writing_goes_on_as_soon_as_a_known_version_answers(self):
         self.http.api_version = "2099-01"
-        self.read()
+        self.ask()
         self.http.api_version = API_VERSION
         self.assertTrue(self.subscribe())
 
@@ -138,24 +138,24 @@ class TestVersionGuard(ConnectionMixin, ShopifyCase):
 
     def test_each_deprecated_part_is_told_once(self):
         self.http.deprecated = "Shop.email, Order.x"
-        self.read()
+        self.ask()
         incidents = self.incidents()
         self.assertEqual(
             sorted(incidents.mapped("key")), ["deprecated:Order.x", "deprecated:Shop.email"]
         )
         self.assertIn("Shopify is going to remove", incidents[0].message)
         self.http.deprecated = "Order.x"
-        self.read()
+        self.ask()
         self.http.deprecated = "Order.y"
-        self.read()
+        self.ask()
         self.assertEqual(len(self.incidents()), 3)
         self.assertEqual(self.backend.shopify_api_deprecated, "Order.x, Order.y, Shop.email")
 
     def test_what_an_older_module_used_is_forgotten(self):
         self.http.deprecated = "Shop.email"
-        self.read()
+        self.ask()
         self.backend.shopify_api_asked = OLDER
         self.http.deprecated = ""
-        self.read()
+        self.ask()
         self.assertFalse(self.backend.shopify_api_deprecated)
         self.assertFalse(self.incidents())

@@ -42,7 +42,7 @@ class IntegrationShopifyRefundRequest(models.TransientModel):
     shipping = fields.Monetary(
         help="As the shop shows shipping: without tax where its prices are without tax."
     )
-    shipping_left = fields.Monetary(string="Shipping Left", readonly=True)
+    shipping_left = fields.Monetary(readonly=True)
     has_duties = fields.Boolean(readonly=True)
     duties = fields.Boolean(string="Refund the Duties of These Goods")
     note = fields.Char(string="Reason", help="Only the staff of the shop sees it.")
@@ -51,8 +51,8 @@ class IntegrationShopifyRefundRequest(models.TransientModel):
     is_computed = fields.Boolean(compute="_compute_is_computed")
     subtotal = fields.Monetary(string="Goods", readonly=True)
     tax = fields.Monetary(readonly=True)
-    shipping_refunded = fields.Monetary(string="Shipping Refunded", readonly=True)
-    duties_refunded = fields.Monetary(string="Duties Refunded", readonly=True)
+    shipping_refunded = fields.Monetary(readonly=True)
+    duties_refunded = fields.Monetary(readonly=True)
     suggested = fields.Monetary(string="Shopify Proposes", readonly=True)
     pending = fields.Monetary(string="Under Way", readonly=True)
     limit = fields.Monetary(string="At Most", readonly=True)
