@@ -7,7 +7,7 @@ import psycopg2
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.fields import Command, Domain
-from odoo.tools import SQL
+from odoo.tools import SQL, format_date
 
 from odoo.addons.integration_base.lib.errors import (
     IntegrationError,
@@ -114,7 +114,9 @@ class IntegrationShopifyRefund(models.Model):
     @api.depends("order_id", "refunded_at")
     def _compute_display_name(self):
         for refund in self:
-            refund.display_name = self.env._("Refund of %s", refund.order_id.display_name)
+            # read as "refund of ..." where calls to Shopify are listed
+            day = format_date(self.env, refund.refunded_at)
+            refund.display_name = ", ".join(filter(None, [refund.order_id.display_name, day]))
 
     @api.depends("line_ids.quantity", "line_ids.restock", "line_ids.name")
     def _compute_goods(self):

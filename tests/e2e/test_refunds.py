@@ -97,11 +97,12 @@ def test_double_click_by_two_workers(connected, sold):
     # long enough for the second to come while the first is being carried out
     connected.shop.fault(operation="RefundCreate", hang=2, after=True)
     shown = press_together(connected, REQUEST, "action_refund", wizard)
-    assert "success" in shown, shown
+    # a warning: the order is being read at this moment, because the shop has told of it
+    assert {"success", "warning"} & set(shown), shown
     assert_refunded_once(connected, order, sale, amount)
     # and once more, long after
     answer = connected.odoo.call(REQUEST, "action_refund", [wizard])
-    assert answer["params"]["type"] == "success", answer
+    assert answer["params"]["type"] in ("success", "warning"), answer
     assert_refunded_once(connected, order, sale, amount)
 
 
@@ -120,7 +121,7 @@ def test_lost_answer(connected, sold, fault):
     amount = proposed(connected, wizard)
     connected.shop.fault(operation="RefundCreate", **fault)
     answer = connected.odoo.call(REQUEST, "action_refund", [wizard])
-    assert answer["params"]["type"] == "success", answer
+    assert answer["params"]["type"] in ("success", "warning"), answer
     assert_refunded_once(connected, order, sale, amount)
 
 
@@ -158,7 +159,7 @@ def test_notification_that_is_faster_than_the_answer(connected, sold):
         pressed = pool.submit(connected.odoo.session().call, REQUEST, "action_refund", [wizard])
         wait_until(lambda: any(row[1] == "done" for row in rows(connected, sale)), 60)
         assert not pressed.done(), "the answer is meant to come later"
-        assert pressed.result()["params"]["type"] == "success"
+        assert pressed.result()["params"]["type"] in ("success", "warning")
     assert_refunded_once(connected, order, sale, amount)
 
 
