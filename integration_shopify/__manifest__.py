@@ -8,6 +8,7 @@
     "license": "LGPL-3",
     "depends": ["integration_base", "sale_stock", "stock_delivery"],
     "data": [
+        "security/integration_shopify_groups.xml",
         "security/ir.model.access.csv",
         "security/integration_shopify_rules.xml",
         "data/mail_activity_type_data.xml",

@@ -73,6 +73,7 @@ class IntegrationShopifyOrder(models.AbstractModel):
     _resource_contract = contract.Order
     _resource_digest_exclude = frozenset({"updatedAt"})
     _resource_groups = (
+        "integration_shopify.group_shopify_work",
         "sales_team.group_sale_salesman_all_leads",
         "base.group_partner_manager",
         "stock.group_stock_user",
