@@ -158,17 +158,10 @@ class IntegrationConnectorShopify(models.AbstractModel):
         return super()._oauth_scopes(backend) if backend.needs_consent else []
 
     def _connector_scopes(self, backend):
-<<<<<<< HEAD
-        # of all topics, also those that the access granted so far does not allow
-        topics = super()._webhook_topics(backend)  # pylint: disable=super-method-mismatch
-        if not topics:
-            return []
-=======
         resources = {
             flow.resource for flow in backend.flow_ids if flow.enabled and flow.direction == "in"
         }
         topics = [topic for topic, code in webhook.TOPICS.items() if code in resources]
->>>>>>> client
         reasons = {
             "read_orders": self.env._("be notified of changes"),
             "read_returns": self.env._("be notified of returns at once"),
