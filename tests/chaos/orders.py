@@ -45,7 +45,7 @@ CROWD = 40
 #: People who work in the shop at the same time.
 HANDS = 4
 #: Seconds until somebody who waits for Odoo to know an order gives up.
-PATIENCE = 240
+PATIENCE = 900
 #: Longest call and a bit: a listing stored so long after a moment was read after it.
 LONGEST_CALL = 12
 #: Pieces of each product on stock.

@@ -95,6 +95,7 @@ class TestPermutations(ShopifyCase):
         def call(model, method, *arguments, **keywords):
             return call_kw(cls.env[model], method, list(arguments), keywords)
 
+        cls.backend.shopify_timezone = Config().timezone
         demo.prepare_company(call)
         shop = Shop(Config())
         seed_catalogue(shop)
