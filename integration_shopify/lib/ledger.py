@@ -201,6 +201,9 @@ def paid_at(order: Order, currency: str, postings: tuple[Posting, ...]) -> datet
             due += amount
         if received >= due and (received > 0 or free):
             return moment
+    if currency == order.presentmentCurrencyCode:
+        # sums in the buyer's own money are exact, and "partially refunded" may be of a part
+        return None
     ever_paid = order.displayFinancialStatus in ("PAID", "PARTIALLY_REFUNDED", "REFUNDED")
     incoming = [moment for moment, _is_money, amount in moved if amount > 0]
     return max(incoming) if ever_paid and incoming else None

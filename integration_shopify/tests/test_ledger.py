@@ -299,6 +299,17 @@ class TestPaidAt(LedgerCase):
         status = {"displayFinancialStatus": "PENDING"}
         self.assertIsNone(computed(self.placed(transactions=rows, **status)).paid_at)
 
+    def test_part_payment_that_was_given_back_never_paid_the_order(self):
+        """Shopify calls it refunded; so an import that saw the steps had no invoice, one of the
+        end had."""
+        rows = [
+            transaction(1, "SALE", "10.0", at="2026-11-20T12:00:00Z"),
+            transaction(2, "REFUND", "10.0", at="2026-11-21T08:00:00Z"),
+        ]
+        for status in ("PARTIALLY_REFUNDED", "REFUNDED"):
+            payload = self.placed(transactions=rows, displayFinancialStatus=status)
+            self.assertIsNone(computed(payload).paid_at)
+
     def test_stays_after_a_refund_and_a_cancellation(self):
         back = sale(
             3,

@@ -45,7 +45,7 @@ CROWD = 40
 #: People who work in the shop at the same time.
 HANDS = 4
 #: Seconds until somebody who waits for Odoo to know an order gives up.
-PATIENCE = 240
+PATIENCE = 900
 #: Longest call and a bit: a listing stored so long after a moment was read after it.
 LONGEST_CALL = 12
 #: Pieces of each product on stock.
@@ -105,6 +105,11 @@ class Living:
     @property
     def step(self) -> Step:
         return self.life.steps[self.position]
+
+    @property
+    def patient(self) -> bool:
+        """Whether the next step waits for Odoo to have seen the present state."""
+        return self.step.pause > 1 and self.waiting_since is None
 
 
 class Run:
@@ -190,7 +195,11 @@ class Run:
                 work.put(unborn.pop())
                 busy += 1
             while due and due[0][0] <= now and busy < 2 * HANDS:
-                work.put(heapq.heappop(due)[2])
+                one = heapq.heappop(due)[2]
+                if crowded and one.patient:
+                    heapq.heappush(due, (now + 1, next(tickets), one))
+                    continue
+                work.put(one)
                 busy += 1
             try:
                 one, again = done.get(timeout=0.02)
