@@ -34,59 +34,6 @@ class SaleOrder(models.Model):
         index="btree_not_null",
         help="Opens the order in the Shopify admin.",
     )
-    shopify_financial_status = fields.Char(
-        string="Payment in Shopify",
-        readonly=True,
-        copy=False,
-        help="As Shopify calls it; empty for an order nobody has paid or promised to pay.",
-    )
-    shopify_gateway = fields.Char(string="Paid With", readonly=True, copy=False)
-    shopify_invoice = fields.Selection(
-        [
-            ("no", "By Hand"),
-            ("at_once", "At Once"),
-            ("paid", "When Paid"),
-            ("delivered", "When Delivered"),
-        ],
-        string="Invoiced",
-        readonly=True,
-        copy=False,
-        help="When the entries of Shopify's sales ledger become invoices and credit notes.",
-    )
-    shopify_agreement_ids = fields.One2many(
-        "integration.shopify.agreement", "order_id", string="Shopify Ledger", readonly=True
-    )
-    shopify_discount_codes = fields.Char(string="Discount Codes", readonly=True, copy=False)
-    shopify_refund_ids = fields.One2many("integration.shopify.refund", "order_id", copy=False)
-    shopify_return_ids = fields.One2many("integration.shopify.return", "order_id", copy=False)
-    shopify_cancelled_at = fields.Datetime(string="Cancelled in Shopify", readonly=True, copy=False)
-    shopify_cancel_asked_at = fields.Datetime(readonly=True, copy=False)
-
-    shopify_decision = fields.Json(
-        readonly=True, copy=False, help="What rules and settings decided, and what was written."
-    )
-    shopify_why = fields.Html(
-        string="Why", compute="_compute_shopify_why", sanitize=False, compute_sudo=True
-    )
-
-    @api.depends("shopify_transaction_ids.payment_id")
-    def _compute_shopify_payment_count(self):
-        rows = self.env["integration.shopify.transaction"]._read_group(
-            [("order_id", "in", self.ids), ("payment_id", "!=", False)],
-            ["order_id"],
-            ["__count"],
-        )
-        counts = {order.id: count for order, count in rows}
-        for order in self:
-            order.shopify_payment_count = counts.get(order.id, 0)
-
-    shopify_hold = fields.Char(
-        string="On Hold",
-        readonly=True,
-        copy=False,
-        index="btree_not_null",
-        help="Why the deliveries of the order must not be shipped; empty when they may.",
-    )
     shopify_channel = fields.Char(
         string="Ordered Through",
         readonly=True,
@@ -106,12 +53,79 @@ class SaleOrder(models.Model):
         copy=False,
         help="What the buyer or an app added to the order: one name and value a line.",
     )
+    shopify_cancelled_at = fields.Datetime(string="Cancelled in Shopify", readonly=True, copy=False)
+    shopify_cancel_asked_at = fields.Datetime(readonly=True, copy=False)
+
+    shopify_decision = fields.Json(
+        readonly=True, copy=False, help="What rules and settings decided, and what was written."
+    )
+    shopify_why = fields.Html(
+        string="Why", compute="_compute_shopify_why", sanitize=False, compute_sudo=True
+    )
+    shopify_hold = fields.Char(
+        string="On Hold",
+        readonly=True,
+        copy=False,
+        index="btree_not_null",
+        help="Why the deliveries of the order must not be shipped; empty when they may.",
+    )
+
+    shopify_invoice = fields.Selection(
+        [
+            ("no", "By Hand"),
+            ("at_once", "At Once"),
+            ("paid", "When Paid"),
+            ("delivered", "When Delivered"),
+        ],
+        string="Invoiced",
+        readonly=True,
+        copy=False,
+        help="When the entries of Shopify's sales ledger become invoices and credit notes.",
+    )
+    shopify_discount_codes = fields.Char(string="Discount Codes", readonly=True, copy=False)
     shopify_discounts = fields.Text(
         string="Discounts",
         readonly=True,
         copy=False,
         help="Each discount with its kind and what it took off, also by line.",
     )
+    shopify_agreement_ids = fields.One2many(
+        "integration.shopify.agreement", "order_id", string="Shopify Ledger", readonly=True
+    )
+
+    shopify_financial_status = fields.Char(
+        string="Payment in Shopify",
+        readonly=True,
+        copy=False,
+        help="As Shopify calls it; empty for an order nobody has paid or promised to pay.",
+    )
+    shopify_gateway = fields.Char(string="Paid With", readonly=True, copy=False)
+    shopify_capturable = fields.Boolean(
+        readonly=True, copy=False, help="An authorized payment can still be taken."
+    )
+    shopify_can_mark_as_paid = fields.Boolean(
+        readonly=True, copy=False, help="Something is due that can be received outside of the shop."
+    )
+    shopify_payment_count = fields.Integer(
+        string="Payments", compute="_compute_shopify_payment_count", compute_sudo=True
+    )
+    shopify_settled_at = fields.Datetime(
+        readonly=True,
+        copy=False,
+        help="Set where all is paid in the buyer's currency while the books are in that of the "
+        "shop: up to the ledger entry of that time.",
+    )
+    shopify_transaction_ids = fields.One2many(
+        "integration.shopify.transaction", "order_id", string="Shopify Transactions", readonly=True
+    )
+
+    shopify_fulfillment_ids = fields.One2many(
+        "integration.shopify.fulfillment", "order_id", string="Shipments in Shopify"
+    )
+    shopify_refund_ids = fields.One2many("integration.shopify.refund", "order_id", copy=False)
+    shopify_return_ids = fields.One2many("integration.shopify.return", "order_id", copy=False)
+
+    # === COMPUTE METHODS === #
 
     @api.depends("shopify_decision")
     @api.depends_context("lang", "tz")
@@ -159,41 +173,43 @@ class SaleOrder(models.Model):
             body,
         )
 
-    def action_shopify_why(self):
-        """Open what was decided about the order, and why, in a dialog."""
-        self.ensure_one()
-        self.check_access("read")
-        return {
-            "type": "ir.actions.act_window",
-            "name": self.env._("Why Did %s Do That?", self.name),
-            "res_model": self._name,
-            "res_id": self.id,
-            "view_mode": "form",
-            "views": [(self.env.ref("integration_shopify.sale_order_view_form_why").id, "form")],
-            "target": "new",
-        }
+    @api.depends("shopify_transaction_ids.payment_id")
+    def _compute_shopify_payment_count(self):
+        rows = self.env["integration.shopify.transaction"]._read_group(
+            [("order_id", "in", self.ids), ("payment_id", "!=", False)],
+            ["order_id"],
+            ["__count"],
+        )
+        counts = {order.id: count for order, count in rows}
+        for order in self:
+            order.shopify_payment_count = counts.get(order.id, 0)
 
-    shopify_capturable = fields.Boolean(
-        readonly=True, copy=False, help="An authorized payment can still be taken."
-    )
-    shopify_can_mark_as_paid = fields.Boolean(
-        readonly=True, copy=False, help="Something is due that can be received outside of the shop."
-    )
-    shopify_payment_count = fields.Integer(
-        string="Payments", compute="_compute_shopify_payment_count", compute_sudo=True
-    )
-    shopify_settled_at = fields.Datetime(
-        readonly=True,
-        copy=False,
-        help="Set where all is paid in the buyer's currency while the books are in that of the "
-        "shop: up to the ledger entry of that time.",
-    )
-    shopify_transaction_ids = fields.One2many(
-        "integration.shopify.transaction", "order_id", string="Shopify Transactions", readonly=True
-    )
-    shopify_fulfillment_ids = fields.One2many(
-        "integration.shopify.fulfillment", "order_id", string="Shipments in Shopify"
-    )
+    # === CONFIRMATION === #
+
+    def _prepare_confirmation_values(self):
+        """Keep the day the buyer ordered on imported orders."""
+        values = super()._prepare_confirmation_values()
+        if self.env.context.get("integration_keep_order_date"):
+            values.pop("date_order", None)
+        return values
+
+    # === TO-DOS AND HOLDS === #
+
+    def _shopify_todo(self, backend, summary, note):
+        """Ask whoever is responsible for the order to do something; once while it is open.
+
+        :param str summary: names the kind of to-do: of one order there is one of a kind.
+        :param str note: what happened and what to do.
+        """
+        self.ensure_one()
+        if self.activity_ids.filtered(lambda activity: activity.summary == summary):
+            return
+        self.activity_schedule(
+            "mail.mail_activity_data_todo",
+            summary=summary,
+            note=note,
+            user_id=(self.user_id or backend._owner()).id,
+        )
 
     def _shopify_hold_summary(self):
         """Return the title of the to-do of a held order."""
@@ -252,30 +268,7 @@ class SaleOrder(models.Model):
             )
             order._shopify_close_hold(row["what"])
 
-    def _prepare_confirmation_values(self):
-        """Keep the day the buyer ordered on imported orders."""
-        values = super()._prepare_confirmation_values()
-        if self.env.context.get("integration_keep_order_date"):
-            values.pop("date_order", None)
-        return values
-
-    def _shopify_todo(self, backend, summary, note):
-        """Ask whoever is responsible for the order to do something; once while it is open.
-
-        :param str summary: names the kind of to-do: of one order there is one of a kind.
-        :param str note: what happened and what to do.
-        """
-        self.ensure_one()
-        if self.activity_ids.filtered(lambda activity: activity.summary == summary):
-            return
-        self.activity_schedule(
-            "mail.mail_activity_data_todo",
-            summary=summary,
-            note=note,
-            user_id=(self.user_id or backend._owner()).id,
-        )
-
-    # === REFUNDS AND CANCELLATIONS === #
+    # === CALLS TO SHOPIFY === #
 
     def _shopify_check_may_refund(self):
         """Refuse whoever may not take money or give it back.
@@ -337,21 +330,7 @@ class SaleOrder(models.Model):
         log = self.env["integration.sync.log"].sudo()
         return log._append_and_run(flow, Change(external_id, label=self.name))
 
-    def action_shopify_refund(self):
-        """Open the dialog to refund this order in Shopify, as Shopify sees it now."""
-        self.ensure_one()
-        return self.env["integration.shopify.refund.request"]._open(self)
-
-    def action_shopify_cancel(self):
-        """Open the dialog to cancel this order in Shopify."""
-        self.ensure_one()
-        self._shopify_check_may_refund()
-        self._shopify_link()
-        action = self.env["ir.actions.act_window"]._for_xml_id(
-            "integration_shopify.integration_shopify_cancel_action"
-        )
-        action["context"] = {"default_order_id": self.id}
-        return action
+    # === CANCELLATION === #
 
     def _shopify_cancel(self, request):
         """Have Shopify cancel this order, once; it has to be committed.
@@ -460,37 +439,6 @@ class SaleOrder(models.Model):
 
     # === TAKING MONEY === #
 
-    def action_shopify_capture(self):
-        """Open the dialog to take an authorized payment, or to release it."""
-        self.ensure_one()
-        self._shopify_check_may_refund()
-        self._shopify_link()
-        action = self.env["ir.actions.act_window"]._for_xml_id(
-            "integration_shopify.integration_shopify_capture_action"
-        )
-        action["context"] = {"default_order_id": self.id}
-        return action
-
-    def action_shopify_mark_as_paid(self):
-        """Have Shopify note, once, that what is due was received outside of the shop.
-
-        :raises UserError: when Shopify refuses it, or did not answer.
-        """
-        self.ensure_one()
-        self._shopify_check_may_refund()
-        _backend, external_id = self._shopify_link()
-        if not self.shopify_can_mark_as_paid:
-            raise UserError(
-                self.env._("Nothing is due on %s that could be marked as paid.", self.name)
-            )
-        received = [
-            row
-            for row in self.shopify_transaction_ids
-            if row.kind in ("SALE", "CAPTURE") and row.status == "SUCCESS"
-        ]
-        step = money_steps.MarkAsPaid(external_id, len(received))
-        return self._shopify_move_money_now(step, self.env._("mark %s as paid", self.name))
-
     def _shopify_move_money_now(self, step, title):
         """Have Shopify move money for a person who waits, once, then read the order.
 
@@ -567,9 +515,72 @@ class SaleOrder(models.Model):
         with backend._intent(step.action, self, key=step.key, request=step.variables) as intent:
             intent.send(call, recover)
 
+    # === ACTIONS === #
+
+    def action_shopify_why(self):
+        """Open what was decided about the order, and why, in a dialog."""
+        self.ensure_one()
+        self.check_access("read")
+        return {
+            "type": "ir.actions.act_window",
+            "name": self.env._("Why Did %s Do That?", self.name),
+            "res_model": self._name,
+            "res_id": self.id,
+            "view_mode": "form",
+            "views": [(self.env.ref("integration_shopify.sale_order_view_form_why").id, "form")],
+            "target": "new",
+        }
+
     def action_open_shopify_payments(self):
         """Open the payments made of the order's transactions."""
         self.ensure_one()
         return self.shopify_transaction_ids.payment_id._get_records_action(
             name=self.env._("Payments of %s", self.name), context={"create": False}
         )
+
+    def action_shopify_refund(self):
+        """Open the dialog to refund this order in Shopify, as Shopify sees it now."""
+        self.ensure_one()
+        return self.env["integration.shopify.refund.request"]._open(self)
+
+    def action_shopify_cancel(self):
+        """Open the dialog to cancel this order in Shopify."""
+        self.ensure_one()
+        self._shopify_check_may_refund()
+        self._shopify_link()
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "integration_shopify.integration_shopify_cancel_action"
+        )
+        action["context"] = {"default_order_id": self.id}
+        return action
+
+    def action_shopify_capture(self):
+        """Open the dialog to take an authorized payment, or to release it."""
+        self.ensure_one()
+        self._shopify_check_may_refund()
+        self._shopify_link()
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "integration_shopify.integration_shopify_capture_action"
+        )
+        action["context"] = {"default_order_id": self.id}
+        return action
+
+    def action_shopify_mark_as_paid(self):
+        """Have Shopify note, once, that what is due was received outside of the shop.
+
+        :raises UserError: when Shopify refuses it, or did not answer.
+        """
+        self.ensure_one()
+        self._shopify_check_may_refund()
+        _backend, external_id = self._shopify_link()
+        if not self.shopify_can_mark_as_paid:
+            raise UserError(
+                self.env._("Nothing is due on %s that could be marked as paid.", self.name)
+            )
+        received = [
+            row
+            for row in self.shopify_transaction_ids
+            if row.kind in ("SALE", "CAPTURE") and row.status == "SUCCESS"
+        ]
+        step = money_steps.MarkAsPaid(external_id, len(received))
+        return self._shopify_move_money_now(step, self.env._("mark %s as paid", self.name))
