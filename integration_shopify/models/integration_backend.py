@@ -19,8 +19,8 @@ class IntegrationBackend(models.Model):
 
     shopify_currency_policy = fields.Selection(
         [
-            ("presentment", "The currency the buyer paid in"),
-            ("shop", "The currency of the shop"),
+            ("presentment", "Currency of the buyer"),
+            ("shop", "Currency of the shop"),
         ],
         string="Orders in",
         default="presentment",
@@ -131,13 +131,14 @@ class IntegrationBackend(models.Model):
     shopify_notify_shipments = fields.Selection(
         [
             ("never", "Never"),
-            ("first", "With the first shipment of an order"),
-            ("always", "With every shipment and corrected tracking"),
+            ("first", "With the first shipment"),
+            ("always", "With every shipment"),
         ],
         string="Shopify Tells the Buyer",
         default="always",
         required=True,
-        help="Whether the shop sends its shipping e-mail for what is shipped in Odoo.",
+        help="Whether the shop sends its shipping e-mail for what is shipped in Odoo: with the "
+        "first shipment of an order, or with every one and when its tracking is corrected.",
     )
     shopify_follow_shipments = fields.Boolean(
         string="Follow Shipments of Others",

@@ -437,9 +437,8 @@ class IntegrationConnectorShopify(models.AbstractModel):
         tax = Tax.browse(tax_id or ()).exists()
         if tax or not create:
             return tax
-        if not self.env["account.tax.group"].search_count(
-            self.env["account.tax.group"]._check_company_domain(company), limit=1
-        ):
+        Group = self.env["account.tax.group"].with_company(company)
+        if not Group.search_count(Group._check_company_domain(company), limit=1):
             raise ConfigurationError(
                 self.env._(
                     "%s has no taxes yet. Choose its fiscal localization in the accounting "
@@ -448,6 +447,8 @@ class IntegrationConnectorShopify(models.AbstractModel):
                 )
             )
         # sudo: part of the set-up, which whoever imports orders need not be allowed to change
+        group = Group.sudo().create({"name": self.env._("No Tax"), "company_id": company.id})
+        # sudo: as above
         created = Tax.sudo().create(
             {
                 "name": "0% (no tax in Shopify)",
@@ -456,6 +457,8 @@ class IntegrationConnectorShopify(models.AbstractModel):
                 "type_tax_use": "sale",
                 "company_id": company.id,
                 "price_include_override": "tax_excluded",
+                # totals are shown by group, and the usual group is named after the usual rate
+                "tax_group_id": group.id,
                 "invoice_label": "",
             }
         )

@@ -132,8 +132,8 @@ class IntegrationShopifyRule(models.Model):
         help="Whether the delivery waits until somebody releases it.",
     )
 
-    if_text = fields.Char(string="If", compute="_compute_texts")
-    then_text = fields.Char(string="Then", compute="_compute_texts")
+    if_text = fields.Char(string="If", compute="_compute_texts", compute_sudo=True)
+    then_text = fields.Char(string="Then", compute="_compute_texts", compute_sudo=True)
 
     # === COMPUTE METHODS === #
 
