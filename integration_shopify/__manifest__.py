@@ -30,4 +30,5 @@
         "views/integration_shopify_fulfillment_views.xml",
         "views/stock_picking_views.xml",
     ],
+    "assets": {"web.assets_tests": ["integration_shopify/static/tests/tours/**/*"]},
 }

@@ -20,6 +20,7 @@ from . import (
     test_scopes,
     test_shipments,
     test_tax_keys,
+    test_tours,
     test_transactions,
     test_versions,
     test_webhook,
