@@ -4,6 +4,7 @@ from . import (
     test_client,
     test_connection,
     test_documents,
+    test_known_bugs,
     test_ledger,
     test_life,
     test_matching,
