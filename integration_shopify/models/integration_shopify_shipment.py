@@ -49,7 +49,10 @@ class IntegrationShopifyShipment(models.AbstractModel):
     # one delivery may need several calls, each is guarded by itself
     _resource_unrepeatable = False
     _resource_groups = (
-        "integration_shopify.group_shopify_work","sales_team.group_sale_salesman_all_leads", "stock.group_stock_user")
+        "integration_shopify.group_shopify_work",
+        "sales_team.group_sale_salesman_all_leads",
+        "stock.group_stock_user",
+    )
     _resource_batch_size = 20
 
     #: What it reads is read for the orders as well.
