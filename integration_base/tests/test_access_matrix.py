@@ -201,9 +201,9 @@ class TestPublicMethods(AccessCase):
             return self.record(model._name, company)
         domain = [("company_id", "in", [company.id, False])] if "company_id" in model else []
         found = model.sudo().search(domain, limit=1)
-        if not found and model._name == "sale.order":
-            partner = self.env["res.partner"].create({"name": "Buyer"})
-            found = model.sudo().create({"partner_id": partner.id, "company_id": company.id})
+        factory = self.table.factories.get(model._name)
+        if not found and factory:
+            found = model.sudo().create(factory(self.env, company, self.record))
         return found
 
     @contextmanager

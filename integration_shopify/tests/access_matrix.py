@@ -19,10 +19,30 @@ integration.shopify.transaction      r     r         r        r
 """
 
 
-def _of_order(env, company, make):
+def _order(env, company, make):
     partner = env["res.partner"].create({"name": "Buyer", "company_id": company.id})
-    order = env["sale.order"].create({"partner_id": partner.id, "company_id": company.id})
+    return {"partner_id": partner.id, "company_id": company.id}
+
+
+def _of_order(env, company, make):
+    order = env["sale.order"].create(_order(env, company, make))
     return {"order_id": order.id}
+
+
+def _credit_note(env, company, make):
+    journal = env["account.journal"].create(
+        {"name": "Sales", "type": "sale", "code": "SHOP", "company_id": company.id}
+    )
+    return {"move_type": "out_refund", "journal_id": journal.id, "company_id": company.id}
+
+
+def _delivery(env, company, make):
+    warehouse = env["stock.warehouse"].search([("company_id", "=", company.id)], limit=1)
+    return {
+        "picking_type_id": warehouse.out_type_id.id,
+        "location_id": warehouse.lot_stock_id.id,
+        "location_dest_id": env.ref("stock.stock_location_customers").id,
+    }
 
 
 def _agreement(env, company, make):
@@ -43,6 +63,9 @@ def _capture(env, company, make):
 
 
 FACTORIES = {
+    "account.move": _credit_note,
+    "sale.order": _order,
+    "stock.picking": _delivery,
     "integration.shopify.agreement": _agreement,
     "integration.shopify.cancel": _of_order,
     "integration.shopify.capture": _capture,
