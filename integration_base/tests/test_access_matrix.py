@@ -138,7 +138,7 @@ class TestAccessMatrix(AccessCase):
     def test_wizards_are_their_makers(self):
         """What somebody types or is shown in a dialog is nobody else's business."""
         for model in self.our_models():
-            if not model._transient:
+            if not model._transient or not self.table.matrix[model._name]["manager"]:
                 continue
             made = self.record(model._name, self.company)
             made._write({"create_uid": self.users["manager"].id})

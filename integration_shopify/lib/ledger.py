@@ -165,14 +165,21 @@ def _with_rounding(order, postings):
     https://shopify.dev/docs/api/admin-graphql/latest/objects/CashRoundingAdjustment
     """
     rounding = order.totalCashRoundingAdjustment
-    amount = rounding.paymentSet - rounding.refundSet
-    if not amount:
-        return postings
-    paid = [row.moved_at for row in order.transactions if row.status == "SUCCESS"]
-    entry = Entry("rounding", ROUNDING, Decimal(1), amount)
-    moment = max([postings[0].happened_at, *paid[:1]])
-    posting = Posting(f"{order.id}#{ROUNDING}", "ROUNDING", moment, (entry,))
-    return tuple(sorted([*postings, posting], key=lambda post: post.happened_at))
+    placed, found = postings[0].happened_at, []
+    for name, amount, sign in (
+        (ROUNDING, rounding.paymentSet, 1),
+        (f"{ROUNDING}-refund", -rounding.refundSet, -1),
+    ):
+        moved = [
+            row.moved_at
+            for row in order.transactions
+            if row.status == "SUCCESS" and _DIRECTIONS.get(row.kind) == sign
+        ]
+        if amount:
+            entry = Entry("rounding", ROUNDING, Decimal(int(not found)), amount)
+            moment = max([placed, min(moved, default=placed)])
+            found.append(Posting(f"{order.id}#{name}", "ROUNDING", moment, (entry,)))
+    return tuple(sorted([*postings, *found], key=lambda post: post.happened_at))
 
 
 def paid_at(order: Order, currency: str, postings: tuple[Posting, ...]) -> datetime | None:
@@ -187,8 +194,10 @@ def paid_at(order: Order, currency: str, postings: tuple[Posting, ...]) -> datet
     agreed = [(post.happened_at, 0, post.total) for post in postings] or [
         (order.processedAt, 0, order.currentTotalPriceSet)
     ]
+    # a gift card is taken a second before the order is placed
+    placed = agreed[0][0]
     moved = [
-        (row.moved_at, 1, _DIRECTIONS[row.kind] * _amount(row, currency))
+        (max(row.moved_at, placed), 1, _DIRECTIONS[row.kind] * _amount(row, currency))
         for row in order.transactions
         if row.status == "SUCCESS" and row.kind in _DIRECTIONS
     ]
@@ -204,9 +213,10 @@ def paid_at(order: Order, currency: str, postings: tuple[Posting, ...]) -> datet
     if currency == order.presentmentCurrencyCode:
         # sums in the buyer's own money are exact, and "partially refunded" may be of a part
         return None
-    ever_paid = order.displayFinancialStatus in ("PAID", "PARTIALLY_REFUNDED", "REFUNDED")
-    incoming = [moment for moment, _is_money, amount in moved if amount > 0]
-    return max(incoming) if ever_paid and incoming else None
+    if order.displayFinancialStatus not in ("PAID", "PARTIALLY_REFUNDED", "REFUNDED"):
+        return None
+    # an order that an app has brought along paid need not have transactions
+    return max((moment for moment, _is_money, amount in moved if amount > 0), default=placed)
 
 
 def _amount(transaction, currency) -> Decimal:

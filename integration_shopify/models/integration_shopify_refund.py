@@ -62,7 +62,7 @@ class IntegrationShopifyRefund(models.Model):
         "Goods on Their Way: units came back that Odoo has not delivered yet. They are taken back "
         "as soon as their delivery is in Odoo.",
     )
-    request_key = fields.Char(
+    request_ref = fields.Char(
         readonly=True, help="Equal however often the same refund is asked for in Odoo."
     )
     request = fields.Json(readonly=True)
@@ -84,7 +84,7 @@ class IntegrationShopifyRefund(models.Model):
     )
     amount_asked = fields.Monetary(string="Asked For", readonly=True)
     line_ids = fields.One2many("integration.shopify.refund.line", "refund_id", readonly=True)
-    goods = fields.Char(compute="_compute_goods")
+    goods = fields.Char(compute="_compute_goods", compute_sudo=True)
     picking_ids = fields.Many2many(
         "stock.picking",
         "integration_shopify_refund_picking_rel",
@@ -101,8 +101,8 @@ class IntegrationShopifyRefund(models.Model):
     _external_id_unique = models.Constraint(
         "UNIQUE(backend_id, external_id)", "This refund is already known."
     )
-    _request_key_unique = models.Constraint(
-        "UNIQUE(backend_id, request_key)", "This refund was already asked for."
+    _request_ref_unique = models.Constraint(
+        "UNIQUE(backend_id, request_ref)", "This refund was already asked for."
     )
     _one_request = models.UniqueIndex(
         "(order_id) WHERE state = 'requested'",
@@ -335,7 +335,7 @@ class IntegrationShopifyRefund(models.Model):
 
     def _marker(self):
         """Return what tells this refund from others of the order, at Shopify too."""
-        return (self.request_key or "")[:12]
+        return (self.request_ref or "")[:12]
 
     @api.model
     def _keep_request(self, key, vals):
@@ -351,9 +351,9 @@ class IntegrationShopifyRefund(models.Model):
             with self.env.registry.cursor() as cr:
                 # sudo: its callers have checked who may refund; nobody writes these rows by hand
                 rows = self.with_env(self.env(cr=cr, su=True))
-                row = rows.search([("request_key", "=", key)])
+                row = rows.search([("request_ref", "=", key)])
                 if not row:
-                    row = rows.create({**vals, "request_key": key, "state": "requested"})
+                    row = rows.create({**vals, "request_ref": key, "state": "requested"})
                 elif row.state == "refused":
                     row.write({**vals, "state": "requested", "error": False})
                 rows.env.flush_all()
@@ -375,7 +375,7 @@ class IntegrationShopifyRefund(models.Model):
         """Return ``(id, state)`` of the refund that was asked for with this key, or two None."""
         with self.env.registry.cursor() as cr:
             cr.execute(
-                SQL("SELECT id, state FROM integration_shopify_refund WHERE request_key = %s", key)
+                SQL("SELECT id, state FROM integration_shopify_refund WHERE request_ref = %s", key)
             )
             return cr.fetchone() or (None, None)
 
