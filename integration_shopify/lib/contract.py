@@ -373,14 +373,8 @@ class Attribute(Payload):
     value: Text = ""
 
 
-class RiskFact(Payload):
-    description: Text = ""
-    sentiment: Text = ""
-
-
 class RiskAssessment(Payload):
     riskLevel: Text = ""
-    facts: list[RiskFact] = []
 
 
 class Risk(Payload):
@@ -453,7 +447,6 @@ class Order(Payload):
     displayFinancialStatus: Text = ""
     displayFulfillmentStatus: Text = ""
     returnStatus: Text = ""
-    taxExempt: bool = False
     sourceName: Text = ""
     poNumber: Text = ""
     customAttributes: list[Attribute] = []

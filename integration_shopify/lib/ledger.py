@@ -182,6 +182,11 @@ def _with_rounding(order, postings):
     return tuple(sorted([*postings, *found], key=lambda post: post.happened_at))
 
 
+def has_moved_money(order: Order) -> bool:
+    """Whether there is something for the books, whatever became of the order since."""
+    return any(row.status == "SUCCESS" and row.kind in _DIRECTIONS for row in order.transactions)
+
+
 def paid_at(order: Order, currency: str, postings: tuple[Posting, ...]) -> datetime | None:
     """Return when the money received first covered all that was agreed by then; None: never.
 
@@ -210,13 +215,15 @@ def paid_at(order: Order, currency: str, postings: tuple[Posting, ...]) -> datet
             due += amount
         if received >= due and (received > 0 or free):
             return moment
+    status_says_paid = order.displayFinancialStatus in ("PAID", "PARTIALLY_REFUNDED", "REFUNDED")
+    if status_says_paid and not order.transactions:
+        # an app has brought it along paid, without the payments
+        return placed
     if currency == order.presentmentCurrencyCode:
         # sums in the buyer's own money are exact, and "partially refunded" may be of a part
         return None
-    if order.displayFinancialStatus not in ("PAID", "PARTIALLY_REFUNDED", "REFUNDED"):
-        return None
-    # an order that an app has brought along paid need not have transactions
-    return max((moment for moment, _is_money, amount in moved if amount > 0), default=placed)
+    incoming = [moment for moment, _is_money, amount in moved if amount > 0]
+    return max(incoming) if status_says_paid and incoming else None
 
 
 def _amount(transaction, currency) -> Decimal:

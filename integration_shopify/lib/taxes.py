@@ -39,6 +39,13 @@ def tax_key(tax, included: bool, country: str = "") -> tuple[str, str]:
     return key, label
 
 
+def without_country(key: str) -> str:
+    """Return a tax key without its country, which changes when an address is erased."""
+    parts = key.split("|")
+    channel = parts[-1:] if parts[-1] == "channel" else []
+    return "|".join([*parts[:3], *channel])
+
+
 def foreign_country(order, home: str) -> str:
     """Return the country the order is delivered to, empty when it is ``home`` or not known."""
     address = order.shippingAddress or order.billingAddress

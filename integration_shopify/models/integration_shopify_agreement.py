@@ -5,11 +5,11 @@ from odoo.exceptions import UserError
 from odoo.fields import Command
 from odoo.tools import format_amount
 
-from odoo.addons.integration_base.lib.errors import ConflictError
+from odoo.addons.integration_base.lib.errors import ConflictError, MissingValue
 
 from ..lib import clock, ledger
 from ..lib.amounts import exact_amounts, percent
-from ..lib.taxes import Tax
+from ..lib.taxes import Tax, sum_taxes, without_country
 
 ZERO = Decimal(0)
 
@@ -91,8 +91,10 @@ class IntegrationShopifyAgreement(models.Model):
         for item in items:
             decision, amounts = item.values["decision"], item.values["amounts"]
             order = item.record
-            if order.shopify_invoice != decision.invoice:
-                order.shopify_invoice = decision.invoice
+            # what the ledger cannot book, people have to be able to invoice
+            invoice = "no" if amounts.fallback else decision.invoice
+            if order.shopify_invoice != invoice:
+                order.shopify_invoice = invoice
             if decision.invoice == "no":
                 self._tell_about_own_invoices(backend, item)
             elif amounts.fallback:
@@ -133,21 +135,7 @@ class IntegrationShopifyAgreement(models.Model):
 
     @api.model
     def _values(self, backend, item, posting):
-        taxes = item.values["taxes"]
-        entries = [
-            {
-                "kind": entry.kind,
-                "key": entry.key,
-                "quantity": str(entry.quantity),
-                "untaxed": str(entry.untaxed),
-                "taxes": {
-                    str(taxes[tax.key].id): str(tax.amount)
-                    for tax in entry.taxes
-                    if tax.key in taxes
-                },
-            }
-            for entry in posting.entries
-        ]
+        entries = [self._plain(entry) for entry in posting.entries]
         return {
             "order_id": item.record.id,
             "backend_id": backend.id,
@@ -179,13 +167,21 @@ class IntegrationShopifyAgreement(models.Model):
         return self[:1].entries or []
 
     @api.model
-    def _entry(self, row, sign=1):
+    def _entry(self, row, sign=1, keys=None):
+        """Return an entry as it was stored.
+
+        :param dict keys: ``{tax key without country: key}`` to call its taxes by.
+        """
+        keys = keys or {}
         return ledger.Entry(
             row["kind"],
             row["key"],
             sign * Decimal(row["quantity"]),
             sign * Decimal(row["untaxed"]),
-            tuple(Tax(key, key, sign * Decimal(amount)) for key, amount in row["taxes"].items()),
+            sum_taxes(
+                Tax(keys.get(without_country(key), key), key, sign * Decimal(amount))
+                for key, amount in row["taxes"].items()
+            ),
         )
 
     @api.model
@@ -204,8 +200,12 @@ class IntegrationShopifyAgreement(models.Model):
     def _book(self, backend, item):
         order, decision = item.record, item.values["decision"]
         rows = order.shopify_agreement_ids.sorted(lambda row: (row.happened_at, row.id))
+        self._reopen(backend, item, rows)
         waiting = rows.filtered(lambda row: row.state == "open")
         if not waiting or order.state not in ("sale", "cancel"):
+            return
+        if order.state == "cancel" and waiting == rows and not ledger.has_moved_money(item.data):
+            # it was an offer, or nobody has paid it
             return
         documents = list(waiting)
         if waiting == rows:
@@ -231,9 +231,35 @@ class IntegrationShopifyAgreement(models.Model):
             return amounts.postings[0].happened_at
         if decision.invoice == "paid":
             return amounts.paid_at
-        if order.state == "cancel" or order.delivery_status not in (False, "full"):
+        if order.state == "cancel":
             return None
-        return fields.Datetime.now()
+        if not order.picking_ids:
+            return amounts.postings[0].happened_at
+        if order.delivery_status != "full":
+            return None
+        return max(filter(None, order.picking_ids.mapped("date_done")), default=None)
+
+    @api.model
+    def _reopen(self, backend, item, rows):
+        """Book again what stands in a draft that was cancelled with the order.
+
+        A posted document that somebody cancelled is a decision: it is only asked about.
+        """
+        cancelled = rows.filtered(lambda row: row.move_id.state == "cancel")
+        drafts = cancelled.filtered(lambda row: not row.move_id.posted_before)
+        drafts.write({"state": "open", "move_id": False})
+        if cancelled - drafts:
+            item.record._shopify_todo(
+                backend,
+                self.env._("Compare the invoices with Shopify"),
+                self.env._(
+                    "%(moves)s of %(order)s was cancelled in Odoo, so the books lack what Shopify's "
+                    "ledger says. It is not made again: post it once more, or make another document "
+                    "by hand.",
+                    moves=", ".join((cancelled - drafts).move_id.mapped("display_name")),
+                    order=item.record.name,
+                ),
+            )
 
     def _make_move(self, item, date, post):
         """Make the invoice or credit note of these ledger entries; an empty one is not made."""
@@ -252,8 +278,10 @@ class IntegrationShopifyAgreement(models.Model):
         back = total < 0 or (not total and all(entry.quantity <= 0 for entry in entries))
         sign = -1 if back else 1
         invoices = order.shopify_agreement_ids.move_id.filtered(
-            lambda move: move.move_type == "out_invoice"
+            lambda move: move.move_type == "out_invoice" and move.state != "cancel"
         )
+        lines = {line.shopify_line_id: line for line in order.order_line if line.shopify_line_id}
+        untaxed = self.env["integration.connector.shopify"]._untaxed_tax(order.company_id)
         move = self.env["account.move"].create(
             {
                 **order._prepare_invoice(),
@@ -261,7 +289,10 @@ class IntegrationShopifyAgreement(models.Model):
                 "invoice_date": date,
                 "reversed_entry_id": invoices[:1].id if back else False,
                 "invoice_line_ids": [
-                    Command.create(self._line_values(item, entry, sign)) for entry in entries
+                    Command.create(
+                        self._line_values(item, entry, lines.get(entry.key), untaxed, sign)
+                    )
+                    for entry in entries
                 ],
             }
         )
@@ -291,15 +322,14 @@ class IntegrationShopifyAgreement(models.Model):
                 )
             ) from error
 
-    def _line_values(self, item, entry, sign):
+    def _line_values(self, item, entry, line, untaxed, sign):
         """Return the values of an invoice line.
 
+        :param line: of the sales order; None where nothing on it stands for the entry.
+        :param untaxed: the tax of what is not taxed.
         :param sign: -1 on a credit note, whose lines are positive for what goes back.
         """
-        order = item.record
-        line = order.order_line.filtered(lambda row: row.shopify_line_id == entry.key)[:1]
-        untaxed_tax = self.env["integration.connector.shopify"]._untaxed_tax(order.company_id)
-        taxes = {int(tax.key): sign * tax.amount for tax in entry.taxes} or {untaxed_tax.id: ZERO}
+        taxes = self._taxes(item, entry, sign) or {untaxed.id: ZERO}
         included = item.values["amounts"].taxes_included
         base = sign * entry.untaxed
         cost = sign * entry.total if included else base
@@ -328,6 +358,23 @@ class IntegrationShopifyAgreement(models.Model):
             taxes,
         )
         return vals
+
+    @api.model
+    def _taxes(self, item, entry, sign):
+        """Return ``{account.tax id: amount}`` of an entry.
+
+        :raises MappingError: when a tax that has an amount is not mapped.
+        """
+        mapped, found, missing = item.values["taxes"], {}, []
+        for tax in entry.taxes:
+            if tax.key in mapped:
+                tax_id = mapped[tax.key].id
+                found[tax_id] = found.get(tax_id, ZERO) + sign * tax.amount
+            elif tax.amount:
+                missing.append(MissingValue("tax", tax.key, tax.label))
+        if missing:
+            raise self.env["integration.shopify.order"]._missing_taxes(item, missing)
+        return found
 
     @api.model
     def _unlinked_values(self, entry):
@@ -367,10 +414,19 @@ class IntegrationShopifyAgreement(models.Model):
         """
         refs = set(filter(None, self.mapped("refund_ref")))
         note = item.record.invoice_ids.filtered(
-            lambda move: move.shopify_refund_ref in refs and move.state == "posted"
+            lambda move: move.shopify_refund_ref in refs and move.state != "cancel"
         )[:1]
         if not note:
             return False
+        if note.state == "draft":
+            raise ConflictError(
+                self.env._(
+                    "%(order)s: the credit note %(note)s, from which a refund was made in Shopify, "
+                    "is a draft. Post it, then press Retry.",
+                    order=item.label,
+                    note=note.display_name,
+                )
+            )
         currency = item.values["currency"]
         if currency.compare_amounts(note.amount_total, float(-total)):
             raise ConflictError(

@@ -19,7 +19,7 @@ from odoo.addons.integration_base.lib.errors import (
 )
 from odoo.addons.integration_base.lib.records import Change, ChangePage
 
-from ..lib import amounts, automation, contract, history, pages
+from ..lib import amounts, automation, contract, history, ledger, pages
 from ..lib.client import QueryTooExpensive, access_denied, denied_leaves, missing_scopes
 
 #: Orders per call. Where Shopify counts a call as too expensive, it refuses without running
@@ -297,7 +297,7 @@ class IntegrationShopifyOrder(models.AbstractModel):
     @api.model
     def _skip_foreign(self, backend, item):
         data = item.data
-        if data.cancelledAt and not item.record and not self._has_moved_money(data):
+        if data.cancelledAt and not item.record and not ledger.has_moved_money(data):
             item.skip(self.env._("%s was cancelled in Shopify before it came to Odoo.", data.name))
         elif (
             backend.shopify_orders_since
@@ -332,22 +332,6 @@ class IntegrationShopifyOrder(models.AbstractModel):
                     data.name,
                 )
             )
-
-    @api.model
-    def _has_moved_money(self, data):
-        """Whether there is something for the books, whatever became of the order since."""
-        return any(
-            row.status == "SUCCESS" and row.kind in ("SALE", "CAPTURE", "REFUND")
-            for row in data.transactions
-        )
-
-    @api.model
-    def _is_foreign_till_order(self, backend, data):
-        """Whether an order of a till is not to come to Odoo, or not yet."""
-        if not automation.is_till_order(data) or backend.shopify_pos_policy in ("import", False):
-            return False
-        handed_over = data.displayFulfillmentStatus == "FULFILLED"
-        return backend.shopify_pos_policy == "skip" or not handed_over
 
     @api.model
     def _map_amounts(self, backend, items):
@@ -387,7 +371,7 @@ class IntegrationShopifyOrder(models.AbstractModel):
                 line.total or (line.quantity and line.kind in ("product", "custom"))
                 for line in found.lines
             )
-            if not sold and not item.record and not self._has_moved_money(item.data):
+            if not sold and not item.record and not ledger.has_moved_money(item.data):
                 item.skip(
                     self.env._(
                         "Everything on %s was removed or refunded before it came to Odoo.",
@@ -435,15 +419,12 @@ class IntegrationShopifyOrder(models.AbstractModel):
     def _map_taxes(self, backend, items):
         """Set ``item.values["taxes"]``: ``{tax key: account.tax}``."""
         wanted = {
-            tax.key: tax.label
-            for item in items
-            for line in item.values["amounts"].lines
-            for tax in line.taxes
+            tax.key: tax.label for item in items for tax in self._taxes_of(item.values["amounts"])
         }
         mapped = self.env["integration.mapping"]._values(backend, "tax", wanted) if wanted else {}
         for item in items:
             found, missing, wrong = item.values["amounts"], {}, ""
-            for tax in {tax.key: tax for line in found.lines for tax in line.taxes}.values():
+            for tax in {tax.key: tax for tax in self._taxes_of(found)}.values():
                 value = MissingValue("tax", tax.key, tax.label)
                 if tax.key in mapped:
                     wrong = wrong or self._tax_problem(mapped[tax.key], found)
@@ -460,7 +441,17 @@ class IntegrationShopifyOrder(models.AbstractModel):
 
     @api.model
     def _is_zero(self, found, key):
-        return not any(tax.amount for line in found.lines for tax in line.taxes if tax.key == key)
+        return not any(tax.amount for tax in self._taxes_of(found) if tax.key == key)
+
+    @api.model
+    def _taxes_of(self, found):
+        """Return the taxes of all lines, and of all the ledger: those given back had an amount."""
+        return [
+            tax
+            for rows in (found.lines, *(posting.entries for posting in found.postings))
+            for row in rows
+            for tax in row.taxes
+        ]
 
     @api.model
     def _missing_taxes(self, item, missing):

@@ -282,8 +282,16 @@ class IntegrationShopifyTransaction(models.Model):
         journals = self._journals(backend, items, rows)
         for item in items:
             decision = item.values["decision"]
-            for row in rows.get(item.record, self):
-                if not decision.register_payment or not row._is_bookable(backend):
+            due = [
+                row
+                for row in rows.get(item.record, self)
+                if decision.register_payment and row._is_bookable(backend)
+            ]
+            by_hand = self._paid_by_hand(item.record) if due else ""
+            for row in due:
+                if by_hand:
+                    texts[row] = by_hand
+                    problems[item.record].append(by_hand)
                     continue
                 # a gateway need not be one of those the order was placed with
                 mapped = journals.get(row.gateway)
@@ -306,6 +314,23 @@ class IntegrationShopifyTransaction(models.Model):
         for (row, _vals), payment in zip(pending, payments, strict=True):
             row.payment_id = payment
         payments.action_post()
+
+    @api.model
+    def _paid_by_hand(self, order):
+        """Return why nothing is registered of an order that somebody has settled in Odoo."""
+        own = order.shopify_transaction_ids.payment_id
+        settled = order.invoice_ids.filtered(
+            lambda move: move.state == "posted" and move.payment_state in ("paid", "in_payment")
+        )
+        others = settled._get_reconciled_payments() - own if settled else own.browse()
+        if not others:
+            return ""
+        return self.env._(
+            "%(order)s was already paid in Odoo by %(payments)s, so its payments in Shopify are not "
+            "registered beside them. If that is another payment, register this one by hand.",
+            order=order.name,
+            payments=", ".join(others.mapped("display_name")),
+        )
 
     def _is_bookable(self, backend):
         """Whether it moved money that has no payment yet and belongs into the books."""
@@ -703,7 +728,7 @@ class IntegrationShopifyTransaction(models.Model):
         return not currency.compare_amounts(
             signed, sum(book.agreements.mapped("amount_total"))
         ) and all(
-            row.payment_id or row.currency_id.is_zero(row.amount)
+            row.payment_id.move_id.state == "posted" or row.currency_id.is_zero(row.amount)
             for row in book.rows
             if row._is_money()
         )

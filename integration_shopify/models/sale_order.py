@@ -186,6 +186,20 @@ class SaleOrder(models.Model):
 
     # === CONFIRMATION === #
 
+    @api.ondelete(at_uninstall=False)
+    def _unlink_except_booked(self):
+        """Keep what says that an order is in the books: without it, it would be booked again."""
+        # sudo: what is booked of an order binds everybody
+        for order in self.sudo():
+            if order.shopify_agreement_ids.move_id or order.shopify_transaction_ids.payment_id:
+                raise UserError(
+                    self.env._(
+                        "%s has invoices or payments made from Shopify, so it cannot be deleted. "
+                        "Cancel it instead.",
+                        order.name,
+                    )
+                )
+
     def _prepare_confirmation_values(self):
         """Keep the day the buyer ordered on imported orders."""
         values = super()._prepare_confirmation_values()
