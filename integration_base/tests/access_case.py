@@ -49,7 +49,7 @@ class AccessCase(IntegrationCase):
         cls.users = cls._make_users(cls.company)
         cls.others = cls._make_users(cls.other_company)
         cls.addons = cls._our_addons()
-        cls.table = SimpleNamespace(matrix={}, factories={}, no_company={})
+        cls.table = SimpleNamespace(matrix={}, factories={}, no_company={}, no_secrets={})
         for addon in cls.addons:
             try:
                 module = importlib.import_module(f"odoo.addons.{addon}.tests.access_matrix")
@@ -58,6 +58,7 @@ class AccessCase(IntegrationCase):
             cls.table.matrix.update(read_matrix(module.MATRIX))
             cls.table.factories.update(getattr(module, "FACTORIES", {}))
             cls.table.no_company.update(getattr(module, "NO_COMPANY", {}))
+            cls.table.no_secrets.update(getattr(module, "NO_SECRETS", {}))
         cls._numbers = itertools.count(1)
 
     def setUp(self):

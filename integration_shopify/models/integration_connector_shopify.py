@@ -155,7 +155,10 @@ class IntegrationConnectorShopify(models.AbstractModel):
 
     def _oauth_scopes(self, backend):
         # without a consent the version of the app says what its tokens allow
-        return super()._oauth_scopes(backend) if backend.needs_consent else []
+        if not backend.needs_consent:
+            return []
+        # optional, but who gives consent gives it for what the buttons of orders do as well
+        return [*super()._oauth_scopes(backend), "write_orders"]
 
     def _connector_scopes(self, backend):
         resources = {

@@ -16,6 +16,8 @@ class IntegrationShopifyAccess(models.AbstractModel):
 
     #: Names of the documents (``graphql/``) the resource runs, whatever the direction.
     _shopify_documents = ()
+    #: Documents of what people may start in Odoo: their scopes are optional.
+    _shopify_extra_documents = ()
     #: Scopes without which the resource works, though not with everything.
     _shopify_optional_scopes = frozenset()
 
@@ -38,6 +40,12 @@ class IntegrationShopifyAccess(models.AbstractModel):
         reasons = self._shopify_scope_reasons(backend)
         granted = backend._granted_scopes() or ()
         needed = scopes.of_documents(documents, granted)
+        extra = scopes.of_documents(self._shopify_extra_documents, granted)
+        reasons |= {
+            name: reasons.get(name) or self.env._("do what is started in Odoo")
+            for name in extra
+            if name not in needed
+        }
         return [
             *(
                 Scope(

@@ -253,9 +253,9 @@ class IntegrationShopifyAgreement(models.Model):
                 backend,
                 self.env._("Compare the invoices with Shopify"),
                 self.env._(
-                    "%(moves)s of %(order)s was cancelled in Odoo, so the books lack what Shopify's "
-                    "ledger says. It is not made again: post it once more, or make another document "
-                    "by hand.",
+                    "%(moves)s of %(order)s was cancelled in Odoo, so the books lack what "
+                    "Shopify's ledger says. It is not made again: post it once more, or make "
+                    "another document by hand.",
                     moves=", ".join((cancelled - drafts).move_id.mapped("display_name")),
                     order=item.record.name,
                 ),

@@ -66,6 +66,17 @@ class IntegrationShopifyOrder(models.AbstractModel):
         "fulfillment_lines",
         "fulfillment_order_lines",
     )
+    _shopify_extra_documents = (
+        "order_cancel",
+        "order_cancel_state",
+        "order_capture",
+        "order_mark_as_paid",
+        "order_refund_notes",
+        "order_refundable",
+        "order_suggested_refund",
+        "refund_create",
+        "transaction_void",
+    )
     _shopify_optional_scopes = frozenset({"read_payment_terms"})
 
     _resource_name = "Orders"
@@ -93,6 +104,7 @@ class IntegrationShopifyOrder(models.AbstractModel):
             "read_returns": self.env._("see what comes back"),
             "read_merchant_managed_fulfillment_orders": self.env._("see what is shipped and held"),
             "read_payment_terms": self.env._("read when companies pay"),
+            "write_orders": self.env._("refund, cancel and take payments from Odoo"),
             "read_all_orders": self.env._(
                 "read orders older than 60 days; Shopify grants it on application"
             ),

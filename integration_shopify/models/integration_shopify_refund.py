@@ -113,7 +113,8 @@ class IntegrationShopifyRefund(models.Model):
 
     @api.depends("order_id", "refunded_at")
     def _compute_display_name(self):
-        for refund in self:
+        # sudo: whoever may see a refund may know which order it is of
+        for refund in self.sudo():
             # read as "refund of ..." where calls to Shopify are listed
             day = format_date(self.env, refund.refunded_at)
             refund.display_name = ", ".join(filter(None, [refund.order_id.display_name, day]))

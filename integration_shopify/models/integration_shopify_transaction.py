@@ -326,8 +326,8 @@ class IntegrationShopifyTransaction(models.Model):
         if not others:
             return ""
         return self.env._(
-            "%(order)s was already paid in Odoo by %(payments)s, so its payments in Shopify are not "
-            "registered beside them. If that is another payment, register this one by hand.",
+            "%(order)s was already paid in Odoo by %(payments)s, so its payments in Shopify are "
+            "not registered beside them. If that is another payment, register this one by hand.",
             order=order.name,
             payments=", ".join(others.mapped("display_name")),
         )
