@@ -14,8 +14,12 @@ FIRST, PAGE = 20, 250
 def booked(connected):
     """The shop whose orders are invoiced and paid by themselves."""
     connected.shop.webhook_faults(drop=1)
-    map_gateways(connected.odoo.call, connected.backend)
-    write_rules(connected.odoo.call, connected.backend)
+    call = connected.odoo.call
+    flows = call("integration.flow", "search", [("backend_id", "=", connected.backend)])
+    # a listing might find an order just then and read it once more
+    call("integration.flow", "write", flows, {"interval_minutes": 0})
+    map_gateways(call, connected.backend)
+    write_rules(call, connected.backend)
     return connected
 
 
