@@ -1363,10 +1363,29 @@ class IntegrationShopifyOrder(models.AbstractModel):
         locked = order.locked
         if locked:
             order.action_unlock()
-        order.write({"order_line": commands})
+        self._write_lines(order, commands)
         self._check_totals(item, order)
         if locked:
             order.action_lock()
+
+    @api.model
+    def _write_lines(self, order, commands):
+        """Write lines, and change what is to be delivered for all of them at once.
+
+        Odoo does it line by line, each time looking at all moves of the delivery: 300 lines of an
+        order of 600 took longer than a worker may work.
+        """
+        before = {line.id: line.product_uom_qty for line in order.order_line}
+        order.with_context(skip_procurement=True).write({"order_line": commands})
+        changed = order.order_line.filtered(
+            lambda line: (
+                line.state == "sale"
+                and not line.is_expense
+                and line.product_uom_qty != before.get(line.id, 0)
+            )
+        )
+        if changed:
+            changed._action_launch_stock_rule(previous_product_uom_qty=before)
 
     @api.model
     def _line_differs(self, line, vals):

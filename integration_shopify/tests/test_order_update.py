@@ -1,3 +1,5 @@
+from unittest.mock import patch
+
 from odoo.fields import Command
 
 from .common import ShopifyCase, address, fixture, line, order, shipping, tax
@@ -53,6 +55,29 @@ class TestOrderUpdate(ShopifyCase):
         operation = self.drain({**self.payload, "note": "old"})
         self.assertEqual(operation.state, "skipped")
         self.assertFalse(sale.note)
+
+    def test_many_changed_lines_change_the_delivery_once(self):
+        """Line by line, a refund of 300 of 600 lines took longer than a worker may work."""
+        lines = [line(number, "10.0", 3) for number in range(1, 31)]
+        sale = self.import_one(order(2, lines, "900.0"))
+        present = [{**row, "currentQuantity": 1} for row in lines[:20]] + lines[20:]
+        nodes = [*present, line(31, "10.0", 2)]
+        runs = []
+        launch = type(self.env["sale.order.line"])._action_launch_stock_rule
+
+        def counted(lines, **options):
+            if not lines.env.context.get("skip_procurement"):
+                runs.append(len(lines))
+            return launch(lines, **options)
+
+        with patch.object(type(self.env["sale.order.line"]), "_action_launch_stock_rule", counted):
+            self.import_one(later(order(2, nodes, "520.0")))
+        self.assertEqual(runs, [21])
+        self.assertEqual(len(sale.picking_ids), 1)
+        self.assertEqual(sum(sale.picking_ids.move_ids.mapped("product_uom_qty")), 52)
+        self.assertEqual(
+            sorted(sale.picking_ids.move_ids.mapped("product_uom_qty")), [1] * 20 + [2] + [3] * 10
+        )
 
     def test_reduced_quantity(self):
         sale = self.import_one(self.payload)
