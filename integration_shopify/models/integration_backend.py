@@ -374,6 +374,9 @@ class IntegrationBackend(models.Model):
         """
         self.ensure_one()
         self.check_access("write")
+        flow = self.flow_ids.filtered(lambda row: row.resource == "order" and row.direction == "in")
+        if not flow.enabled:
+            raise UserError(self.env._("The flow Orders is off. Switch it on first."))
         try:
             self._ensure_callable()
             rows = self._with_renewed_auth(
@@ -382,17 +385,21 @@ class IntegrationBackend(models.Model):
         except IntegrationError as error:
             raise UserError(error.message) from error
         found = rows.filtered(lambda row: row.state == "found")
+        if rows:
+            message = self.env._(
+                "%(missing)s numbers were missing. Shopify has %(found)s of these orders; they are "
+                "being imported.",
+                missing=len(rows),
+                found=len(found),
+            )
+        else:
+            message = self.env._("No number is missing among the orders imported last.")
         return {
             "type": "ir.actions.client",
             "tag": "display_notification",
             "params": {
                 "title": self.env._("Order Numbers"),
-                "message": self.env._(
-                    "%(missing)s numbers were missing. Shopify has %(found)s of these orders; they "
-                    "are being imported.",
-                    missing=len(rows),
-                    found=len(found),
-                ),
+                "message": message,
                 "type": "success",
                 "next": {"type": "ir.actions.client", "tag": "soft_reload"},
             },

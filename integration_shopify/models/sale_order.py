@@ -5,7 +5,7 @@ from markupsafe import Markup
 from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError
 from odoo.fields import Domain
-from odoo.tools import SQL, format_datetime
+from odoo.tools import SQL, format_datetime, html2plaintext
 
 from odoo.addons.integration_base.lib.errors import (
     IntegrationError,
@@ -213,10 +213,13 @@ class SaleOrder(models.Model):
         """Ask whoever is responsible for the order to do something; once while it is open.
 
         :param str summary: names the kind of to-do: of one order there is one of a kind.
-        :param str note: what happened and what to do.
+        :param str note: what happened and what to do; replaces that of a to-do that is open.
         """
         self.ensure_one()
-        if self.activity_ids.filtered(lambda activity: activity.summary == summary):
+        known = self.activity_ids.filtered(lambda activity: activity.summary == summary)
+        if known:
+            if html2plaintext(known[0].note or "") != note:
+                known[0].note = note
             return
         self.activity_schedule(
             "mail.mail_activity_data_todo",
