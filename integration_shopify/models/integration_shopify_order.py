@@ -346,6 +346,14 @@ class IntegrationShopifyOrder(models.AbstractModel):
             )
 
     @api.model
+    def _is_foreign_till_order(self, backend, data):
+        """Whether an order of a till is not to come to Odoo, or not yet."""
+        if not automation.is_till_order(data) or backend.shopify_pos_policy in ("import", False):
+            return False
+        handed_over = data.displayFulfillmentStatus == "FULFILLED"
+        return backend.shopify_pos_policy == "skip" or not handed_over
+
+    @api.model
     def _map_amounts(self, backend, items):
         shop_money = backend.shopify_currency_policy == "shop"
         home = backend.company_id.account_fiscal_country_id.code or ""
