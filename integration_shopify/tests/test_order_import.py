@@ -50,6 +50,8 @@ class TestOrderAmounts(ShopifyCase):
         sale = self.import_one(fixture("unpaid_no_tax"))
         self.assertEqual(sale.state, "sale")
         self.assertTotals(sale, 20, 0, 20)
+        # the usual group would call the line of the totals "Tax 15%"
+        self.assertEqual(sale.order_line.tax_ids.tax_group_id.name, "No Tax")
         self.assertFalse(sale.shopify_financial_status)
         self.assertEqual(str(sale.date_order), "2026-11-20 09:59:59")
         self.assertEqual((sale.client_order_ref, sale.origin), ("#1001", "#1001"))

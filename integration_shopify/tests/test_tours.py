@@ -132,11 +132,11 @@ class TestTours(ShopifyCase, HttpCase):
         self.assertEqual(self.backend.shopify_rule_ids.sorted()[:1].channel, "web")
 
     def test_hold_released_by_a_salesperson(self):
-        new_test_user(
-            self.env, "seller", groups="base.group_user,sales_team.group_sale_salesman_all_leads"
-        )
+        new_test_user(self.env, "seller", groups="base.group_user,sales_team.group_sale_manager")
         self.rule(hold="hold")
-        sold = self.import_one(order(1001, [line(1, "10.0")], "10.0"))
+        sold = self.import_one(
+            order(1001, [line(1, "10.0")], "10.0", displayFinancialStatus="AUTHORIZED")
+        )
         self.assertTrue(sold.shopify_hold)
         self.tour("integration_shopify_release_hold", sold, "seller")
         self.assertFalse(sold.shopify_hold)

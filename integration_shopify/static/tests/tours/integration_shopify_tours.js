@@ -62,6 +62,10 @@ tours.add("integration_shopify_refund", {
             trigger: "[name='shopify_fulfillment_ids'] tr.o_data_row:contains('#1001-F1')",
         },
         {
+            content: "What was shipped can only be taken back, not cancelled",
+            trigger: ".o_form_view:not(:has(button[name='action_shopify_cancel']))",
+        },
+        {
             content: "One unit came back",
             trigger: "button[name='action_shopify_refund']",
             run: "click",
@@ -169,6 +173,11 @@ tours.add("integration_shopify_release_hold", {
         {
             content: "The order says that its deliveries wait, and why",
             trigger: ".alert-warning:contains('on hold')",
+        },
+        {
+            content: "Nothing was paid, so nothing can be refunded, but it can be cancelled",
+            trigger:
+                ".o_form_view:not(:has(button[name='action_shopify_refund'])) button[name='action_shopify_cancel']",
         },
         {
             content: "Release them",
