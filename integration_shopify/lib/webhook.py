@@ -35,8 +35,8 @@ TOPICS = dict.fromkeys(
         "returns/reopen",
         "fulfillments/create",
         "fulfillments/update",
-        # these leave the order's own time of change as it is
-        "fulfillment_orders/order_routing_complete",
+        # These leave the order's own time of change as it is. Not the routing of new orders: each
+        # would be read twice.
         "fulfillment_orders/moved",
         "fulfillment_orders/split",
         "fulfillment_orders/merged",
