@@ -467,6 +467,40 @@ class IntegrationIntent(models.Model):
             _logger.warning("The lock of an intent is freed by closing its connection")
             cr.connection.close()
 
+    @api.model
+    def _give_up(self, backend, action, record, find, seconds, key=None):
+        """Let a call be none any more that the service certainly did not carry out.
+
+        Nobody can make it meanwhile; when it is asked for again, it is another call.
+
+        :param find: called without arguments; returns whether the service carried it out.
+        :param seconds: how long after its start a call may still be carried out.
+        :returns: False when it was carried out; nothing is changed then.
+        :raises NotReadyError: while it is being made, or may still be carried out.
+        :raises IntegrationError: what ``find`` raises.
+        """
+        record.ensure_one()
+        name, label = self._key(backend, action, record, key), record.display_name
+        with self._locked(name, backend, action, label) as cr:
+            intent = Intent(cr, backend, record, name, {"action": action, "label": label}, None)
+            known = intent._known()
+            if known and known["outcome"] == "sent":
+                return False
+            if find():
+                return False
+            if known and known["elapsed"] < seconds:
+                raise NotReadyError(
+                    self.env._(
+                        "%(backend)s has not carried out %(title)s so far, but the request may "
+                        "still arrive.",
+                        backend=backend.display_name,
+                        title=intent._title,
+                    ),
+                    retry_after=seconds - known["elapsed"],
+                )
+            intent._store("void")
+        return True
+
     def _check_committed(self, cr, action, record):
         """Refuse a record that a rollback would replace by another one.
 

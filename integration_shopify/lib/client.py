@@ -31,6 +31,7 @@ from odoo.addons.integration_base.lib.errors import (
     RequestRefused,
     RetryableError,
 )
+from odoo.addons.integration_base.lib.intents import outcome_of
 from odoo.addons.integration_base.lib.token_bucket import RateLimit, RateState
 
 from .cost import estimate
@@ -49,6 +50,14 @@ _COMMENT = re.compile(r"^\s*#.*\n", re.MULTILINE)
 _SCOPE = re.compile(r"`((?:read|write)_[a-z_]+)`")
 #: Refused before anything was run, even where a shell of data comes along.
 _REFUSALS = frozenset({"THROTTLED", "MAX_COST_EXCEEDED"})
+#: Codes of top-level errors by which a mutation certainly was not run: its document, its variables
+#: or the access to it were refused. The first part is how those of GraphQL's static checks begin.
+#: https://shopify.dev/docs/api/admin-graphql#status_and_error_codes
+_NOT_RUN = re.compile(
+    r"(argument|missingRequired|variable)\w*"
+    r"|undefinedField|INVALID_VARIABLE|INVALID_FIELD_ARGUMENTS|BAD_REQUEST|ACCESS_DENIED|THROTTLED"
+    r"|MAX_COST_EXCEEDED|MAX_INPUT_SIZE_EXCEEDED|RESOURCE_NOT_FOUND|IDEMPOTENCY_\w+"
+)
 #: Seconds after which the same mutation, still being carried out, is worth asking for again.
 _CONCURRENT_SECONDS = 5.0
 #: What Shopify says about idempotency keys in userErrors that have no code (``refundCreate``): the
@@ -229,7 +238,7 @@ class GraphqlClient:
                 raise RetryableError(
                     "Shopify did not say what became of the request.", detail=str(answer.data)[:500]
                 )
-            raise _error_of(answer)
+            raise _error_of_mutation(answer, action)
         if not any(payload.values()) and _REFUSALS & {_code(error) for error in answer.errors}:
             raise _error_of(answer)
         refuse_user_errors(payload, action, keyed="idempotencyKey" in variables)
@@ -341,6 +350,25 @@ def _error_of(answer: Answer) -> IntegrationError:
         status=200,
         detail=detail,
     )
+
+
+def _error_of_mutation(answer: Answer, action: str) -> IntegrationError:
+    """Return the error for a mutation without a payload, refused only if it certainly was not run.
+
+    Codes that are new, or none at all, say nothing about that.
+    """
+    error = _error_of(answer)
+    if (
+        outcome_of(error) != "unknown"
+        and not isinstance(error, AuthError)
+        and not all(_NOT_RUN.fullmatch(_code(problem)) for problem in answer.errors)
+    ):
+        return RetryableError(
+            f"{_sentence(action)} and answered with an error that does not say whether it was "
+            f"done: {answer.errors[0].get('message', 'no reason given')}",
+            detail=error.detail,
+        )
+    return error
 
 
 def missing_scopes(errors: list[dict]) -> list[tuple[str, ...]]:

@@ -12,10 +12,12 @@ from typing import Any
 
 #: States of transactions that happened, or may still.
 DONE = ("SUCCESS", "PENDING")
+#: Gateway of the payment that ``orderMarkAsPaid`` notes.
+MANUAL = "manual"
 
 
-def _made(rows: list[dict], kinds: tuple[str, ...], parent: str | None = None) -> list[dict]:
-    """Return the transactions of some kinds that happened, oldest first.
+def _tried(rows: list[dict], kinds: tuple[str, ...], parent: str | None = None) -> list[dict]:
+    """Return the transactions of some kinds, whatever became of them, oldest first.
 
     :param rows: transactions as the API returns them.
     :param parent: only those that belong to this one.
@@ -24,10 +26,14 @@ def _made(rows: list[dict], kinds: tuple[str, ...], parent: str | None = None) -
         row
         for row in rows
         if row["kind"] in kinds
-        and row["status"] in DONE
         and (parent is None or (row["parentTransaction"] or {}).get("id") == parent)
     ]
     return sorted(found, key=lambda row: (row["createdAt"], len(row["id"]), row["id"]))
+
+
+def _made(rows: list[dict]) -> list[dict]:
+    """Return those of some transactions that happened, or still may."""
+    return [row for row in rows if row["status"] in DONE]
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,8 @@ class Capture:
     :param order: id of the order.
     :param authorization: id of its transaction.
     :param amount: in the buyer's currency, as text with its decimals.
-    :param known: how many captures of the authorization were known to who asks for this one.
+    :param known: how many captures of the authorization were known to who asks for this one,
+        failed ones as well: one that was pending and failed is another step when asked for again.
     """
 
     order: str
@@ -73,23 +80,31 @@ class Capture:
 
     def is_overtaken(self, rows: list[dict]) -> bool:
         """Whether somebody was faster, so that nobody can have meant this step."""
-        return bool(self._later(rows) or _made(rows, ("VOID",), self.authorization))
+        return bool(self._later(rows) or self._voids(rows))
 
     def _later(self, rows):
-        return _made(rows, ("CAPTURE",), self.authorization)[self.known :]
+        return _made(_tried(rows, ("CAPTURE",), self.authorization)[self.known :])
+
+    def _voids(self, rows):
+        return _made(_tried(rows, ("VOID",), self.authorization))
 
 
 @dataclass(frozen=True)
 class Void:
-    """Release an authorized payment."""
+    """Release an authorized payment.
+
+    :param authorization: id of its transaction.
+    :param failed: how many times that was tried and failed, as far as who asks for it knows.
+    """
 
     authorization: str
+    failed: int
     action: str = field(default="void", init=False)
     document: str = field(default="transaction_void", init=False)
 
     @property
     def key(self) -> str:
-        return self.authorization
+        return f"{self.authorization}/{self.failed}"
 
     @property
     def variables(self) -> dict[str, Any]:
@@ -97,7 +112,7 @@ class Void:
 
     def find(self, rows: list[dict]) -> str | None:
         """Return the id of the transaction this step made, None when it made none."""
-        made = _made(rows, ("VOID",), self.authorization)
+        made = _made(_tried(rows, ("VOID",), self.authorization))
         return made[0]["id"] if made else None
 
     def is_overtaken(self, rows: list[dict]) -> bool:
@@ -127,9 +142,14 @@ class MarkAsPaid:
         return {"input": {"id": self.order}}
 
     def find(self, rows: list[dict]) -> str | None:
-        """Return the id of the transaction this step made, None when it made none."""
-        later = self._later(rows)
-        return later[0]["id"] if later else None
+        """Return the id of the transaction this step made, None when it made none.
+
+        Shopify notes it as a payment by the gateway ``manual``: any other is somebody else's.
+        """
+        for row in self._later(rows):
+            if row["kind"] == "SALE" and row["gateway"] == MANUAL:
+                return row["id"]
+        return None
 
     def is_overtaken(self, rows: list[dict]) -> bool:
         """Whether money came in meanwhile."""
@@ -137,4 +157,4 @@ class MarkAsPaid:
 
     def _later(self, rows):
         received = [row for row in rows if row["status"] == "SUCCESS"]
-        return _made(received, ("SALE", "CAPTURE"))[self.known :]
+        return _tried(received, ("SALE", "CAPTURE"))[self.known :]

@@ -5,6 +5,7 @@ from . import (
     integration_backend,
     integration_connector_shopify,
     integration_mapping,
+    integration_privacy,
     integration_shopify_access,
     integration_shopify_agreement,
     integration_shopify_contact,

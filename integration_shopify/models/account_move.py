@@ -27,12 +27,14 @@ class AccountMove(models.Model):
         """Whether this is a credit note of an order of a shop that Shopify knows nothing of."""
         # sudo: the ledger is not for everybody who may post credit notes
         Agreement = self.env["integration.shopify.agreement"].sudo()
+        paid_back = self.env["integration.shopify.refund"]._paid_back(self)
         booked = Agreement.search([("move_id", "in", self.ids)]).move_id
         for move in self:
             move.shopify_can_refund = (
                 move.move_type == "out_refund"
                 and move.state == "posted"
                 and not move.shopify_refund_ref
+                and move not in paid_back
                 and move not in booked
                 and len(move._shopify_orders()) == 1
             )
@@ -44,6 +46,7 @@ class AccountMove(models.Model):
     def action_shopify_refund(self):
         """Open the dialog to pay this credit note back in Shopify."""
         self.ensure_one()
+        self.env["integration.shopify.refund"]._check_credit_note(self)
         return self.env["integration.shopify.refund.request"]._open(
             self._shopify_orders(), credit_note=self
         )

@@ -13,6 +13,7 @@ from odoo.addons.integration_base.lib.errors import (
     IntegrationError,
     MissingValue,
     NotReadyError,
+    RequestRefused,
     RetryableError,
 )
 from odoo.addons.integration_base.lib.intents import LATE_SECONDS, outcome_of
@@ -103,6 +104,10 @@ class IntegrationShopifyRefund(models.Model):
     )
     _request_ref_unique = models.Constraint(
         "UNIQUE(backend_id, request_ref)", "This refund was already asked for."
+    )
+    _one_per_credit_note = models.UniqueIndex(
+        "(credit_note_id) WHERE state <> 'refused'",
+        "This credit note was paid back in Shopify already, or is about to be.",
     )
     _one_request = models.UniqueIndex(
         "(order_id) WHERE state = 'requested'",
@@ -276,7 +281,8 @@ class IntegrationShopifyRefund(models.Model):
         if item.values["currency"].compare_amounts(self.amount_total, amount):
             vals["amount_total"] = amount
         if is_asked:
-            vals.update(state="new", error=False)
+            # nobody needs what was sent any more, and it may tell about the buyer
+            vals.update(state="new", error=False, request=False)
             self._adopt_credit_note(refund.id)
             self._settle_intent(refund.id)
         if is_asked or not self.line_ids:
@@ -346,13 +352,16 @@ class IntegrationShopifyRefund(models.Model):
         :param dict vals: values of the row; with ``request``, the variables of the mutation.
         :returns: the id of the row. It is not to be read in the present transaction, which sees
             the database as of its own beginning.
-        :raises UserError: when another refund of the order is under way.
+        :raises UserError: when another refund of the order is under way, or its credit note was
+            paid back before.
         """
         try:
             with self.env.registry.cursor() as cr:
                 # sudo: its callers have checked who may refund; nobody writes these rows by hand
                 rows = self.with_env(self.env(cr=cr, su=True))
                 row = rows.search([("request_ref", "=", key)])
+                if not row or row.state == "refused":
+                    rows._check_kept(vals)
                 if not row:
                     row = rows.create({**vals, "request_ref": key, "state": "requested"})
                 elif row.state == "refused":
@@ -360,9 +369,11 @@ class IntegrationShopifyRefund(models.Model):
                 rows.env.flush_all()
                 return row.id
         except psycopg2.errors.UniqueViolation:
-            row_id, _state = self._kept(key)
+            row_id, _state, _request = self._kept(key)
             if row_id:
                 return row_id
+            with self.env.registry.cursor() as cr:
+                self.with_env(self.env(cr=cr))._check_kept(vals)
             raise UserError(
                 self.env._(
                     "Another refund of this order was asked for, and Shopify's answer is awaited. "
@@ -372,13 +383,42 @@ class IntegrationShopifyRefund(models.Model):
             ) from None
 
     @api.model
+    def _check_kept(self, vals):
+        self._check_credit_note(self.env["account.move"].browse(vals.get("credit_note_id") or ()))
+
+    @api.model
     def _kept(self, key):
-        """Return ``(id, state)`` of the refund that was asked for with this key, or two None."""
+        """Return ``(id, state, request)`` of what was asked for with this key, or three None."""
         with self.env.registry.cursor() as cr:
             cr.execute(
-                SQL("SELECT id, state FROM integration_shopify_refund WHERE request_ref = %s", key)
+                SQL(
+                    "SELECT id, state, request FROM integration_shopify_refund"
+                    " WHERE request_ref = %s",
+                    key,
+                )
             )
-            return cr.fetchone() or (None, None)
+            return cr.fetchone() or (None, None, None)
+
+    @api.model
+    def _paid_back(self, credit_notes):
+        """Return those credit notes that were paid back in Shopify, or may have been."""
+        # sudo: whoever posts credit notes need not see the refunds of orders
+        rows = self.sudo().search(
+            [("credit_note_id", "in", credit_notes.ids), ("state", "!=", "refused")]
+        )
+        return rows.credit_note_id.with_env(self.env)
+
+    @api.model
+    def _check_credit_note(self, credit_note):
+        """:raises UserError: when a credit note was paid back in Shopify, or may have been."""
+        if self._paid_back(credit_note):
+            raise UserError(
+                self.env._(
+                    "This credit note was paid back in Shopify already, or that was asked for and "
+                    "Shopify's answer is awaited. Look at the refunds on the page Shopify of the "
+                    "order. To pay back something else, open Refund in Shopify on the order."
+                )
+            )
 
     @api.model
     def _send_kept(self, row_id):
@@ -396,7 +436,7 @@ class IntegrationShopifyRefund(models.Model):
             if not failure:
                 self._mark(row_id, "sent", external_id=found)
                 return
-            if outcome_of(failure) in ("refused", "not_sent"):
+            if outcome_of(failure) in ("refused", "not_sent") and self._was_not_made(row_id):
                 self._mark(row_id, "refused", error=failure.message)
                 raise UserError(failure.message) from failure
             if is_last or not isinstance(failure, RetryableError):
@@ -408,6 +448,27 @@ class IntegrationShopifyRefund(models.Model):
                         problem=failure.message,
                     )
                 ) from failure
+
+    @api.model
+    def _was_not_made(self, row_id):
+        """Whether Shopify certainly did not make a refund, as its calls say.
+
+        An error can also be that of looking up an earlier call, which says nothing about it.
+        """
+        with self.env["integration.engine"]._control_cursor() as cr:
+            cr.execute(
+                SQL(
+                    "SELECT outcome, attempts FROM integration_intent"
+                    " WHERE res_model = %s AND res_id = %s AND action = 'refund'",
+                    self._name,
+                    row_id,
+                )
+            )
+            # one that was not sent may repeat another one whose answer was lost
+            return all(
+                outcome in ("refused", "void") or (outcome == "not_sent" and attempts == 1)
+                for outcome, attempts in cr.fetchall()
+            )
 
     def _try_send(self):
         """Return ``(id of the refund, None)``, or None and the error."""
@@ -426,6 +487,8 @@ class IntegrationShopifyRefund(models.Model):
         client = backend._shopify_client()
 
         def call(key):
+            if self._kept(self.request_ref)[1] != "requested":
+                raise RequestRefused(self.env._("The refund was withdrawn meanwhile."))
             payload = client.mutate(
                 "refund_create",
                 {"input": request},
@@ -474,6 +537,7 @@ class IntegrationShopifyRefund(models.Model):
         """
         self.ensure_one()
         self.order_id._shopify_check_may_refund()
+        self._check_requested()
         self._send_kept(self.id)
         return self.order_id._shopify_import_now()
 
@@ -484,28 +548,42 @@ class IntegrationShopifyRefund(models.Model):
         """
         self.ensure_one()
         self.order_id._shopify_check_may_refund()
+        self._check_requested()
         # sudo: whoever may refund need not see the connection
         row = self.sudo()
         client = row.backend_id._shopify_client()
-        try:
-            order = client.execute("order_refund_notes", {"id": row.request["orderId"]}).data[
-                "order"
+
+        def find():
+            variables = {"id": row.request["orderId"]}
+            order = client.execute("order_refund_notes", variables).data["order"]
+            markers = [
+                refunds.marker_of(refund["note"]) for refund in (order or {}).get("refunds") or ()
             ]
+            return row._marker() in markers
+
+        try:
+            is_given_up = row.env["integration.intent"]._give_up(
+                row.backend_id, "refund", row, find, 2 * LATE_SECONDS
+            )
+        except NotReadyError as error:
+            raise UserError(self.env._("%s Withdraw it in some minutes.", error.message)) from error
         except IntegrationError as error:
             raise UserError(error.message) from error
-        markers = [refunds.marker_of(refund["note"]) for refund in order["refunds"]]
-        if row._marker() in markers:
+        if not is_given_up:
             return self.order_id._shopify_import_now()
-        age = fields.Datetime.now() - row.write_date
-        if age.total_seconds() < 2 * LATE_SECONDS:
+        self._mark(self.id, "refused", error=self.env._("Withdrawn."))
+        self.invalidate_recordset()
+        return None
+
+    def _check_requested(self):
+        """:raises UserError: when it is known what became of this refund."""
+        if self._kept(self.request_ref)[1] != "requested":
             raise UserError(
                 self.env._(
-                    "Shopify has not carried it out so far, but the request may still arrive. "
-                    "Withdraw it in some minutes."
+                    "What became of this refund is known: nothing is left to find out. Reload the "
+                    "page to see it."
                 )
             )
-        row.write({"state": "refused", "error": self.env._("Withdrawn.")})
-        return None
 
     # === GOODS === #
 

@@ -13,6 +13,7 @@ from odoo.addons.integration_base.lib.errors import (
     RequestRefused,
     RetryableError,
 )
+from odoo.addons.integration_base.lib.intents import outcome_of
 from odoo.addons.integration_base.lib.records import Change
 
 from ..lib import money_steps
@@ -504,8 +505,19 @@ class SaleOrder(models.Model):
                 )
             return order["transactions"]
 
+        def is_overtaken():
+            try:
+                return step.is_overtaken(transactions())
+            except IntegrationError as error:
+                if outcome_of(error) != "unknown":
+                    raise
+                # only reading failed: nobody has to look for what was never sent
+                raise RetryableError(
+                    error.message, outcome="not_sent", detail=error.detail
+                ) from error
+
         def call(_key):
-            if step.is_overtaken(transactions()):
+            if is_overtaken():
                 raise RequestRefused(
                     self.env._(
                         "The payments of %s were changed in Shopify meanwhile, so nothing was "

@@ -8,6 +8,7 @@ from . import (
     test_ledger,
     test_life,
     test_matching,
+    test_money_steps,
     test_numbers,
     test_order_import,
     test_order_update,

@@ -326,12 +326,29 @@ class TestMutate(BaseCase):
             {"data": None},
             {"data": {"refundCreate": None}},
             {"errors": [error("INTERNAL_SERVER_ERROR")]},
+            # codes nobody knows, or none
+            {"data": {"refundCreate": None}, "errors": [error("SERVICE_UNAVAILABLE")]},
+            {"data": {"refundCreate": None}, "errors": [{"message": "Something went wrong"}]},
+            {"errors": [error("THROTTLED"), error("SOMETHING_NEW")]},
             {"data": {"refundCreate": None}, "errors": [error("TIMEOUT", path=["refundCreate"])]},
             # the payload itself fell victim to a leaf that must not be null
             {"data": {"refundCreate": None}, "errors": [leaf]},
         ):
             with self.subTest(str(body)):
                 self.assertEqual(outcome_of(self.raised(RetryableError, body)), "unknown")
+
+    def test_what_shopify_did_not_even_run_is_refused(self):
+        for code in (
+            "undefinedField",
+            "argumentLiteralsIncompatible",
+            "missingRequiredArguments",
+            "variableMismatch",
+            "INVALID_VARIABLE",
+            "BAD_REQUEST",
+            "RESOURCE_NOT_FOUND",
+        ):
+            found = self.raised(RequestRefused, {"errors": [error(code)]})
+            self.assertEqual(outcome_of(found), "refused")
 
     def test_a_request_that_never_left_may_be_sent_again(self):
         found = self.raised(RetryableError, RetryableError("no network", outcome="not_sent"))

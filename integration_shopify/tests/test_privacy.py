@@ -127,6 +127,57 @@ class TestPrivacyNotices(ShopifyCase):
         self.deliver("customers/redact")
         self.assertEqual(len(self.requests()), 1)
 
+    def keep_beside_the_order(self):
+        """Keep on the order what shipments, refunds and payments may tell about a person."""
+        common = {
+            "order_id": self.sale.id,
+            "backend_id": self.backend.id,
+            "company_id": self.company.id,
+        }
+        return [
+            self.env["integration.shopify.refund"].create(
+                {
+                    **common,
+                    "note": "Anna Muster sent it back",
+                    "error": "anna@example.com was not found",
+                    "request": {"note": "Anna Muster sent it back", "orderId": ORDERS[0]},
+                }
+            ),
+            self.env["integration.shopify.fulfillment"].create(
+                {
+                    **common,
+                    "external_id": "gid://shopify/Fulfillment/1",
+                    "tracking_numbers": "TRACK-1",
+                    "tracking_url": "https://track.example.com/TRACK-1",
+                    "problem": "Call Anna Muster",
+                }
+            ),
+            self.env["integration.shopify.transaction"].create(
+                {
+                    **common,
+                    "external_id": "gid://shopify/OrderTransaction/1",
+                    "processed_at": "2026-11-20",
+                    "kind": "SALE",
+                    "status": "SUCCESS",
+                    "currency_id": self.usd.id,
+                    "payment_ref": "PAY-1",
+                }
+            ),
+        ]
+
+    def test_what_is_kept_beside_an_order(self):
+        rows = self.keep_beside_the_order()
+        self.deliver("customers/data_request")
+        text = self.requests().attachment_id.raw.decode()
+        for canary in ("sent it back", "TRACK-1", "Call Anna", "PAY-1"):
+            self.assertIn(canary, text)
+        self.deliver("customers/redact", event_id="event-2")
+        kept = self.kept()
+        for canary in (*CANARIES, "TRACK-1", "PAY-1"):
+            self.assertNotIn(canary, kept)
+        for row in rows:
+            self.assertTrue(row.exists())
+
     def test_customers_data_request(self):
         self.deliver("customers/data_request")
         request = self.requests()

@@ -1,13 +1,19 @@
 from datetime import datetime
 from decimal import Decimal
+from unittest.mock import Mock
 
 from odoo.exceptions import AccessError, UserError
 from odoo.fields import Command
 from odoo.tests import new_test_user, tagged
 from odoo.tools import mute_logger
 
-from odoo.addons.integration_base.lib.errors import RetryableError
+from odoo.addons.integration_base.lib.errors import (
+    MissingScopeError,
+    RateLimitedError,
+    RetryableError,
+)
 from odoo.addons.integration_base.lib.records import Item
+from odoo.addons.integration_base.models.integration_intent import LOCK_INTENT
 
 from ..lib import contract
 from ..lib.decision import Decision
@@ -674,14 +680,83 @@ class TestRefundFromOdoo(RequestCase):
         self.shop._refund_create = self.fail_to_answer
         self.refusal(wizard)
         row = self.rows().with_user(self.manager)
-        with self.assertRaisesRegex(UserError, "may still arrive"):
-            row.action_withdraw()
-        self.env.cr.execute(
-            "UPDATE integration_shopify_refund SET write_date = write_date - interval '1 hour'"
-        )
-        row.invalidate_recordset()
-        row.action_withdraw()
+        # the row was written long ago, the last call was made just now
+        self.age("integration_shopify_refund", "write_date")
+        self.assertIn("may still arrive", self.withdraw(row))
+        self.age("integration_intent", "started_at")
+        self.assertFalse(self.withdraw(row))
         self.assertEqual(row.state, "refused")
+        self.assertEqual(self.intent().outcome, "void")
+        self.assertIn("is known", self.withdraw(row))
+
+    def test_not_given_up_while_it_is_sent(self):
+        wizard = self.ask(1)
+        self.shop._refund_create = self.fail_to_answer
+        self.refusal(wizard)
+        self.age("integration_intent", "started_at")
+        row = self.rows().with_user(self.manager)
+        with self.registry.cursor() as other:
+            name = self.env["integration.intent"]._key(self.backend, "refund", row)
+            other.execute("SELECT pg_advisory_lock(%s, hashtext(%s))", [LOCK_INTENT, name])
+            self.assertIn("at this moment", self.withdraw(row))
+        self.assertEqual(row.state, "requested")
+
+    def test_lookup_that_is_refused_says_nothing_about_the_refund(self):
+        for failure in (
+            RateLimitedError("Slow down."),
+            MissingScopeError("No access.", scopes=[("read_orders",)]),
+        ):
+            with self.subTest(str(failure)):
+                self.shop.lose = 1
+                wizard = self.ask(1)
+                original = self.shop._order_refund_notes
+                self.shop._order_refund_notes = Mock(side_effect=failure)
+                self.assertIn("Try Again", self.refusal(wizard))
+                row = self.rows().filtered(lambda row: row.state == "requested")
+                self.assertEqual(len(row), 1)
+                self.shop._order_refund_notes = original
+                with self.enter_registry_test_mode():
+                    row.with_user(self.manager).action_try_again()
+                self.env.invalidate_all()
+                self.assertEqual(row.state, "done")
+                self.assertFalse(row.request)
+        self.assertEqual(len(self.shop.refunds), 2)
+
+    def test_dialog_changed_after_a_lost_answer(self):
+        wizard = self.ask(1)
+        self.shop.lose = 1
+        original = self.shop._order_refund_notes
+        self.shop._order_refund_notes = self.fail_to_answer
+        self.refusal(wizard)
+        wizard.amount = 9.0
+        self.env.flush_all()
+        self.assertRegex(self.refusal(wizard), "10.00 USD .* Try Again")
+        self.shop._order_refund_notes = original
+        wizard.amount = 10.0
+        self.env.flush_all()
+        self.press(wizard)
+        self.assertEqual((self.rows().state, len(self.shop.refunds)), ("done", 1))
+
+    def age(self, table, column):
+        self.env.flush_all()
+        self.env.cr.execute(f"UPDATE {table} SET {column} = {column} - interval '1 hour'")
+        self.env.invalidate_all()
+
+    def intent(self):
+        return self.env["integration.intent"].search(
+            [("res_model", "=", "integration.shopify.refund")]
+        )
+
+    def withdraw(self, row):
+        """Return what the person reads when it cannot be withdrawn."""
+        try:
+            with self.enter_registry_test_mode():
+                row.action_withdraw()
+        except UserError as error:
+            return str(error)
+        finally:
+            self.env.invalidate_all()
+        return ""
 
     def fail_to_answer(self, _variables):
         raise RetryableError("Shopify did not answer in time.")
@@ -933,6 +1008,34 @@ class TestRefundOfCreditNote(RequestCase):
         self.assertEqual(note.shopify_refund_ref, self.shop.refunds[0]["id"])
         self.assertEqual(self.rows().credit_note_id, note)
         self.assertFalse(note.shopify_can_refund)
+
+    def test_paid_back_once(self):
+        self.manager.group_ids |= self.env.ref("account.group_account_invoice")
+        note = self.credit(1)
+
+        def open_dialog():
+            action = note.with_user(self.manager).action_shopify_refund()
+            return self.env[action["res_model"]].with_user(self.manager).browse(action["res_id"])
+
+        first, second = open_dialog(), open_dialog()
+        self.env.flush_all()
+        # the answer is lost, and the order was not read since
+        self.shop._order_refund_notes = Mock(side_effect=RetryableError("No answer."))
+        self.shop.lose = 1
+        self.refusal(first)
+        self.assertFalse(note.shopify_can_refund)
+        with self.assertRaisesRegex(UserError, "already"):
+            open_dialog()
+        self.env.cr.execute("UPDATE integration_shopify_refund SET state = 'sent'")
+        self.env.invalidate_all()
+        self.assertIn("already", self.refusal(second))
+        self.assertEqual(len(self.shop.refunds), 1)
+        # what was not carried out may be asked for again
+        self.env.cr.execute("UPDATE integration_shopify_refund SET state = 'refused'")
+        self.env.invalidate_all()
+        note.invalidate_recordset()
+        self.assertTrue(note.shopify_can_refund)
+        self.assertTrue(open_dialog())
 
     def test_not_for_what_the_ledger_booked(self):
         note = self.credit(1)

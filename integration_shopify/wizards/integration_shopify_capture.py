@@ -38,6 +38,7 @@ class IntegrationShopifyCapture(models.TransientModel):
     )
     # of this the shop was told when the dialog was opened: pressing twice is meant once
     known = fields.Integer(compute="_compute_amounts", store=True, precompute=True)
+    failed_voids = fields.Integer(compute="_compute_amounts", store=True, precompute=True)
 
     # === COMPUTE METHODS === #
 
@@ -59,13 +60,15 @@ class IntegrationShopifyCapture(models.TransientModel):
             rows = wizard.order_id.shopify_transaction_ids
             left = rows._open_authorizations().get(wizard.transaction_id, 0.0)
             wizard.amount = wizard.amount_left = left
-            wizard.known = len(
-                rows.filtered(
-                    lambda row, parent=wizard.transaction_id: (
-                        row.kind == "CAPTURE"
-                        and row.status in money_steps.DONE
-                        and row.parent_ref == parent.external_id
-                    )
+            children = rows.filtered(
+                lambda row, parent=wizard.transaction_id: (
+                    row.parent_ref and row.parent_ref == parent.external_id
+                )
+            )
+            wizard.known = len(children.filtered(lambda row: row.kind == "CAPTURE"))
+            wizard.failed_voids = len(
+                children.filtered(
+                    lambda row: row.kind == "VOID" and row.status not in money_steps.DONE
                 )
             )
 
@@ -110,12 +113,23 @@ class IntegrationShopifyCapture(models.TransientModel):
         :raises UserError: when Shopify refuses it, or did not answer.
         """
         order, _external_id = self._check()
-        step = money_steps.Void(self.transaction_id.external_id)
+        step = money_steps.Void(self.transaction_id.external_id, self.failed_voids)
         title = self.env._("release the payment of %s", order.name)
         return order._shopify_move_money_now(step, title)
 
     def _check(self):
         self.ensure_one()
         self.order_id._shopify_check_may_refund()
+        # one that was captured or released meanwhile may still be asked for: it is found to be done
+        if (
+            self.transaction_id not in self.order_id.shopify_transaction_ids
+            or self.transaction_id.kind != "AUTHORIZATION"
+        ):
+            raise UserError(
+                self.env._(
+                    "This is no authorized payment of %s. Open the dialog again and choose one.",
+                    self.order_id.name,
+                )
+            )
         _backend, external_id = self.order_id._shopify_link()
         return self.order_id, external_id

@@ -286,13 +286,50 @@ class IntegrationShopifyRefundRequest(models.TransientModel):
         self.order_id._shopify_check_may_refund()
         self._source()
         Refund = self.env["integration.shopify.refund"]
-        row_id, state = Refund._kept(self.token)
+        row_id, state, kept = Refund._kept(self.token)
+        if state == "requested":
+            self._check_unchanged(kept)
         if state in (None, "refused"):
             row_id = Refund._keep_request(self.token, self._values(self._checked_request()))
             state = "requested"
         if state == "requested":
             Refund._send_kept(row_id)
         return self.order_id._shopify_import_now()
+
+    def _check_unchanged(self, kept):
+        """:raises UserError: when something else is under way than is asked for now.
+
+        :param dict kept: the input of the mutation that was sent.
+        """
+        paid = sum(Decimal(row["amount"]) for row in kept["transactions"])
+        rest = {name: value for name, value in kept.items() if name != "transactions"}
+        if paid != Decimal(self._text(self.amount)) or rest != self._request():
+            raise UserError(
+                self.env._(
+                    "A refund of %(amount)s %(currency)s of %(order)s was asked for from this "
+                    "dialog before, and Shopify's answer is awaited. What was changed since was "
+                    "not sent. Press Try Again on the page Shopify of the order, then look what is "
+                    "left to refund.",
+                    amount=paid,
+                    currency=kept["currency"],
+                    order=self.order_id.name,
+                )
+            )
+
+    def _request(self):
+        """Return the input of the mutation without where the money comes from."""
+        request = {
+            "orderId": self._source()[1],
+            "currency": self.currency_id.name,
+            "notify": self.notify,
+            "note": refunds.marked(self.note or "", self.token[:12]),
+            "refundLineItems": self._lines(),
+        }
+        if self.shipping:
+            request["shipping"] = {"amount": self._text(self.shipping)}
+        if self._duties():
+            request["refundDuties"] = self._duties()
+        return request
 
     def _checked_request(self):
         """Return the input of the mutation.
@@ -323,12 +360,8 @@ class IntegrationShopifyRefundRequest(models.TransientModel):
                     left=self._text(error.left),
                 )
             ) from error
-        request = {
-            "orderId": external_id,
-            "currency": self.currency_id.name,
-            "notify": self.notify,
-            "note": refunds.marked(self.note or "", self.token[:12]),
-            "refundLineItems": rows,
+        return {
+            **self._request(),
             "transactions": [
                 {
                     "orderId": external_id,
@@ -340,11 +373,6 @@ class IntegrationShopifyRefundRequest(models.TransientModel):
                 for source, part in parts
             ],
         }
-        if self.shipping:
-            request["shipping"] = {"amount": self._text(self.shipping)}
-        if self._duties():
-            request["refundDuties"] = self._duties()
-        return request
 
     def _check_quantities(self, backend, external_id):
         """:raises UserError: when more units were chosen than are left, as Shopify has it now."""

@@ -1,0 +1,33 @@
+from odoo import api, models
+
+from odoo.addons.integration_base.models.integration_privacy import Store
+
+_OF_ORDER = (
+    "r.order_id IN (SELECT d.id FROM unnest(%(models)s::text[], %(ids)s::int[]) d(model, id)"
+    " WHERE d.model = 'sale.order')"
+)
+#: What is kept of orders beside Odoo's own documents.
+STORES = (
+    Store(
+        "integration.shopify.refund",
+        texts=("note", "error"),
+        documents=("request",),
+        linked=_OF_ORDER,
+    ),
+    Store(
+        "integration.shopify.fulfillment",
+        texts=("problem",),
+        # whoever knows these finds the address
+        blanks=("tracking_numbers", "tracking_url"),
+        linked=_OF_ORDER,
+    ),
+    Store("integration.shopify.transaction", blanks=("payment_ref",), linked=_OF_ORDER),
+)
+
+
+class IntegrationPrivacy(models.AbstractModel):
+    _inherit = "integration.privacy"
+
+    @api.model
+    def _stores(self):
+        return (*super()._stores(), *STORES)
