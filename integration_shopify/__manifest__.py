@@ -23,7 +23,6 @@
         "wizards/integration_shopify_refund_request_views.xml",
         "views/account_move_views.xml",
         "views/sale_order_life_views.xml",
-        "views/stock_picking_hold_views.xml",
         "views/integration_shopify_agreement_views.xml",
         "views/integration_shopify_refund_views.xml",
         "views/integration_shopify_transaction_views.xml",

@@ -26,6 +26,8 @@ TAXES = [
     (8.1, False, "CH"),
     (9.975, False, "CA"),
 ]
+# How the simulator's orders are paid.
+GATEWAYS = ("shopify_payments", "paypal", "manual")
 CURRENCIES = ("EUR", "USD", "GBP", "JPY", "SEK", "CHF", "CAD", "AUD")
 # What the simulator expects unless it is started with others.
 CREDENTIALS = {"client_id": "demo-client-id", "client_secret": "demo-client-secret"}
@@ -42,7 +44,7 @@ def connect(url: str, database: str, shop_url: str) -> str:
     call = Session(url, database, "admin", "admin").call
     prepare_company(call)
     create_products(call, shop_url)
-    connect_backend(call, url, shop_url)
+    prepare_books(call, connect_backend(call, url, shop_url))
     order = f"""curl -X POST {shop_url}/control/orders -d '{{"random": {{"count": 1}}}}'"""
     return "\n".join(
         (
@@ -57,6 +59,39 @@ def connect(url: str, database: str, shop_url: str) -> str:
             "",
         )
     )
+
+
+def prepare_books(call: Call, backend: int) -> None:
+    """Have orders invoiced when paid and their payments booked, unless somebody chose rules."""
+    rules = call(
+        "integration.shopify.rule",
+        "search",
+        [("backend_id", "=", backend)],
+        context={"active_test": False},
+    )
+    if rules:
+        return
+    of_gateways = [
+        ("backend_id", "=", backend),
+        ("kind", "=", "payment_method"),
+        ("external_value", "in", GATEWAYS),
+    ]
+    seen = call("integration.mapping", "search_read", of_gateways, ["external_value", "res_id"])
+    known = {row["external_value"]: row for row in seen}
+    (journal,) = call(
+        "account.journal",
+        "create",
+        [{"name": "Shop Payments", "type": "bank", "code": "SHOP"}],
+    )
+    target = {"resource_ref": f"account.journal,{journal}"}
+    for gateway in GATEWAYS:
+        row = known.get(gateway)
+        if not row:
+            values = {"backend_id": backend, "kind": "payment_method", "external_value": gateway}
+            call("integration.mapping", "create", [{**values, **target}])
+        elif not row["res_id"]:
+            call("integration.mapping", "write", [row["id"]], target)
+    call("integration.backend", "action_shopify_usual_rules", [backend])
 
 
 def prepare_company(call: Call) -> None:

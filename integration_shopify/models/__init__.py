@@ -23,6 +23,5 @@ from . import (
     sale_order,
     sale_order_line,
     stock_picking,
-    stock_picking_hold,
     stock_return_picking,
 )

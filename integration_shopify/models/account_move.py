@@ -25,19 +25,22 @@ class AccountMove(models.Model):
 
     def _compute_shopify_can_refund(self):
         """Whether this is a credit note of an order of a shop that Shopify knows nothing of."""
-        # sudo: the ledger is not for everybody who may post credit notes
-        Agreement = self.env["integration.shopify.agreement"].sudo()
-        paid_back = self.env["integration.shopify.refund"]._paid_back(self)
-        booked = Agreement.search([("move_id", "in", self.ids)]).move_id
-        for move in self:
-            move.shopify_can_refund = (
+        self.shopify_can_refund = False
+        notes = self.filtered(
+            lambda move: (
                 move.move_type == "out_refund"
                 and move.state == "posted"
                 and not move.shopify_refund_ref
-                and move not in paid_back
-                and move not in booked
-                and len(move._shopify_orders()) == 1
             )
+        )
+        if not notes:
+            return
+        # sudo: the ledger is not for everybody who may post credit notes
+        Agreement = self.env["integration.shopify.agreement"].sudo()
+        booked = Agreement.search([("move_id", "in", notes.ids)]).move_id
+        paid_back = self.env["integration.shopify.refund"]._paid_back(notes)
+        for move in notes - booked - paid_back:
+            move.shopify_can_refund = len(move._shopify_orders()) == 1
 
     def _shopify_orders(self):
         orders = self.invoice_line_ids.sale_line_ids.order_id

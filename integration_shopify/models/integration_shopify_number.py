@@ -87,7 +87,8 @@ class IntegrationShopifyNumber(models.Model):
         names = list(missing)
         for start in range(0, len(names), NUMBERS_PER_CALL):
             found |= self._ask(backend, names[start : start + NUMBERS_PER_CALL])
-        known = self._in_log(backend, list(found.values()))
+        gids = list(found.values())
+        known = self._in_log(backend, gids) | self._linked(backend, "external_id", gids)
         new = {name: gid for name, gid in found.items() if gid not in known}
         self.env["integration.sync.log"]._append(
             flow, [Change(gid, label=name) for name, gid in new.items()], "schedule"
@@ -133,8 +134,8 @@ class IntegrationShopifyNumber(models.Model):
     def _heard_of(self, backend, names):
         """Return those of ``names`` of which it is known what became of them.
 
-        They wait, have failed or were skipped for a reason (the sync log says so), or Shopify was
-        asked for them.
+        They are linked to orders older than the sample, wait, have failed or were skipped for a
+        reason (the sync log says so), or Shopify was asked for them.
         """
         self.env.cr.execute(
             SQL(
@@ -154,7 +155,17 @@ class IntegrationShopifyNumber(models.Model):
                 ("first_at", "<", fields.Datetime.now() - SEARCH_LAG),
             ]
         )
-        return logged | set(explained.mapped("name"))
+        return (
+            logged | set(explained.mapped("name")) | self._linked(backend, "external_label", names)
+        )
+
+    def _linked(self, backend, name, values):
+        """Return those of ``values`` that links of orders have in the field ``name``."""
+        links = self.env["integration.binding"].search_fetch(
+            [("backend_id", "=", backend.id), ("resource", "=", "order"), (name, "in", values)],
+            [name],
+        )
+        return set(links.mapped(name))
 
     def _in_log(self, backend, gids):
         """Return those of ``gids`` that have operations; they need not carry a name yet."""

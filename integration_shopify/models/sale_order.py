@@ -22,6 +22,13 @@ from ..lib import money_steps
 MAY_REFUND = ("sales_team.group_sale_manager", "account.group_account_invoice")
 #: Minutes within which Shopify carries a cancellation out; after that it has failed.
 CANCEL_MINUTES = 10
+#: Who reads Shopify's books, as in ir.model.access.csv: forms read a list of records even where it
+#: is empty, and orders are opened by more people than these.
+READERS = (
+    "sales_team.group_sale_salesman,account.group_account_readonly,"
+    "integration_base.group_integration_user,integration_base.group_integration_auditor,"
+    "integration_shopify.group_shopify_work"
+)
 
 
 class SaleOrder(models.Model):
@@ -91,7 +98,11 @@ class SaleOrder(models.Model):
         help="Each discount with its kind and what it took off, also by line.",
     )
     shopify_agreement_ids = fields.One2many(
-        "integration.shopify.agreement", "order_id", string="Shopify Ledger", readonly=True
+        "integration.shopify.agreement",
+        "order_id",
+        string="Shopify Ledger",
+        readonly=True,
+        groups=READERS,
     )
 
     shopify_financial_status = fields.Char(
@@ -117,14 +128,25 @@ class SaleOrder(models.Model):
         "shop: up to the ledger entry of that time.",
     )
     shopify_transaction_ids = fields.One2many(
-        "integration.shopify.transaction", "order_id", string="Shopify Transactions", readonly=True
+        "integration.shopify.transaction",
+        "order_id",
+        string="Shopify Transactions",
+        readonly=True,
+        groups=f"{READERS},account.group_account_invoice",
     )
 
     shopify_fulfillment_ids = fields.One2many(
-        "integration.shopify.fulfillment", "order_id", string="Shipments in Shopify"
+        "integration.shopify.fulfillment",
+        "order_id",
+        string="Shipments in Shopify",
+        groups=f"{READERS},stock.group_stock_user",
     )
-    shopify_refund_ids = fields.One2many("integration.shopify.refund", "order_id", copy=False)
-    shopify_return_ids = fields.One2many("integration.shopify.return", "order_id", copy=False)
+    shopify_refund_ids = fields.One2many(
+        "integration.shopify.refund", "order_id", copy=False, groups=READERS
+    )
+    shopify_return_ids = fields.One2many(
+        "integration.shopify.return", "order_id", copy=False, groups=READERS
+    )
 
     # === COMPUTE METHODS === #
 

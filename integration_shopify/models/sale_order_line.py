@@ -12,7 +12,7 @@ class SaleOrderLine(models.Model):
         """Leave out invoice lines that only change a price."""
         quantities = super()._prepare_qty_invoiced()
         for line in self:
-            for row in line.invoice_lines:
+            for row in line._get_invoice_lines():
                 if row.shopify_amount_only and row.parent_state != "cancel":
                     quantities[line] += row.quantity * row.move_id.direction_sign
         return quantities

@@ -8,6 +8,7 @@ from odoo.addons.integration_base.lib.errors import IntegrationError
 from odoo.addons.integration_base.lib.records import Change
 
 from ..lib import shipping
+from .sale_order import READERS
 
 
 class StockPicking(models.Model):
@@ -22,10 +23,13 @@ class StockPicking(models.Model):
         string="Fulfillments in Shopify",
         readonly=True,
         copy=False,
+        groups=f"{READERS},stock.group_stock_user",
     )
-    shopify_is_shipped = fields.Boolean(compute="_compute_shopify_states")
-    shopify_is_covered = fields.Boolean(compute="_compute_shopify_states")
-    shopify_is_cancellable = fields.Boolean(compute="_compute_shopify_states")
+    # sudo: transfers are read by people who see neither the orders nor what Shopify says of them
+    shopify_is_shipped = fields.Boolean(compute="_compute_shopify_states", compute_sudo=True)
+    shopify_is_covered = fields.Boolean(compute="_compute_shopify_states", compute_sudo=True)
+    shopify_is_cancellable = fields.Boolean(compute="_compute_shopify_states", compute_sudo=True)
+    shopify_hold = fields.Char(related="sale_id.shopify_hold", string="On Hold")
 
     # === COMPUTE METHODS === #
 
@@ -50,6 +54,37 @@ class StockPicking(models.Model):
 
     # === BUSINESS METHODS === #
 
+    def button_validate(self):
+        """Keep back what must not leave the house yet.
+
+        :raises UserError: naming the deliveries and why they wait.
+        """
+        # what Shopify says was shipped has left already
+        if not self.env.context.get("shopify_follow"):
+            held = self.filtered(
+                lambda picking: (
+                    picking.picking_type_code == "outgoing"
+                    and picking.state != "done"
+                    and picking.shopify_hold
+                )
+            )
+            if held:
+                raise UserError(
+                    "\n".join(
+                        self.env._(
+                            "%(delivery)s of %(order)s is on hold and cannot be shipped: %(why)s. "
+                            "Release the hold on the sales order, or in Shopify where it was put "
+                            "there.",
+                            delivery=picking.name,
+                            # sudo: whoever ships need not see the orders of others
+                            order=picking.sudo().sale_id.name,
+                            why=picking.shopify_hold,
+                        )
+                        for picking in held
+                    )
+                )
+        return super().button_validate()
+
     def _action_done(self):
         result = super()._action_done()
         self._shopify_enqueue()
@@ -67,7 +102,8 @@ class StockPicking(models.Model):
             lambda picking: (
                 picking.state == "done"
                 and picking.location_dest_id.usage == "customer"
-                and picking.sale_id.shopify_url
+                # sudo: whoever ships need not see the orders of others
+                and picking.sudo().sale_id.shopify_url
             )
         )
 
@@ -184,6 +220,10 @@ class StockPicking(models.Model):
         return [url for url in links if url.startswith(("http://", "https://"))]
 
     # === ACTIONS === #
+
+    def action_shopify_release_hold(self):
+        """Release the orders of these deliveries, see the same button of the order."""
+        return self.sale_id.action_shopify_release_hold()
 
     def action_shopify_ship(self):
         """Tell Shopify of this delivery now, and show what became of it.

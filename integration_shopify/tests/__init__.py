@@ -18,6 +18,7 @@ from . import (
     test_privacy,
     test_refund_amounts,
     test_refunds,
+    test_rights,
     test_rules,
     test_scopes,
     test_shipments,

@@ -160,3 +160,19 @@ class TestMissingNumbers(ShopifyCase):
             company_ids=[(6, 0, other.ids)],
         )
         self.assertFalse(self.env["integration.shopify.number"].with_user(stranger).search([]))
+
+    def test_orders_that_have_a_link_are_not_missing(self):
+        """Old orders imported late have the newest links, and push others out of the sample."""
+        for number in (1005, 1007, 990):
+            self.import_one(self.order(number))
+        self.patch(module, "WINDOW", 3)
+        # long ago: the log has forgotten
+        self.env.cr.execute("DELETE FROM integration_sync_log")
+        self.shop.calls.clear()
+        self.assertFalse(self.check())
+        self.assertEqual(self.shop.calls, [])
+        link = self.env["integration.binding"].search([("external_label", "=", "#1006")])
+        link.external_label = False
+        self.check()
+        self.assertEqual(self.states(), {"#1006": "known"})
+        self.assertFalse(self.env["integration.sync.log"].search_count([("kind", "=", "record")]))
