@@ -461,7 +461,6 @@ class Order(Payload):
     currentTotalDutiesSet: OptionalMoney = Decimal(0)
     currentTotalAdditionalFeesSet: OptionalMoney = Decimal(0)
     totalTipReceivedSet: OptionalMoney = Decimal(0)
-    totalRefundedSet: OptionalMoney = Decimal(0)
     totalOutstandingSet: Outstanding | None = None
     totalCashRoundingAdjustment: CashRounding = CashRounding()
     app: App | None = None

@@ -10,8 +10,9 @@ from .shipping import PAGES as FULFILLMENTS_PLAN
 
 #: Rows that come with the order, by variable of ``orders``.
 #:
-#: One call may cost 1000 points. Longer lists are read on by page.
-FIRST = {"lines": 20, "shippingLines": 2, "transactions": 10, "agreements": 5, "sales": 20}
+#: Enough for an order that was just placed: ten of them in one call of at most 1000 points. What is
+#: longer is read on by page.
+FIRST = {"lines": 10, "shippingLines": 2, "transactions": 3, "agreements": 1, "sales": 10}
 #: The same of ``order_refunds``.
 REFUNDS_FIRST = {"refunds": 25, "lines": 20, "returns": 25}
 
@@ -28,7 +29,7 @@ PLAN = (
         "agreements",
         "order_agreements",
         "order.agreements",
-        lambda place: {**by_root(place), "sales": FIRST["sales"]},
+        lambda place: {**by_root(place), "sales": 20},
         page=20,
     ),
     Connection(
