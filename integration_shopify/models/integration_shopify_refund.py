@@ -528,7 +528,23 @@ class IntegrationShopifyRefund(models.Model):
         except psycopg2.errors.UniqueViolation:
             # an import was faster and could not tell that it was asked for here
             with self.env["integration.engine"]._control_cursor() as cr:
-                cr.execute(SQL("DELETE FROM integration_shopify_refund WHERE id = %s", row_id))
+                cr.execute(
+                    SQL(
+                        "DELETE FROM integration_shopify_refund WHERE id = %s"
+                        " RETURNING backend_id, credit_note_id",
+                        row_id,
+                    )
+                )
+                for backend_id, credit_note_id in cr.fetchall():
+                    cr.execute(
+                        SQL(
+                            "UPDATE integration_shopify_refund SET credit_note_id = %s"
+                            " WHERE backend_id = %s AND external_id = %s",
+                            credit_note_id,
+                            backend_id,
+                            external_id,
+                        )
+                    )
 
     def action_try_again(self):
         """Find out what became of a refund whose answer was lost, or ask for it again.

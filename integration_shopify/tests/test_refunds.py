@@ -1030,6 +1030,19 @@ class TestRefundOfCreditNote(RequestCase):
         self.env.invalidate_all()
         self.assertIn("already", self.refusal(second))
         self.assertEqual(len(self.shop.refunds), 1)
+        # an import that had not seen what was asked for was faster
+        row = self.rows()
+        row.state = "requested"
+        imported = row.copy(
+            {"external_id": number("Refund", 55), "request_ref": False, "credit_note_id": False}
+        )
+        imported.state = "done"
+        self.env.flush_all()
+        with mute_logger("odoo.sql_db"), self.enter_registry_test_mode():
+            row._mark(row.id, "sent", external_id=imported.external_id)
+        self.env.invalidate_all()
+        self.assertEqual(self.rows(), imported)
+        self.assertEqual(imported.credit_note_id, note)
         # what was not carried out may be asked for again
         self.env.cr.execute("UPDATE integration_shopify_refund SET state = 'refused'")
         self.env.invalidate_all()
