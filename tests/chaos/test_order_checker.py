@@ -54,7 +54,8 @@ def expected():
     for life in draw_lives(3, 500):
         found = expect(live(life))
         if (
-            not found.residual
+            found.total
+            and not found.residual
             and not found.cancelled
             and len(found.payments) > 1
             and len(found.agreements) > 1
