@@ -23,5 +23,4 @@ from . import (
     sale_order,
     sale_order_line,
     stock_picking,
-    stock_return_picking,
 )

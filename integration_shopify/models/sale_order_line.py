@@ -20,20 +20,22 @@ class SaleOrderLine(models.Model):
     @api.depends("order_id.shopify_invoice")
     def _compute_qty_to_invoice(self):
         """Leave orders to the ledger that it invoices: a second invoice would charge twice."""
-        super()._compute_qty_to_invoice()
+        result = super()._compute_qty_to_invoice()
         for line in self:
             if line.order_id.shopify_invoice not in (False, "no"):
                 line.qty_to_invoice = 0
+        return result
 
     @api.depends("order_id.shopify_agreement_ids.state")
     def _compute_invoice_status(self):
-        super()._compute_invoice_status()
+        result = super()._compute_invoice_status()
         for line in self:
             order = line.order_id
             if order.shopify_invoice in (False, "no") or line.state != "sale":
                 continue
             booked = all(row.state != "open" for row in order.shopify_agreement_ids)
             line.invoice_status = "invoiced" if booked and order.shopify_agreement_ids else "no"
+        return result
 
     def _prepare_invoice_line(self, **optional_values):
         """Give an invoice of a part of the line its share of the exact amounts.
