@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -96,16 +96,20 @@ class _NumberedShop(Shop):
 
 
 @contextmanager
-def answered_by(copies: list[Copy], client: Any) -> Iterator[None]:
+def answered_by(
+    copies: list[Copy], client: Any, judge: Callable[[str, dict[str, Any]], None]
+) -> Iterator[None]:
     """Let documents of the connector be answered by the shop that has the order.
 
     :param client: the module ``integration_shopify.lib.client``.
+    :param judge: called with each document and its variables; raises what Shopify would refuse.
     """
 
     def execute(
         _client: Any, name: str, variables: dict[str, Any] | None = None, *, money="presentment"
     ) -> Any:
         query, variables = client.document(name, money), dict(variables or {})
+        judge(query, variables)
         owners = {copy.order.gid: copy for copy in copies if copy.order}
         if "ids" not in variables:
             return _run(owners[variables["id"]], query, variables)
