@@ -74,6 +74,19 @@ FINISHED = frozenset({"CLOSED", "CANCELLED"})
 MAX_ROWS = 250
 #: Shipments that never were, or are no more.
 UNSHIPPED = frozenset({"CANCELLED", "ERROR", "FAILURE"})
+#: How shipments are shown that have left the house: cancelling them brings no goods back.
+#: https://shopify.dev/docs/api/admin-graphql/latest/enums/FulfillmentDisplayStatus
+ON_THE_WAY = frozenset(
+    {
+        "ATTEMPTED_DELIVERY",
+        "CARRIER_PICKED_UP",
+        "DELAYED",
+        "DELIVERED",
+        "IN_TRANSIT",
+        "OUT_FOR_DELIVERY",
+        "PICKED_UP",
+    }
+)
 
 
 def company_of(carrier: str, delivery_type: str = "") -> str:

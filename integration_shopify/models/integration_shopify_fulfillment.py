@@ -456,6 +456,15 @@ class IntegrationShopifyFulfillment(models.Model):
         self.return_ids = [Command.link(returned.id)]
         return lines
 
+    def _cancellable(self):
+        """Return those that have not left the house, nor are cancelled already."""
+        return self.filtered(
+            lambda row: (
+                row.status not in shipping.UNSHIPPED
+                and row.display_status not in shipping.ON_THE_WAY
+            )
+        )
+
     def _cancel(self, picking):
         """Cancel this fulfillment in Shopify; doing it twice changes nothing.
 
@@ -484,13 +493,19 @@ class IntegrationShopifyFulfillment(models.Model):
         if text == (self.problem or False):
             return
         self.problem = text
+        order = item.record
+        summary = self.env._("Shipment %s", self.name)
+        known = order.activity_ids.filtered(lambda row: row.summary == summary)
         if not text:
+            known.action_feedback(self.env._("Shopify and Odoo agree again."))
             return
         item.notes.append(text)
-        order = item.record
+        if known:
+            known[0].note = text
+            return
         order.activity_schedule(
             "mail.mail_activity_data_todo",
-            summary=self.env._("Shipment %s", self.name),
+            summary=summary,
             note=text,
             user_id=(order.user_id or self.backend_id._in_charge("stock.group_stock_user")).id,
         )

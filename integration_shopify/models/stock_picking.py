@@ -40,9 +40,7 @@ class StockPicking(models.Model):
             picking.shopify_is_shipped = picking in shipped
             rows = picking.shopify_fulfillment_ids
             picking.shopify_is_covered = bool(rows)
-            picking.shopify_is_cancellable = any(
-                row.status not in shipping.UNSHIPPED for row in rows
-            )
+            picking.shopify_is_cancellable = bool(rows._cancellable())
 
     # === CRUD METHODS === #
 
@@ -254,12 +252,14 @@ class StockPicking(models.Model):
         """
         self.ensure_one()
         self.check_access("write")
-        open_ones = self.shopify_fulfillment_ids.filtered(
-            lambda row: row.status not in shipping.UNSHIPPED
-        )
+        open_ones = self.shopify_fulfillment_ids._cancellable()
         if not open_ones:
             raise UserError(
-                self.env._("Shopify has no fulfillment of %s that could be cancelled.", self.name)
+                self.env._(
+                    "Shopify has no fulfillment of %s that could be cancelled. What is on its way "
+                    "already comes back by a return.",
+                    self.name,
+                )
             )
         try:
             for row in open_ones:
