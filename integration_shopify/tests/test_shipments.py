@@ -872,6 +872,14 @@ class TestShipIn(ShippingCase):
         self.assertEqual(self.delivered(sale), {"SKU-1": 0})
         (activity,) = sale.activity_ids
         self.assertIn("serial or lot", activity.note)
+        lot = self.env["stock.lot"].create({"name": "S1", "product_id": self.product.id})
+        self.env["stock.quant"]._update_available_quantity(self.product, self.stock, 1, lot_id=lot)
+        sale.picking_ids.action_assign()
+        self.deliver(sale.picking_ids)
+        self.shop.touch(payload)
+        self.again(payload)
+        self.assertEqual(self.delivered(sale), {"SKU-1": 1})
+        self.assertFalse(sale.activity_ids, "somebody has done it")
 
     def test_reserved_lots_are_shipped(self):
         self.product.tracking = "lot"
@@ -934,6 +942,13 @@ class TestShipIn(ShippingCase):
         self.deliver(picking)
         self.push()
         self.again(payload)
+        row = picking.shopify_fulfillment_ids
+        row.display_status = "IN_TRANSIT"
+        picking.invalidate_recordset()
+        self.assertFalse(picking.shopify_is_cancellable, "it would bring no goods back")
+        row.display_status = "FULFILLED"
+        picking.invalidate_recordset()
+        self.assertTrue(picking.shopify_is_cancellable)
         self.env.flush_all()
         for _click in range(2):
             with self.enter_registry_test_mode():
