@@ -157,9 +157,13 @@ class IntegrationShopifyAgreement(models.Model):
         return {"entries": entries, "amount_tax": float(tax), "amount_total": float(total)}
 
     def _rest(self, entries):
-        """Return what ``entries`` have beyond those of these rows, in the form of ``entries``."""
+        """Return what ``entries`` have beyond those of these rows, in the form of ``entries``.
+
+        Taxes are compared without their country: an address that is erased changes no books.
+        """
+        keys = {without_country(key): key for row in entries for key in row["taxes"]}
         signs = [(1, entries), *((-1, row._plain_entries()) for row in self)]
-        merged = ledger.merge(self._entry(row, sign) for sign, rows in signs for row in rows)
+        merged = ledger.merge(self._entry(row, sign, keys) for sign, rows in signs for row in rows)
         return [self._plain(entry) for entry in merged if entry]
 
     def _plain_entries(self):

@@ -322,7 +322,9 @@ class IntegrationShopifyTransaction(models.Model):
         settled = order.invoice_ids.filtered(
             lambda move: move.state == "posted" and move.payment_state in ("paid", "in_payment")
         )
-        others = settled._get_reconciled_payments() - own if settled else own.browse()
+        # payments of a journal without an account of its own are matched without being reconciled
+        found = settled._get_reconciled_payments() | settled.matched_payment_ids
+        others = found - own
         if not others:
             return ""
         return self.env._(

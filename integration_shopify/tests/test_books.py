@@ -2,6 +2,8 @@ import json
 import re
 from datetime import date
 
+from odoo.exceptions import UserError
+
 from .common import (
     ShopifyCase,
     agreement,
@@ -422,3 +424,67 @@ class TestBooks(ShopifyCase):
             self.import_one(at(more, minute, note=str(minute)))
         self.assertEqual([row[5] for row in self.documents(order_)], [231, 10])
         self.assertEqual(len(order_.shopify_agreement_ids), 2)
+
+    def test_erased_address_changes_no_books(self):
+        placed = self.placed()
+        placed["shippingAddress"]["countryCodeV2"] = "AT"
+        self.env["integration.mapping"].create(
+            {
+                "backend_id": self.backend.id,
+                "kind": "tax",
+                "external_value": "HST|0.13|excluded|AT",
+                "resource_ref": f"account.tax,{self.tax13.id}",
+            }
+        )
+        order_ = self.import_one(placed)
+        before = self.documents(order_)
+        self.import_one(at(self.placed(shippingAddress=None, billingAddress=None), 1))
+        self.assertEqual(self.documents(order_), before)
+        self.assertEqual(len(order_.shopify_agreement_ids), 1)
+
+    def test_tax_of_what_was_given_back_is_needed(self):
+        """Not mapped, it would be left out of the invoice and of the credit note alike."""
+        payload = self.one_back()
+        payload["shippingAddress"]["countryCodeV2"] = "AT"
+        operation = self.refuse_one(payload)
+        self.assertEqual(operation.error_class, "mapping")
+
+    def test_draft_cancelled_with_the_order_is_balanced(self):
+        self.rule.write({"invoice": "at_once", "post_invoice": "draft"})
+        order_ = self.import_one(self.placed())
+        invoice = order_.invoice_ids
+        order_._action_cancel()
+        self.assertEqual(invoice.state, "cancel")
+        self.import_one(at(self.placed(), 1, note="again"))
+        self.assertEqual(
+            [(row[0], row[1], row[5]) for row in self.documents(order_)],
+            [("out_invoice", "cancel", 231), ("out_invoice", "draft", 231)],
+        )
+
+    def test_posted_invoice_that_somebody_cancelled_is_asked_about(self):
+        order_ = self.import_one(self.placed())
+        order_.invoice_ids.button_draft()
+        order_.invoice_ids.button_cancel()
+        self.import_one(at(self.placed(), 1, note="again"))
+        self.assertEqual(len(order_.invoice_ids), 1)
+        self.assertEqual(order_.activity_ids.summary, "Compare the invoices with Shopify")
+
+    def test_booked_order_cannot_be_deleted(self):
+        order_ = self.import_one(self.placed())
+        order_._action_cancel()
+        with self.assertRaisesRegex(UserError, "cannot be deleted"):
+            order_.unlink()
+
+    def test_paid_by_hand_is_not_paid_twice(self):
+        self.rule.invoice = "no"
+        order_ = self.import_one(self.placed())
+        invoice = order_._create_invoices()
+        invoice.action_post()
+        wizard = self.env["account.payment.register"].with_context(
+            active_model="account.move", active_ids=invoice.ids
+        )
+        wizard.create({}).action_create_payments()
+        self.rule.write({"invoice": "paid", "register_payment": "register"})
+        self.import_one(at(self.placed(), 1, note="again"))
+        self.assertFalse(order_.shopify_transaction_ids.payment_id)
+        self.assertIn("already paid in Odoo", order_.shopify_transaction_ids.note)
