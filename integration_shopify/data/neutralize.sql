@@ -7,3 +7,9 @@ UPDATE integration_backend
        shopify_timezone = NULL,
        shopify_api_version = NULL,
        shopify_api_deprecated = NULL;
+-- what people typed into dialogs, and the numbers by which payments are known at their providers
+DELETE FROM integration_shopify_refund_request_line;
+DELETE FROM integration_shopify_refund_request;
+DELETE FROM integration_shopify_cancel;
+DELETE FROM integration_shopify_capture;
+UPDATE integration_shopify_transaction SET payment_ref = NULL;

@@ -100,7 +100,7 @@ def test_shop_on_a_small_plan_is_never_asked_too_fast(odoo_server, shop_simulato
     connected = ConnectedShop(
         shop=shop, odoo=odoo, backend=demo.connect_backend(odoo.call, odoo.url, address)
     )
-    placed = shop.place_random_orders(60, seed=11)
+    placed = shop.place_random_orders(25, seed=11)
     connected.settle()
     assert connected.operations("dead") == []
     assert len(connected.orders()) == len(placed)

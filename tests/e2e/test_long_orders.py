@@ -101,6 +101,6 @@ def test_refunds_of_several_pages_are_booked_to_the_cent(booked):
     assert calls.get("OrderRefunds") == 1
     # 300 lines of the refund, and 300 sales of its entry in the ledger
     assert calls.get("RefundLines") == pages(300)
-    # (601 in the first, and a call that finds where the second one stands)
-    assert calls.get("OrderAgreements") == pages(601) + pages(300) + 1
+    # (601 in the first; a call for the second one, and one that finds where it stands)
+    assert calls.get("OrderAgreements") == pages(601) + pages(300) + 2
     assert set(calls) == {"Orders", "OrderLines", "OrderAgreements", "OrderRefunds", "RefundLines"}
