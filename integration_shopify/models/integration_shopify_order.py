@@ -24,7 +24,7 @@ from ..lib.client import QueryTooExpensive, access_denied, denied_leaves, missin
 
 #: Orders per call. Where Shopify counts a call as too expensive, it refuses without running
 #: anything, and half as much is asked for.
-ORDERS_PER_CALL = 10
+ORDERS_PER_CALL = 5
 CHANGES_PER_PAGE = 250
 #: What Shopify may withhold for privacy; everything else has to be there.
 PROTECTED_FIELDS = frozenset({"customer", "billingAddress", "shippingAddress", "email", "phone"})

@@ -872,14 +872,6 @@ class TestShipIn(ShippingCase):
         self.assertEqual(self.delivered(sale), {"SKU-1": 0})
         (activity,) = sale.activity_ids
         self.assertIn("serial or lot", activity.note)
-        lot = self.env["stock.lot"].create({"name": "S1", "product_id": self.product.id})
-        self.env["stock.quant"]._update_available_quantity(self.product, self.stock, 1, lot_id=lot)
-        sale.picking_ids.action_assign()
-        self.deliver(sale.picking_ids)
-        self.shop.touch(payload)
-        self.again(payload)
-        self.assertEqual(self.delivered(sale), {"SKU-1": 1})
-        self.assertFalse(sale.activity_ids, "somebody has done it")
 
     def test_reserved_lots_are_shipped(self):
         self.product.tracking = "lot"
