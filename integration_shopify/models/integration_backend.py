@@ -253,6 +253,12 @@ class IntegrationBackend(models.Model):
             ]
         )
 
+    def _shopify_order_flow(self):
+        """Return the flow that brings orders into Odoo, switched on or not."""
+        return self.flow_ids.filtered(
+            lambda flow: flow.resource == "order" and flow.direction == "in"
+        )
+
     def _shopify_client(self, note=True):
         """Return a :class:`~..lib.client.GraphqlClient` of this shop.
 
@@ -374,8 +380,7 @@ class IntegrationBackend(models.Model):
         """
         self.ensure_one()
         self.check_access("write")
-        flow = self.flow_ids.filtered(lambda row: row.resource == "order" and row.direction == "in")
-        if not flow.enabled:
+        if not self._shopify_order_flow().enabled:
             raise UserError(self.env._("The flow Orders is off. Switch it on first."))
         try:
             self._ensure_callable()

@@ -42,9 +42,7 @@ class IntegrationMapping(models.Model):
             ],
             ["external_id", "external_label"],
         )
-        flow = own.backend_id.flow_ids.filtered(
-            lambda flow: flow.resource == "order" and flow.direction == "in"
-        )
+        flow = own.backend_id._shopify_order_flow()
         if bindings and flow:
             changes = [Change(row.external_id, label=row.external_label) for row in bindings]
             # nothing changed in Shopify, so it has to be written all the same

@@ -74,9 +74,7 @@ class IntegrationShopifyNumber(models.Model):
         """
         # sudo: what Shopify says is written by nobody but this check
         self = self.sudo()
-        flow = backend.flow_ids.filtered(
-            lambda row: row.resource == "order" and row.direction == "in" and row.enabled
-        )
+        flow = backend._shopify_order_flow().filtered("enabled")
         # sudo: as above, also on the backend
         backend = backend.sudo()
         backend.shopify_numbers_checked_at = fields.Datetime.now()

@@ -62,9 +62,7 @@ class IntegrationShopifyOrder(models.AbstractModel):
     @api.model
     def _append_orders(self, backend, gids):
         """Add an operation per order, in a transaction of its own: nothing else is written yet."""
-        flow = backend.flow_ids.filtered(
-            lambda row: row.resource == "order" and row.direction == "in"
-        )
+        flow = backend._shopify_order_flow()
         with self.env.registry.cursor() as cr:
             # superuser: operations are written by the engine alone
             env = api.Environment(cr, SUPERUSER_ID, {})

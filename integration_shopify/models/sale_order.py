@@ -350,14 +350,8 @@ class SaleOrder(models.Model):
         binding = self._shopify_binding()
         if not binding:
             raise UserError(self.env._("%s is not linked to an order in Shopify.", self.name))
-        self._shopify_flow(binding.backend_id)._check_ready()
+        binding.backend_id._shopify_order_flow()._check_ready()
         return binding.backend_id, binding.external_id
-
-    @api.model
-    def _shopify_flow(self, backend):
-        return backend.flow_ids.filtered(
-            lambda flow: flow.resource == "order" and flow.direction == "in"
-        )
 
     def _shopify_import_now(self):
         """Read the order from Shopify at once.
@@ -365,7 +359,7 @@ class SaleOrder(models.Model):
         :returns: a client action that shows the outcome and reloads the form.
         """
         backend, external_id = self._shopify_link()
-        flow = self._shopify_flow(backend)
+        flow = backend._shopify_order_flow()
         # sudo: whoever may refund may have the order read
         log = self.env["integration.sync.log"].sudo()
         return log._append_and_run(flow, Change(external_id, label=self.name))

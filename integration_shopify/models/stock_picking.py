@@ -269,7 +269,7 @@ class StockPicking(models.Model):
         # sudo: as for cancelling; the operation is the engine's
         row = open_ones[0].sudo()
         backend = row.backend_id
-        flow = backend.flow_ids.filtered(lambda flow: flow.resource == "order")
+        flow = backend._shopify_order_flow()
         bindings = row.env["integration.binding"]._search_records(backend, "order", self.sale_id)
         return row.env["integration.sync.log"]._append_and_run(
             flow, Change(bindings.external_id, label=self.sale_id.name)
