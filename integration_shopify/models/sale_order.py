@@ -364,6 +364,33 @@ class SaleOrder(models.Model):
         log = self.env["integration.sync.log"].sudo()
         return log._append_and_run(flow, Change(external_id, label=self.name))
 
+    def _shopify_call_now(self, call, again):
+        """Make a call for a person who waits, once, then read the order.
+
+        After a lost answer it is tried a second time: its intent looks up what became of the first.
+
+        :param call: called with this order, as superuser in a transaction of its own.
+        :param str again: what to do when the outcome cannot be told yet.
+        :returns: see :meth:`_shopify_import_now`.
+        :raises UserError: with what to do.
+        """
+        for is_last in (False, True):
+            with self.env.registry.cursor() as cr:
+                # sudo: the caller has checked who may; the intent is the engine's
+                order = self.with_env(self.env(cr=cr, su=True))
+                try:
+                    call(order)
+                    failure = None
+                except IntegrationError as error:
+                    failure = error
+            if not failure:
+                break
+            if isinstance(failure, NotReadyError):
+                raise UserError(f"{failure.message} {again}") from failure
+            if is_last or not isinstance(failure, RetryableError):
+                raise UserError(failure.message) from failure
+        return self._shopify_import_now()
+
     # === CANCELLATION === #
 
     def _shopify_cancel(self, request):
@@ -448,28 +475,10 @@ class SaleOrder(models.Model):
 
         :raises UserError: with what to do.
         """
-        for is_last in (False, True):
-            with self.env.registry.cursor() as cr:
-                # sudo: the caller has checked who may cancel; the intent is the engine's
-                failure = self.with_env(self.env(cr=cr, su=True))._shopify_try_cancel(request)
-            if not failure:
-                break
-            if isinstance(failure, NotReadyError):
-                raise UserError(
-                    self.env._("%s Press Cancel in Shopify again in a minute.", failure.message)
-                ) from failure
-            # after a lost answer the order itself says whether it was cancelled
-            if is_last or not isinstance(failure, RetryableError):
-                raise UserError(failure.message) from failure
-        return self._shopify_import_now()
-
-    def _shopify_try_cancel(self, request):
-        """Return the error of :meth:`_shopify_cancel`, or None."""
-        try:
-            self._shopify_cancel(request)
-        except IntegrationError as error:
-            return error
-        return None
+        return self._shopify_call_now(
+            lambda order: order._shopify_cancel(request),
+            self.env._("Press Cancel in Shopify again in a minute."),
+        )
 
     # === TAKING MONEY === #
 
@@ -480,29 +489,10 @@ class SaleOrder(models.Model):
         :param str title: the same, for the person: ``mark S00012 as paid``.
         :raises UserError: with what to do.
         """
-        for is_last in (False, True):
-            with self.env.registry.cursor() as cr:
-                # sudo: the caller has checked who may move money; the intent is the engine's
-                order = self.with_env(self.env(cr=cr, su=True))
-                failure = order._shopify_try_to_move_money(step, title)
-            if not failure:
-                break
-            if isinstance(failure, NotReadyError):
-                raise UserError(
-                    self.env._("%s Press the button again in a minute.", failure.message)
-                ) from failure
-            # after a lost answer the transactions of the order say whether it was done
-            if is_last or not isinstance(failure, RetryableError):
-                raise UserError(failure.message) from failure
-        return self._shopify_import_now()
-
-    def _shopify_try_to_move_money(self, step, title):
-        """Return the error of :meth:`_shopify_move_money`, or None."""
-        try:
-            self._shopify_move_money(step, title)
-        except IntegrationError as error:
-            return error
-        return None
+        return self._shopify_call_now(
+            lambda order: order._shopify_move_money(step, title),
+            self.env._("Press the button again in a minute."),
+        )
 
     def _shopify_move_money(self, step, title):
         """Have Shopify carry a step out; it honours no key here, so its transactions are read.
