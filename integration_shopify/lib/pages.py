@@ -155,9 +155,14 @@ class Progress:
 
     def take(self, key: Hashable, updated_at: str) -> Any:
         """Return the work kept on this version of an object and forget it; None without any."""
-        kept_at, version, work = self._kept.pop(key, (0.0, None, None))
-        fresh = self._clock() - kept_at < self._seconds
-        return work if fresh and version == updated_at else None
+        version = self.version(key)
+        work = self._kept.pop(key, (0.0, None, None))[2]
+        return work if version and version == updated_at else None
+
+    def version(self, key: Hashable) -> str | None:
+        """Return the version of an object on which work is kept; None without any."""
+        kept_at, version, _work = self._kept.get(key, (0.0, None, None))
+        return version if self._clock() - kept_at < self._seconds else None
 
 
 def read_on(
@@ -216,9 +221,10 @@ class _Reading:
         self._read = None
 
     def take_over(self, root, read):
-        """Go on for a caller who has read the first pages once more."""
-        root.clear()
-        root.update(self._root)
+        """Go on for a caller who has kept the object, or has read its first pages once more."""
+        if root is not self._root:
+            root.clear()
+            root.update(self._root)
         self._root, self._read = root, read
 
     def run(self):

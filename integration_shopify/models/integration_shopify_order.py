@@ -24,7 +24,7 @@ from ..lib.client import QueryTooExpensive, access_denied, denied_leaves, missin
 
 #: Orders per call. Where Shopify counts a call as too expensive, it refuses without running
 #: anything, and half as much is asked for.
-ORDERS_PER_CALL = 5
+ORDERS_PER_CALL = 10
 CHANGES_PER_PAGE = 250
 #: What Shopify may withhold for privacy; everything else has to be there.
 PROTECTED_FIELDS = frozenset({"customer", "billingAddress", "shippingAddress", "email", "phone"})
@@ -40,8 +40,8 @@ ADDRESSES = ("partner_invoice_id", "partner_shipping_id")
 VARIANT = "variant"
 
 
-#: Pages of long orders read so far, for when Shopify asks to slow down in the middle.
-_progress = pages.Progress()
+#: What was read of orders so far, for when Shopify asks to slow down in the middle.
+_progress = pages.Progress(most=100)
 
 
 class IntegrationShopifyOrder(models.AbstractModel):
@@ -53,6 +53,7 @@ class IntegrationShopifyOrder(models.AbstractModel):
 
     _shopify_documents = (
         "orders",
+        "order_versions",
         "order_changes",
         "order_lines",
         "order_shipping_lines",
@@ -146,31 +147,59 @@ class IntegrationShopifyOrder(models.AbstractModel):
 
     def _fetch_some(self, backend, client, ids, payloads):
         money = backend.shopify_currency_policy or "presentment"
-        answer = client.execute(
-            "orders",
-            {"ids": ids, **history.FIRST},
-            money=money,
-        )
+        key = (self.env.cr.dbname, backend.id, money)
+        begun = self._take_begun(client, ids, key)
+        self._read_some(backend, client, begun, payloads, money)
+        new = [gid for gid in ids if gid not in begun]
+        if not new:
+            return
+        answer = client.execute("orders", {"ids": new, **history.FIRST}, money=money)
+        # a deleted order is null, an id of something else an empty object
+        orders = [row for row in self._complete(answer).get("nodes") or [] if row and row.get("id")]
+        found = {order["id"]: (order, set()) for order in orders}
+        self._read_some(backend, client, found, payloads, money)
+
+    def _read_some(self, backend, client, found, payloads, money):
         limited = failed = None
-        for order in self._complete(answer).get("nodes") or []:
-            # a deleted order is null, an id of something else an empty object
-            if not order or not order.get("id"):
-                continue
+        for gid, (order, done) in found.items():
             try:
-                self._read_whole(backend, client, order, money)
-                payloads[order["id"]] = order
+                self._read_whole(backend, client, order, done, money)
+                payloads[gid] = order
                 failed = None
             except (NotReadyError, RateLimitedError) as error:
-                payloads[order["id"]] = error
-                limited = limited or (error if isinstance(error, RateLimitedError) else None)
+                payloads[gid] = error
+                if isinstance(error, RateLimitedError):
+                    key = (self.env.cr.dbname, backend.id, money, gid)
+                    _progress.keep(key, order["updatedAt"], (order, done))
+                    limited = limited or error
             except RetryableError as error:
-                payloads[order["id"]] = error
+                payloads[gid] = error
                 if failed:
                     # twice in a row: nobody is to wait for each of the others, too
                     raise
                 failed = error
         if limited:
             raise limited
+
+    @api.model
+    def _take_begun(self, client, ids, key):
+        """Return orders whose reading was begun and that are still the same, with what was read.
+
+        They are gone on with. Read from the start they would take the points that their rest needs
+        over and over again.
+
+        :returns: ``{gid: (order, names of what was read to its end)}``.
+        """
+        begun = [gid for gid in ids if _progress.version((*key, gid))]
+        if not begun:
+            return {}
+        rows = client.execute("order_versions", {"ids": begun}).data["nodes"]
+        kept = {
+            row["id"]: _progress.take((*key, row["id"]), row["updatedAt"])
+            for row in rows
+            if row and row.get("id")
+        }
+        return {gid: work for gid, work in kept.items() if work}
 
     @api.model
     def _complete(self, answer):
@@ -187,9 +216,10 @@ class IntegrationShopifyOrder(models.AbstractModel):
             raise access_denied(needed)
         return answer.data
 
-    def _read_whole(self, backend, client, order, money):
+    def _read_whole(self, backend, client, order, done, money):
         """Read on what is longer than a page, and what happened to the order since it was placed.
 
+        :param set done: what of it was read to its end already; grows.
         :raises NotReadyError: when the order was changed while it was read.
         """
         key = (self.env.cr.dbname, backend.id, order["id"], money)
@@ -197,10 +227,15 @@ class IntegrationShopifyOrder(models.AbstractModel):
         def read(document, variables):
             return self._complete(client.execute(document, variables, money=money))
 
-        def read_on(plan, name):
+        def read_part(name, plan, first=None):
+            if name in done:
+                return
+            if first and name not in order:
+                self._read_part(read, order, f"order_{name}", first)
             pages.read_on(read, order, plan, progress=_progress, key=(*key, name))
+            done.add(name)
 
-        read_on(history.PLAN, "order")
+        read_part("order", history.PLAN)
         rows = (order.get("agreements") or {}).get("nodes") or ()
         states = (order.get("fulfillmentStates") or {}).get("nodes") or ()
         if (
@@ -208,16 +243,14 @@ class IntegrationShopifyOrder(models.AbstractModel):
             or {row.get("reason") for row in rows} & {"REFUND", "RETURN"}
             or order.get("returnStatus") not in (None, "NO_RETURN")
         ):
-            self._read_part(read, order, "order_refunds", history.REFUNDS_FIRST)
-            read_on(history.REFUNDS_PLAN, "refunds")
+            read_part("refunds", history.REFUNDS_PLAN, history.REFUNDS_FIRST)
         # of an order whose only shipment was cancelled nothing else tells
         if (
             order.get("shipments")
             or {row.get("status") for row in states} - {"OPEN"}
             or order.get("displayFulfillmentStatus") not in (None, "UNFULFILLED")
         ):
-            self._read_part(read, order, "order_fulfillments", history.FULFILLMENTS_FIRST)
-            read_on(history.FULFILLMENTS_PLAN, "fulfillments")
+            read_part("fulfillments", history.FULFILLMENTS_PLAN, history.FULFILLMENTS_FIRST)
 
     def _read_part(self, read, order, document, first):
         """Add what another document says about the same version of the order."""

@@ -386,7 +386,7 @@ class SaleOrder(models.Model):
             if not failure:
                 break
             if isinstance(failure, NotReadyError):
-                raise UserError(f"{failure.message} {again}") from failure
+                raise UserError(" ".join((failure.message, again))) from failure
             if is_last or not isinstance(failure, RetryableError):
                 raise UserError(failure.message) from failure
         return self._shopify_import_now()

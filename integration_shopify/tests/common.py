@@ -363,6 +363,12 @@ class FakeShop:
             ]
         }
 
+    def _order_versions(self, variables):
+        known = [self.orders.get(gid) for gid in variables["ids"]]
+        return {
+            "nodes": [row and {"id": row["id"], "updatedAt": row["updatedAt"]} for row in known]
+        }
+
     def _order_changes(self, variables):
         rows = sorted(self.orders.values(), key=lambda row: row["updatedAt"])
         if (variables["query"] or "").startswith("name:"):

@@ -149,6 +149,7 @@ VARIABLES = {
     ],
     "order_lines": [{"id": GID, **PAGE}, {"id": GID, "first": 250}],
     "order_shipping_lines": [{"id": GID, **PAGE}],
+    "order_versions": [{"ids": [GID]}],
     "order_changes": [
         {**PAGE, "query": "updated_at:>='2026-11-20T10:00:00Z'"},
         {"first": 250, "after": None, "query": None},

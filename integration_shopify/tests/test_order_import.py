@@ -838,9 +838,38 @@ class TestOrderReading(ShopifyCase):
         self.assertIsInstance(found[payload["id"]], RateLimitedError)
         self.shop.calls.clear()
         found = resource._fetch(self.backend, [payload["id"]])
+        self.assertEqual(found[payload["id"]]["id"], payload["id"])
         self.assertEqual(len(found[payload["id"]]["lineItems"]["nodes"]), 600)
+        self.assertEqual(self.shop.calls[0][0], "order_versions")
         afters = [variables["after"] for name, variables in self.shop.calls if "lines" in name]
         self.assertEqual(afters[0], str(FIRST["lines"] + 250))
+
+    def test_throttled_in_a_history_does_not_read_the_order_again(self):
+        """Its first page took the points its rest needed, over and over again."""
+        payload = order(1, [line(1, "1.0")], "1.0", displayFulfillmentStatus="FULFILLED")
+        self.shop.put(payload)
+        resource = self.backend._resource("order")
+        slow = RateLimitedError("Slow down", retry_after=7)
+        for called in (["orders", "order_fulfillments"], ["order_versions", "order_fulfillments"]):
+            self.shop.errors = [None, slow]
+            found = resource._fetch(self.backend, [payload["id"]])
+            self.assertIs(found[payload["id"]], slow)
+            self.assertEqual([name for name, _variables in self.shop.calls], called)
+            self.shop.calls.clear()
+        found = resource._fetch(self.backend, [payload["id"]])
+        self.assertIn("fulfillments", found[payload["id"]])
+
+        self.shop.calls.clear()
+        self.shop.errors = [None, slow]
+        resource._fetch(self.backend, [payload["id"]])
+        payload["updatedAt"] = "2026-09-30T10:00:00Z"
+        self.shop.calls.clear()
+        found = resource._fetch(self.backend, [payload["id"]])
+        self.assertEqual(found[payload["id"]]["updatedAt"], payload["updatedAt"])
+        self.assertEqual(
+            [name for name, _variables in self.shop.calls],
+            ["order_versions", "orders", "order_fulfillments"],
+        )
 
     def test_too_expensive_is_asked_in_halves(self):
         orders = [order(n, [line(n, "1.0")], "1.0") for n in range(8)]

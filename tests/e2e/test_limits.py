@@ -91,13 +91,10 @@ def test_backfill_by_four_workers_and_live_work_beside_it(odoo, service, backend
     assert odoo.sql("SELECT max(attempts) FROM integration_sync_log") == [(1,)]
 
 
-@pytest.mark.xfail(
-    reason="Reading an order with its ledger costs about 80 points: a small shop waits too long"
-)
 def test_shop_on_a_small_plan_is_never_asked_too_fast(odoo_server, shop_simulator):
     address = shop_simulator().url
     shop, odoo = ShopSimulator(address), odoo_server(workers=2)
-    shop.configure(costBucket=2000, costRestore=100)
+    shop.configure(costBucket=1000, costRestore=50)
     demo.prepare_company(odoo.call)
     demo.create_products(odoo.call, address)
     connected = ConnectedShop(
@@ -108,7 +105,7 @@ def test_shop_on_a_small_plan_is_never_asked_too_fast(odoo_server, shop_simulato
     assert connected.operations("dead") == []
     assert len(connected.orders()) == len(placed)
     ((*told, waits),) = odoo.sql("SELECT capacity, per_second, waits FROM integration_rate_bucket")
-    assert told == [2000, 100]
+    assert told == [1000, 50]
     assert waits > 0, "the shop's bucket was never empty"
     refused = odoo.sql(
         "SELECT count(*) FROM integration_exchange WHERE response_body LIKE '%%THROTTLED%%'"
