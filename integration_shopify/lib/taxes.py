@@ -1,8 +1,16 @@
 """Taxes as Shopify booked them, and the keys of their mappings."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import NamedTuple
+
+_KEY = re.compile(
+    r"(?P<title>.*)\|(?P<rate>\d*\.?\d*)\|(?P<position>included|excluded)"
+    r"(?:\|(?P<country>[A-Z]{2}|))?(?P<channel>\|channel)?",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True)
@@ -17,6 +25,17 @@ class Tax:
     key: str
     label: str
     amount: Decimal
+
+
+class TaxKey(NamedTuple):
+    """What a key says: the percentage (None without one), whether prices include the tax, the ISO
+    code of the country abroad it is charged for (empty at home), and whether a sales channel pays
+    it itself."""
+
+    percent: Decimal | None
+    included: bool
+    country: str = ""
+    channel: bool = False
 
 
 def tax_key(tax, included: bool, country: str = "") -> tuple[str, str]:
@@ -39,11 +58,29 @@ def tax_key(tax, included: bool, country: str = "") -> tuple[str, str]:
     return key, label
 
 
+def read_tax_key(key: str) -> TaxKey:
+    """Read ``VAT|0.19|included``, perhaps followed by ``|AT`` and ``|channel``.
+
+    A title may contain anything, also bars. What is no key has no percentage.
+    """
+    match = _KEY.fullmatch(key)
+    if not match:
+        return TaxKey(None, False)
+    rate = match["rate"]
+    return TaxKey(
+        Decimal(rate) * 100 if rate.strip(".") else None,
+        match["position"] == "included",
+        match["country"] or "",
+        bool(match["channel"]),
+    )
+
+
 def without_country(key: str) -> str:
     """Return a tax key without its country, which changes when an address is erased."""
-    parts = key.split("|")
-    channel = parts[-1:] if parts[-1] == "channel" else []
-    return "|".join([*parts[:3], *channel])
+    match = _KEY.fullmatch(key)
+    if not match:
+        return key
+    return f"{match['title']}|{match['rate']}|{match['position']}{match['channel'] or ''}"
 
 
 def foreign_country(order, home: str) -> str:

@@ -27,7 +27,7 @@ from odoo.addons.integration_base.lib.scopes import Scope
 
 from ..lib import oauth, scopes, webhook
 from ..lib.client import ENDPOINT, POINTS, UserErrors, bucket_state, expected_cost
-from ..lib.tax_keys import read_tax_key
+from ..lib.taxes import read_tax_key
 
 _lt = LazyTranslate(__name__)
 

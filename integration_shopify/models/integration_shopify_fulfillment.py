@@ -67,6 +67,7 @@ class IntegrationShopifyFulfillment(models.Model):
         help="It was cancelled, and what that means in Odoo is done or left to a person.",
     )
     problem = fields.Text(string="To Do", readonly=True)
+    activity_id = fields.Many2one("mail.activity", readonly=True, ondelete="set null")
 
     _external_id_unique = models.Constraint(
         "UNIQUE(backend_id, external_id)", "This fulfillment is already known."
@@ -493,19 +494,14 @@ class IntegrationShopifyFulfillment(models.Model):
         if text == (self.problem or False):
             return
         self.problem = text
-        order = item.record
-        summary = self.env._("Shipment %s", self.name)
-        known = order.activity_ids.filtered(lambda row: row.summary == summary)
         if not text:
-            known.action_feedback(self.env._("Shopify and Odoo agree again."))
+            todo = self.activity_id.filtered("active")
+            todo.action_feedback(self.env._("Shopify and Odoo agree again."))
             return
         item.notes.append(text)
-        if known:
-            known[0].note = text
-            return
-        order.activity_schedule(
-            "mail.mail_activity_data_todo",
-            summary=summary,
-            note=text,
-            user_id=(order.user_id or self.backend_id._in_charge("stock.group_stock_user")).id,
+        self.activity_id = item.record._shopify_todo(
+            self.backend_id,
+            self.env._("Shipment %s", self.name),
+            text,
+            role="stock.group_stock_user",
         )

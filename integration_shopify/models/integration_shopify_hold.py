@@ -1,5 +1,7 @@
 from odoo import api, fields, models
 
+from .sale_order import HOLD_TODO
+
 #: States of a fulfillment order in which Shopify does not want it shipped.
 HELD = frozenset({"ON_HOLD", "SCHEDULED"})
 
@@ -58,13 +60,14 @@ class IntegrationShopifyHold(models.AbstractModel):
         if decision.hold_key in active and decision.hold_key not in before:
             order._shopify_todo(
                 backend,
-                order._shopify_hold_summary(),
+                self.env._("Delivery on hold"),
                 self.env._(
                     "The delivery of %(order)s waits: %(why)s. Look at the order in Shopify. If "
                     "it is fine, press Release Hold on the sales order; else cancel it in Shopify.",
                     order=item.label,
                     why=active[decision.hold_key],
                 ),
+                kind=HOLD_TODO,
             )
         elif not active:
             order._shopify_close_hold(self.env._("No longer on hold in Shopify."))

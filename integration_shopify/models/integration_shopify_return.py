@@ -25,6 +25,7 @@ class IntegrationShopifyReturn(models.Model):
     quantity = fields.Integer(string="Units", readonly=True)
     opened_at = fields.Datetime(string="Opened", readonly=True)
     closed_at = fields.Datetime(string="Closed", readonly=True)
+    activity_id = fields.Many2one("mail.activity", readonly=True, ondelete="set null")
 
     _external_id_unique = models.Constraint(
         "UNIQUE(backend_id, external_id)", "This return is already known."
@@ -71,16 +72,15 @@ class IntegrationShopifyReturn(models.Model):
 
     def _expect(self, backend, item):
         """Keep the to-do about goods that are on their way back, where the backend wants one."""
-        summary = self.env._("Goods expected: %s", self.name)
-        todo = self.order_id.activity_ids.filtered(lambda activity: activity.summary == summary)
         processed = {row.return_.id for row in item.data.refunds or () if row.return_}
         is_open = self.status == "Open" and self.external_id not in processed
+        todo = self.activity_id.filtered("active")
         if todo and not is_open:
-            todo.action_feedback(feedback=self.env._("Return in Shopify: %s.", self.status))
-        elif is_open and not todo and backend.shopify_return_todo:
-            self.order_id._shopify_todo(
+            todo.action_feedback(self.env._("Return in Shopify: %s.", self.status))
+        elif is_open and not self.activity_id and backend.shopify_return_todo:
+            self.activity_id = self.order_id._shopify_todo(
                 backend,
-                summary,
+                self.env._("Goods expected: %s", self.name),
                 self.env._(
                     "%(quantity)s units of %(order)s are to come back. Stock and money follow "
                     "when the return is processed in Shopify.",

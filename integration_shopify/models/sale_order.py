@@ -18,6 +18,9 @@ from odoo.addons.integration_base.lib.records import Change
 
 from ..lib import money_steps
 
+#: Types of to-dos; those of a hold are found again in whatever language they are ended.
+TODO = "mail.mail_activity_data_todo"
+HOLD_TODO = "integration_shopify.mail_activity_type_hold"
 #: Who may give money back or cancel what was sold.
 MAY_REFUND = ("sales_team.group_sale_manager", "account.group_account_invoice")
 #: Minutes within which Shopify carries a cancellation out; after that it has failed.
@@ -232,33 +235,28 @@ class SaleOrder(models.Model):
 
     # === TO-DOS AND HOLDS === #
 
-    def _shopify_todo(self, backend, summary, note):
+    def _shopify_todo(self, backend, summary, note, *, kind=TODO, role=None):
         """Ask whoever is responsible for the order to do something; once while it is open.
 
-        :param str summary: names the kind of to-do: of one order there is one of a kind.
+        :param str summary: title; of one order there is one to-do of a kind and title.
         :param str note: what happened and what to do; replaces that of a to-do that is open.
+        :param str kind: XML id of the activity type.
+        :param str role: XML id of a group: who does such work when the order has no salesperson;
+            without it the owner of the backend.
+        :returns: the mail.activity.
         """
         self.ensure_one()
-        known = self.activity_ids.filtered(lambda activity: activity.summary == summary)
+        known = self.activity_search([kind], additional_domain=[("summary", "=", summary)])
         if known:
             if html2plaintext(known[0].note or "") != note:
                 known[0].note = note
-            return
-        self.activity_schedule(
-            "mail.mail_activity_data_todo",
-            summary=summary,
-            note=note,
-            user_id=(self.user_id or backend._owner()).id,
-        )
-
-    def _shopify_hold_summary(self):
-        """Return the title of the to-do of a held order."""
-        return self.env._("Delivery on hold")
+            return known[0]
+        user = self.user_id or (backend._in_charge(role) if role else backend._owner())
+        return self.activity_schedule(kind, summary=summary, note=note, user_id=user.id)
 
     def _shopify_close_hold(self, feedback):
         """Mark the to-do of a hold as done."""
-        summary = self._shopify_hold_summary()
-        self.activity_ids.filtered(lambda row: row.summary == summary).action_feedback(feedback)
+        self.activity_feedback([HOLD_TODO], feedback=feedback)
 
     def action_shopify_release_hold(self):
         """Let the deliveries of held orders go, and remember who did.

@@ -22,7 +22,7 @@ from . import (
     test_rules,
     test_scopes,
     test_shipments,
-    test_tax_keys,
+    test_taxes,
     test_tours,
     test_transactions,
     test_versions,

@@ -461,7 +461,7 @@ class Refunds(Payments, Ledger, Fulfilments):
             refund["amount"] = 0
         elif paid:
             refund["amount"] = paid
-        if rows or paid:
+        if self.plan_refund(order, refund).parts or self._wanted_money(order, refund):
             self.refund(order, refund)
 
 

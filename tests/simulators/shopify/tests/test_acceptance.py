@@ -202,6 +202,14 @@ def test_case_19_cancelled_twice(shop: Shop) -> None:
     assert shop.effects["cancellations"] == 1
 
 
+def test_cancelled_when_all_units_are_out_and_the_money_stays(shop: Shop) -> None:
+    order = place(shop, {"price": "10"})
+    shop.refund(order, {"full": True, "amount": 0})
+    shop.cancel(order, {"refund": False})
+    assert (order.cancelled_at is not None, len(order.refunds)) == (True, 1)
+    assert cad(order.net_payment) == "10.00"
+
+
 RETURN = """
 mutation Return($input: ReturnInput!) {
   returnCreate(returnInput: $input) {

@@ -2,7 +2,7 @@ from decimal import Decimal
 
 from odoo.tests import BaseCase
 
-from ..lib.tax_keys import TaxKey, read_tax_key
+from ..lib.taxes import TaxKey, read_tax_key, without_country
 from .common import ShopifyCase
 
 
@@ -26,6 +26,16 @@ class TestTaxKeys(BaseCase):
             "": TaxKey(None, False),
         }.items():
             self.assertEqual(read_tax_key(key), expected, key)
+
+    def test_without_country(self):
+        for key, expected in {
+            "MwSt|0.2|included|AT": "MwSt|0.2|included",
+            "MwSt|0.2|included": "MwSt|0.2|included",
+            "VAT|0.2|excluded|GB|channel": "VAT|0.2|excluded|channel",
+            "A|0.1|included|B|0.2|excluded|AT": "A|0.1|included|B|0.2|excluded",
+            "no key": "no key",
+        }.items():
+            self.assertEqual(without_country(key), expected, key)
 
 
 class TestTaxRecognition(ShopifyCase):
