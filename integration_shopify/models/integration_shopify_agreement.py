@@ -6,6 +6,7 @@ from odoo.fields import Command
 from odoo.tools import format_amount
 
 from odoo.addons.integration_base.lib.errors import ConflictError, MissingValue
+from odoo.addons.integration_base.lib.records import Change
 
 from ..lib import clock, ledger
 from ..lib.amounts import exact_amounts, percent
@@ -225,7 +226,10 @@ class IntegrationShopifyAgreement(models.Model):
                 since if waiting == rows and document == documents[0] else document.happened_at,
                 document.backend_id.shopify_timezone,
             )
-            document._make_move(item, date, decision.post_invoice)
+            if item.bound:
+                document._make_move(item, date, decision.post_invoice)
+            elif not document._make_first_move(backend, item, date, decision.post_invoice):
+                return
 
     @api.model
     def _due_since(self, item):
@@ -264,6 +268,26 @@ class IntegrationShopifyAgreement(models.Model):
                     order=item.record.name,
                 ),
             )
+
+    def _make_first_move(self, backend, item, date, post):
+        """Make the document of an order that is new; what prevents it does not keep the order out.
+
+        The order is read once more by an operation of its own, which fails for the same reason and
+        is there for whoever reviews failures.
+
+        :returns: whether it was made.
+        """
+        try:
+            with self.env.cr.savepoint():
+                self._make_move(item, date, post)
+        except ConflictError as error:
+            item.notes.append(error.message)
+            flow = backend._shopify_order_flow()
+            change = Change(item.external_id, label=item.label)
+            self.env["integration.sync.log"]._append(flow, [change], "change", force=True)
+            flow._wake_after_commit()
+            return False
+        return True
 
     def _make_move(self, item, date, post):
         """Make the invoice or credit note of these ledger entries; an empty one is not made."""

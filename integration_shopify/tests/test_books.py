@@ -1,6 +1,7 @@
 import json
 import re
 from datetime import date
+from unittest.mock import patch
 
 from odoo.exceptions import UserError
 
@@ -468,6 +469,34 @@ class TestBooks(ShopifyCase):
         self.import_one(at(self.placed(), 1, note="again"))
         self.assertEqual(len(order_.invoice_ids), 1)
         self.assertEqual(order_.activity_ids.summary, "Compare the invoices with Shopify")
+
+    def test_what_odoo_does_not_post_keeps_no_new_order_out(self):
+        """The delivery does not wait for the books, and the failure is there to be reviewed."""
+        moves = type(self.env["account.move"])
+        with patch.object(moves, "_post", side_effect=UserError("The period is locked.")):
+            order_ = self.import_one(self.placed())
+        self.assertTrue(order_.picking_ids)
+        self.assertFalse(order_.invoice_ids)
+        self.assertEqual(order_.shopify_agreement_ids.state, "open")
+        log = self.env["integration.sync.log"]
+        done, failed = log.search([("key", "=", "gid://shopify/Order/1")], order="id")
+        self.assertEqual((done.state, failed.state), ("done", "dead"))
+        self.assertIn("The period is locked.", failed.message)
+        failed._requeue()
+        with self.enter_registry_test_mode():
+            self.env["integration.engine"]._drain(self.flow.id)
+        self.env.invalidate_all()
+        self.assertEqual(failed.state, "done")
+        self.assertEqual(order_.invoice_ids.state, "posted")
+        self.assertEqual(order_.shopify_agreement_ids.move_id, order_.invoice_ids)
+
+    def test_what_odoo_does_not_post_later_changes_nothing(self):
+        order_ = self.import_one(self.placed())
+        moves = type(self.env["account.move"])
+        with patch.object(moves, "_post", side_effect=UserError("The period is locked.")):
+            operation = self.refuse_one(self.one_back())
+        self.assertIn("The period is locked.", operation.message)
+        self.assertEqual(len(order_.invoice_ids), 1)
 
     def test_booked_order_cannot_be_deleted(self):
         order_ = self.import_one(self.placed())
