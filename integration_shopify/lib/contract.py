@@ -174,7 +174,6 @@ class Sale(Payload):
     :ivar totalAmount: after discounts, with tax.
     """
 
-    typename: Text = Field("", alias="__typename")
     id: Gid
     actionType: Text
     lineType: Text
@@ -192,7 +191,6 @@ class Agreement(Payload):
     https://shopify.dev/docs/api/admin-graphql/latest/interfaces/SalesAgreement
     """
 
-    typename: Text = Field("", alias="__typename")
     id: Gid
     reason: Text
     happenedAt: Utc
@@ -382,15 +380,10 @@ class Risk(Payload):
     assessments: list[RiskAssessment] = []
 
 
-class PaymentSchedule(Payload):
-    dueAt: OptionalUtc = None
-
-
 class PaymentTerms(Payload):
     paymentTermsName: Text = ""
     paymentTermsType: Text = ""
     dueInDays: int | None = None
-    paymentSchedules: Annotated[list[PaymentSchedule], BeforeValidator(_nodes)] = []
 
     @property
     def key(self) -> str:

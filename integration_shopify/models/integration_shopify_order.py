@@ -66,6 +66,9 @@ class IntegrationShopifyOrder(models.AbstractModel):
         "order_fulfillments",
         "fulfillment_lines",
         "fulfillment_order_lines",
+        "fulfillment_order_owners",
+        "order_count",
+        "order_period",
     )
     _shopify_extra_documents = (
         "order_cancel",
@@ -237,7 +240,7 @@ class IntegrationShopifyOrder(models.AbstractModel):
 
         read_part("order", history.PLAN)
         rows = (order.get("agreements") or {}).get("nodes") or ()
-        states = (order.get("fulfillmentStates") or {}).get("nodes") or ()
+        works = order.get("fulfillmentStates") or {}
         if (
             order.get("cancelledAt")
             or {row.get("reason") for row in rows} & {"REFUND", "RETURN"}
@@ -247,7 +250,8 @@ class IntegrationShopifyOrder(models.AbstractModel):
         # of an order whose only shipment was cancelled nothing else tells
         if (
             order.get("shipments")
-            or {row.get("status") for row in states} - {"OPEN"}
+            or {row.get("status") for row in works.get("nodes") or ()} - {"OPEN"}
+            or (works.get("pageInfo") or {}).get("hasNextPage")
             or order.get("displayFulfillmentStatus") not in (None, "UNFULFILLED")
         ):
             read_part("fulfillments", history.FULFILLMENTS_PLAN, history.FULFILLMENTS_FIRST)

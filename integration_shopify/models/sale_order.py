@@ -210,7 +210,7 @@ class SaleOrder(models.Model):
         for order in self:
             order.shopify_payment_count = counts.get(order.id, 0)
 
-    # === CONFIRMATION === #
+    # === CONFIRMATION AND DELETION === #
 
     @api.ondelete(at_uninstall=False)
     def _unlink_except_booked(self):
@@ -578,25 +578,18 @@ class SaleOrder(models.Model):
 
     def action_shopify_cancel(self):
         """Open the dialog to cancel this order in Shopify."""
-        self.ensure_one()
-        self._shopify_check_may_refund()
-        self._shopify_link()
-        action = self.env["ir.actions.act_window"]._for_xml_id(
-            "integration_shopify.integration_shopify_cancel_action"
-        )
-        action["context"] = {"default_order_id": self.id}
-        return action
+        return self._shopify_dialog("integration_shopify.integration_shopify_cancel_action")
 
     def action_shopify_capture(self):
         """Open the dialog to take an authorized payment, or to release it."""
+        return self._shopify_dialog("integration_shopify.integration_shopify_capture_action")
+
+    def _shopify_dialog(self, xml_id):
         self.ensure_one()
         self._shopify_check_may_refund()
         self._shopify_link()
-        action = self.env["ir.actions.act_window"]._for_xml_id(
-            "integration_shopify.integration_shopify_capture_action"
-        )
-        action["context"] = {"default_order_id": self.id}
-        return action
+        action = self.env["ir.actions.act_window"]._for_xml_id(xml_id)
+        return {**action, "context": {"default_order_id": self.id}}
 
     def action_shopify_mark_as_paid(self):
         """Have Shopify note, once, that what is due was received outside of the shop.

@@ -151,7 +151,6 @@ def sale(number, kind, amount, *, quantity=1, action="ORDER", taxes=(), line=Non
     :param line: number of the line item; ``ship`` of the shipping line.
     """
     return {
-        "__typename": "Sale",
         "id": f"gid://shopify/Sale/{number}",
         "actionType": action,
         "lineType": kind,
@@ -172,7 +171,6 @@ def sale(number, kind, amount, *, quantity=1, action="ORDER", taxes=(), line=Non
 def agreement(number, sales, reason="ORDER", at="2026-11-20T09:59:59Z", **extra):
     """Return an agreement of the ledger; ``extra`` may name its ``refund`` or ``return``."""
     return {
-        "__typename": f"{reason.title()}Agreement",
         "id": f"gid://shopify/SalesAgreement/{number}",
         "reason": reason,
         "happenedAt": at,

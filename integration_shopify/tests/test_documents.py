@@ -173,15 +173,6 @@ VARIABLES = {
 }
 
 
-#: Connections of which the beginning alone is read: whoever adds one has to say so here.
-CAPPED = {
-    # holds of an order are looked at, the shipments read all
-    "orders: Order.fulfillmentOrders",
-    # the first due date decides
-    "orders: PaymentTerms.paymentSchedules",
-}
-
-
 class TestDocuments(BaseCase):
     def test_every_document_has_variables_here(self):
         folder = Path(__file__).parent.parent / "graphql"
@@ -241,7 +232,7 @@ class TestDocuments(BaseCase):
                         found.add(f"{document}: {owner}")
 
             visit(parse(document(name)), TypeInfoVisitor(info, Connections()))
-        self.assertEqual(found, CAPPED)
+        self.assertFalse(found, "only the beginning of these would be read")
 
     def test_nothing_deprecated_is_asked_for(self):
         from graphql import NoDeprecatedCustomRule, parse, validate
