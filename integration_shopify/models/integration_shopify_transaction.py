@@ -475,16 +475,24 @@ class IntegrationShopifyTransaction(models.Model):
 
     @api.model
     def _books(self, orders):
-        """Return a :class:`_Book` of each order that has payments."""
+        """Return a :class:`_Book` of each order that has payments, or credit notes to settle."""
+        none = self.browse()
         rows = self.search([("order_id", "in", orders.ids)]).grouped("order_id")
-        paid = orders.filtered(lambda order: rows.get(order, self).payment_id)
         agreements = self.env["integration.shopify.agreement"].search(
-            [("order_id", "in", paid.ids)]
+            [("order_id", "in", orders.ids)]
         )
         entries = agreements.grouped("order_id")
-        payments = self.union(*(rows[order] for order in paid)).payment_id
+        orders = orders.filtered(
+            lambda order: (
+                rows.get(order, none).payment_id
+                or "out_refund"
+                in entries.get(order, agreements.browse()).move_id.mapped("move_type")
+            )
+        )
+        agreements = agreements.filtered(lambda row: row.order_id in orders)
+        payments = none.union(*(rows.get(order, none) for order in orders)).payment_id
         # of all orders at once: what is taken from them below costs no query for each
-        everything = (paid.invoice_ids | agreements.move_id | payments.move_id).line_ids.filtered(
+        everything = (orders.invoice_ids | agreements.move_id | payments.move_id).line_ids.filtered(
             lambda line: (
                 line.account_id.account_type == "asset_receivable" and line.parent_state == "posted"
             )
@@ -492,7 +500,7 @@ class IntegrationShopifyTransaction(models.Model):
         by_move = everything.grouped("move_id")
         (everything.matched_debit_ids | everything.matched_credit_ids).mapped("amount")
         books = []
-        for order in paid:
+        for order in orders:
             own = entries.get(order, agreements.browse())
             documents = (order.invoice_ids | own.move_id).filtered(
                 lambda move: move.state == "posted"
@@ -502,12 +510,12 @@ class IntegrationShopifyTransaction(models.Model):
                 .union(
                     *(
                         by_move.get(move, everything.browse())
-                        for move in documents | rows[order].payment_id.move_id
+                        for move in documents | rows.get(order, none).payment_id.move_id
                     )
                 )
                 .filtered(lambda line, order=order: line.currency_id == order.currency_id)
             )
-            books.append(_Book(order, rows[order], own, documents, lines))
+            books.append(_Book(order, rows.get(order, none), own, documents, lines))
         return books
 
     @api.model

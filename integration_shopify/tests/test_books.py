@@ -207,6 +207,64 @@ class TestBooks(ShopifyCase):
         self.assertEqual([row[5] for row in self.documents(order_)], [231, 22.6])
         self.assertTotals(order_, 225, 28.6, 253.6)
 
+    def test_all_invoices_of_an_unpaid_order_are_settled_when_it_is_cancelled(self):
+        self.rule.invoice = "at_once"
+        unpaid = {"transactions": [], "displayFinancialStatus": "PENDING"}
+        order_ = self.import_one(self.placed(**unpaid))
+        edited = {**self.edited(), **unpaid}
+        self.import_one(edited)
+        back = agreement(
+            3,
+            [
+                sale(
+                    5,
+                    "PRODUCT",
+                    "-226.0",
+                    quantity=-2,
+                    action="RETURN",
+                    taxes=[tax(*HST, "-26.0")],
+                    line=1,
+                ),
+                sale(
+                    6,
+                    "PRODUCT",
+                    "-22.6",
+                    quantity=-1,
+                    action="RETURN",
+                    taxes=[tax(*HST, "-2.6")],
+                    line=2,
+                ),
+                sale(7, "SHIPPING", "-5.0", quantity=None, action="RETURN"),
+            ],
+            "REFUND",
+            "2026-11-23T08:00:00Z",
+            refund={"id": "gid://shopify/Refund/1"},
+        )
+        edited["agreements"]["nodes"].append(back)
+        for row in edited["lineItems"]["nodes"]:
+            row["currentQuantity"] = 0
+        self.import_one(
+            at(
+                edited,
+                2,
+                cancelledAt="2026-11-23T08:00:00Z",
+                currentTotalPriceSet=money("0.0"),
+                currentTotalTaxSet=money("0.0"),
+                refunds=[
+                    refund(
+                        1,
+                        "0.0",
+                        lines=[(1, 2, "CANCEL"), (2, 1, "CANCEL")],
+                        at="2026-11-23T08:00:00Z",
+                    )
+                ],
+            )
+        )
+        self.assertEqual(
+            order_.invoice_ids.mapped("move_type"), ["out_refund", *["out_invoice"] * 2]
+        )
+        self.assertEqual(order_.invoice_ids.mapped("amount_residual"), [0, 0, 0])
+
     def test_edit_before_the_payment_is_part_of_the_invoice(self):
         order_ = self.import_one(self.placed(transactions=[], displayFinancialStatus="PENDING"))
         self.import_one(self.edited(transactions=[]))

@@ -72,7 +72,7 @@ def _running(simulator: str, **options: Any) -> Iterator[tuple[Any, str]]:
     try:
         service = testbed.start_simulator(project, simulator)
         with step("Starting Odoo"):
-            odoo = testbed.TestServer.create(project, workers=2, **options)
+            odoo = testbed.TestServer.create(project, **options)
         yield odoo, service.url
     finally:
         for started in (odoo and odoo.remove, service and service.stop):
@@ -86,7 +86,7 @@ def _running(simulator: str, **options: Any) -> Iterator[tuple[Any, str]]:
 def _operations(options: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     count = options.count or 10000
     plan = Plan.draw(options.seed, count, duration=max(60, count / PACE), side=options.side)
-    with _running("generic", test_addons=True) as (odoo, url):
+    with _running("generic", test_addons=True, workers=2) as (odoo, url):
         run = operations.Run(odoo, GenericService(url), plan, say)
         result = run.execute(LIMIT)
     report(result, run)
@@ -115,7 +115,7 @@ def _orders(options: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     numbers = options.life or range(options.count or 2000)
     chosen = [lives.draw(options.seed, number) for number in numbers]
     limit = LIMIT_OF_LIVES + LIMIT_OF_LIFE * len(chosen)
-    with _running("shopify") as (odoo, url):
+    with _running("shopify", workers=orders.WORKERS) as (odoo, url):
         run = orders.Run(odoo, ShopSimulator(url), chosen, say, faults=not options.calm)
         result = run.execute(limit)
     report_orders(result, run)
