@@ -34,9 +34,8 @@ FAULTS = (
     {"share": 0.005, "truncate": True},
     {"share": 0.005, "throttle": True},
 )
-#: A shop that answers at once deserves quick retries. Two batches of orders at a time.
+#: A shop that answers at once deserves quick retries.
 FLOW = {
-    "slots": 2,
     "interval_minutes": 1,
     "retry_seconds": 1,
     "retry_max_seconds": 5,
@@ -44,8 +43,8 @@ FLOW = {
 }
 #: Orders waiting to be imported at which the shop takes a breath: else Odoo saw only the ends.
 CROWD = 40
-#: Of Odoo: one for each batch at work, and for notifications and people.
-WORKERS = FLOW["slots"] + 2
+#: Of Odoo: orders, shipments, and what people do.
+WORKERS = 3
 #: People who work in the shop at the same time.
 HANDS = 4
 #: Seconds until somebody who waits for Odoo to know an order gives up.
@@ -479,8 +478,6 @@ def set_up(odoo: Any, shop: Any) -> int:
     backend = demo.connect_backend(call, odoo.url, shop.url)
     flows = call("integration.flow", "search", [("backend_id", "=", backend)])
     call("integration.flow", "write", flows, FLOW)
-    # those of orders, and one for shipments
-    call("integration.backend", "write", [backend], {"max_drains": FLOW["slots"] + 1})
     map_gateways(call, backend)
     write_rules(call, backend)
     return backend
