@@ -23,7 +23,7 @@ from .plan import Plan
 #: Seconds: a run that takes longer has failed.
 LIMIT = 15 * 60
 #: Seconds for each life, and for the first.
-LIMIT_OF_LIFE, LIMIT_OF_LIVES = 1.5, 10 * 60
+LIMIT_OF_LIFE, LIMIT_OF_LIVES = 3, 10 * 60
 #: Changes a second on both sides together.
 PACE = 25
 SHOWN = 5
