@@ -282,6 +282,8 @@ class IntegrationShopifyAgreement(models.Model):
                 self._make_move(item, date, post)
         except ConflictError as error:
             item.notes.append(error.message)
+            # whatever is told of the order next is no repetition: its invoice is still to be made
+            item.digest = ""
             flow = backend._shopify_order_flow()
             change = Change(item.external_id, label=item.label)
             self.env["integration.sync.log"]._append(flow, [change], "change", force=True)

@@ -67,7 +67,9 @@ class IntegrationShopifyFulfillment(models.Model):
         help="It was cancelled, and what that means in Odoo is done or left to a person.",
     )
     problem = fields.Text(string="To Do", readonly=True)
-    activity_id = fields.Many2one("mail.activity", readonly=True, ondelete="set null")
+    activity_id = fields.Many2one(
+        "mail.activity", readonly=True, ondelete="set null", index="btree_not_null"
+    )
 
     _external_id_unique = models.Constraint(
         "UNIQUE(backend_id, external_id)", "This fulfillment is already known."

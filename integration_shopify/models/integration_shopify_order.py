@@ -1,5 +1,6 @@
 from collections import defaultdict
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 from odoo import api, fields, models
@@ -26,6 +27,9 @@ from ..lib.client import QueryTooExpensive, access_denied, denied_leaves, missin
 #: anything, and half as much is asked for.
 ORDERS_PER_CALL = 10
 CHANGES_PER_PAGE = 250
+#: An order read sooner after a change may lack another one of the same second, which has the same
+#: time stamp: it is not gone on with later.
+STEADY_AFTER = timedelta(seconds=10)
 #: What Shopify may withhold for privacy; everything else has to be there.
 PROTECTED_FIELDS = frozenset({"customer", "billingAddress", "shippingAddress", "email", "phone"})
 #: What needs access of its own and is done without where it is not given.
@@ -129,7 +133,10 @@ class IntegrationShopifyOrder(models.AbstractModel):
         ]
         payloads = {}
         while pending:
-            ids = pending.pop(0)
+            # of a call that was too expensive, some may have come
+            ids = [gid for gid in pending.pop(0) if not isinstance(payloads.get(gid), dict)]
+            if not ids:
+                continue
             try:
                 self._fetch_some(backend, client, ids, payloads)
             except QueryTooExpensive:
@@ -152,7 +159,8 @@ class IntegrationShopifyOrder(models.AbstractModel):
         money = backend.shopify_currency_policy or "presentment"
         key = (self.env.cr.dbname, backend.id, money)
         begun = self._take_begun(client, ids, key)
-        self._read_some(backend, client, begun, payloads, money)
+        self._read_some(backend, client, begun, payloads, money, begun.keys())
+        asked_at = fields.Datetime.now()
         new = [gid for gid in ids if gid not in begun]
         if not new:
             return
@@ -160,20 +168,33 @@ class IntegrationShopifyOrder(models.AbstractModel):
         # a deleted order is null, an id of something else an empty object
         orders = [row for row in self._complete(answer).get("nodes") or [] if row and row.get("id")]
         found = {order["id"]: (order, set()) for order in orders}
-        self._read_some(backend, client, found, payloads, money)
+        steady = {
+            order["id"]
+            for order in orders
+            if asked_at - contract.read_utc(order["updatedAt"]) > STEADY_AFTER
+        }
+        self._read_some(backend, client, found, payloads, money, steady)
 
-    def _read_some(self, backend, client, found, payloads, money):
+    def _read_some(self, backend, client, found, payloads, money, steady):
+        """Read orders to their end, into ``payloads``.
+
+        :param found: ``{gid: (order, names of what was read to its end)}``.
+        :param steady: ids of those that may be gone on with later.
+        :raises RateLimitedError: when one of them was refused.
+        """
         limited = failed = None
         for gid, (order, done) in found.items():
+            progress = _progress if gid in steady else None
             try:
-                self._read_whole(backend, client, order, done, money)
+                self._read_whole(backend, client, order, done, money, progress)
                 payloads[gid] = order
                 failed = None
             except (NotReadyError, RateLimitedError) as error:
                 payloads[gid] = error
                 if isinstance(error, RateLimitedError):
                     key = (self.env.cr.dbname, backend.id, money, gid)
-                    _progress.keep(key, order["updatedAt"], (order, done))
+                    if progress:
+                        progress.keep(key, order["updatedAt"], (order, done))
                     limited = limited or error
             except RetryableError as error:
                 payloads[gid] = error
@@ -196,13 +217,15 @@ class IntegrationShopifyOrder(models.AbstractModel):
         begun = [gid for gid in ids if _progress.version((*key, gid))]
         if not begun:
             return {}
-        rows = client.execute("order_versions", {"ids": begun}).data["nodes"]
-        kept = {
-            row["id"]: _progress.take((*key, row["id"]), row["updatedAt"])
-            for row in rows
-            if row and row.get("id")
-        }
-        return {gid: work for gid, work in kept.items() if work}
+        rows = self._complete(client.execute("order_versions", {"ids": begun})).get("nodes") or []
+        kept = {}
+        for row in rows:
+            work = row and row.get("id") and _progress.take((*key, row["id"]), row["updatedAt"])
+            if work:
+                # what changes without a new version of the order
+                work[0].update(row)
+                kept[row["id"]] = work
+        return kept
 
     @api.model
     def _complete(self, answer):
@@ -219,10 +242,11 @@ class IntegrationShopifyOrder(models.AbstractModel):
             raise access_denied(needed)
         return answer.data
 
-    def _read_whole(self, backend, client, order, done, money):
+    def _read_whole(self, backend, client, order, done, money, progress):
         """Read on what is longer than a page, and what happened to the order since it was placed.
 
         :param set done: what of it was read to its end already; grows.
+        :param progress: keeps what was read of a long part; None when it may not be kept.
         :raises NotReadyError: when the order was changed while it was read.
         """
         key = (self.env.cr.dbname, backend.id, order["id"], money)
@@ -230,12 +254,12 @@ class IntegrationShopifyOrder(models.AbstractModel):
         def read(document, variables):
             return self._complete(client.execute(document, variables, money=money))
 
-        def read_part(name, plan, first=None):
+        def read_part(name, plan, first=None, progress=progress):
             if name in done:
                 return
             if first and name not in order:
                 self._read_part(read, order, f"order_{name}", first)
-            pages.read_on(read, order, plan, progress=_progress, key=(*key, name))
+            pages.read_on(read, order, plan, progress=progress, key=(*key, name))
             done.add(name)
 
         read_part("order", history.PLAN)
@@ -254,7 +278,11 @@ class IntegrationShopifyOrder(models.AbstractModel):
             or (works.get("pageInfo") or {}).get("hasNextPage")
             or order.get("displayFulfillmentStatus") not in (None, "UNFULFILLED")
         ):
-            read_part("fulfillments", history.FULFILLMENTS_PLAN, history.FULFILLMENTS_FIRST)
+            # holds and shipments change without a new version of the order: begun, they are dropped
+            order.pop("fulfillments", None)
+            read_part(
+                "fulfillments", history.FULFILLMENTS_PLAN, history.FULFILLMENTS_FIRST, progress=None
+            )
 
     def _read_part(self, read, order, document, first):
         """Add what another document says about the same version of the order."""

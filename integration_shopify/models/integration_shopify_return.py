@@ -25,7 +25,9 @@ class IntegrationShopifyReturn(models.Model):
     quantity = fields.Integer(string="Units", readonly=True)
     opened_at = fields.Datetime(string="Opened", readonly=True)
     closed_at = fields.Datetime(string="Closed", readonly=True)
-    activity_id = fields.Many2one("mail.activity", readonly=True, ondelete="set null")
+    activity_id = fields.Many2one(
+        "mail.activity", readonly=True, ondelete="set null", index="btree_not_null"
+    )
 
     _external_id_unique = models.Constraint(
         "UNIQUE(backend_id, external_id)", "This return is already known."
@@ -77,6 +79,7 @@ class IntegrationShopifyReturn(models.Model):
         todo = self.activity_id.filtered("active")
         if todo and not is_open:
             todo.action_feedback(self.env._("Return in Shopify: %s.", self.status))
+            self.activity_id = False
         elif is_open and not self.activity_id and backend.shopify_return_todo:
             self.activity_id = self.order_id._shopify_todo(
                 backend,

@@ -482,11 +482,15 @@ class IntegrationShopifyTransaction(models.Model):
             [("order_id", "in", orders.ids)]
         )
         entries = agreements.grouped("order_id")
+        nothing = agreements.browse()
         orders = orders.filtered(
             lambda order: (
                 rows.get(order, none).payment_id
-                or "out_refund"
-                in entries.get(order, agreements.browse()).move_id.mapped("move_type")
+                or (
+                    # money that Odoo does not book is matched by people
+                    not any(row._is_money() for row in rows.get(order, none))
+                    and "out_refund" in entries.get(order, nothing).move_id.mapped("move_type")
+                )
             )
         )
         agreements = agreements.filtered(lambda row: row.order_id in orders)
@@ -501,7 +505,7 @@ class IntegrationShopifyTransaction(models.Model):
         (everything.matched_debit_ids | everything.matched_credit_ids).mapped("amount")
         books = []
         for order in orders:
-            own = entries.get(order, agreements.browse())
+            own = entries.get(order, nothing)
             documents = (order.invoice_ids | own.move_id).filtered(
                 lambda move: move.state == "posted"
             )

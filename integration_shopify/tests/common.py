@@ -362,10 +362,9 @@ class FakeShop:
         }
 
     def _order_versions(self, variables):
+        told = ("id", "updatedAt", "displayFulfillmentStatus", "fulfillmentStates")
         known = [self.orders.get(gid) for gid in variables["ids"]]
-        return {
-            "nodes": [row and {"id": row["id"], "updatedAt": row["updatedAt"]} for row in known]
-        }
+        return {"nodes": [row and {name: row.get(name) for name in told} for row in known]}
 
     def _order_changes(self, variables):
         rows = sorted(self.orders.values(), key=lambda row: row["updatedAt"])

@@ -540,6 +540,12 @@ class TestBooks(ShopifyCase):
         done, failed = log.search([("key", "=", "gid://shopify/Order/1")], order="id")
         self.assertEqual((done.state, failed.state), ("done", "dead"))
         self.assertIn("The period is locked.", failed.message)
+        self.assertFalse(order_.invoice_ids)
+        # what is told of the order next does not make it look as if all were well
+        with patch.object(moves, "_post", side_effect=UserError("The period is locked.")):
+            told = self.refuse_one(self.placed())
+        self.assertEqual(failed.state, "merged")
+        failed = told
         failed._requeue()
         with self.enter_registry_test_mode():
             self.env["integration.engine"]._drain(self.flow.id)

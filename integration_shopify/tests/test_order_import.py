@@ -1,6 +1,7 @@
 from contextlib import closing
 from unittest.mock import patch
 
+from odoo import fields
 from odoo.exceptions import UserError
 from odoo.sql_db import db_connect
 from odoo.tests import tagged
@@ -758,6 +759,10 @@ class TestOrderHeader(ShopifyCase):
         self.assertEqual(sale.warehouse_id.company_id, company)
 
 
+#: An order has settled by now, whatever day it is.
+LONG_AGO = "2020-01-01T10:00:00Z"
+
+
 class TestOrderReading(ShopifyCase):
     """Few calls, whole orders, and nothing lost when Shopify slows us down."""
 
@@ -830,7 +835,7 @@ class TestOrderReading(ShopifyCase):
         self.assertEqual(len(self.shop.calls), 4)
 
     def test_throttled_in_a_long_order_goes_on_where_it_was(self):
-        payload = order(1, [line(n, "1.0") for n in range(600)], "600.0")
+        payload = order(1, [line(n, "1.0") for n in range(600)], "600.0", updatedAt=LONG_AGO)
         self.shop.put(payload)
         self.shop.errors = [None, None, RateLimitedError("Slow down", retry_after=7)]
         resource = self.backend._resource("order")
@@ -846,30 +851,56 @@ class TestOrderReading(ShopifyCase):
 
     def test_throttled_in_a_history_does_not_read_the_order_again(self):
         """Its first page took the points its rest needed, over and over again."""
-        payload = order(1, [line(1, "1.0")], "1.0", displayFulfillmentStatus="FULFILLED")
-        self.shop.put(payload)
-        resource = self.backend._resource("order")
-        slow = RateLimitedError("Slow down", retry_after=7)
-        for called in (["orders", "order_fulfillments"], ["order_versions", "order_fulfillments"]):
-            self.shop.errors = [None, slow]
-            found = resource._fetch(self.backend, [payload["id"]])
-            self.assertIs(found[payload["id"]], slow)
-            self.assertEqual([name for name, _variables in self.shop.calls], called)
-            self.shop.calls.clear()
-        found = resource._fetch(self.backend, [payload["id"]])
-        self.assertIn("fulfillments", found[payload["id"]])
-
-        self.shop.calls.clear()
-        self.shop.errors = [None, slow]
-        resource._fetch(self.backend, [payload["id"]])
-        payload["updatedAt"] = "2026-09-30T10:00:00Z"
-        self.shop.calls.clear()
-        found = resource._fetch(self.backend, [payload["id"]])
-        self.assertEqual(found[payload["id"]]["updatedAt"], payload["updatedAt"])
-        self.assertEqual(
-            [name for name, _variables in self.shop.calls],
-            ["order_versions", "orders", "order_fulfillments"],
+        payload = order(
+            1, [line(1, "1.0")], "1.0", displayFulfillmentStatus="FULFILLED", updatedAt=LONG_AGO
         )
+        self.put_aside(payload, ["orders", "order_fulfillments"])
+        self.put_aside(payload, ["order_versions", "order_fulfillments"])
+        found, called = self.fetched(payload)
+        self.assertEqual(called, ["order_versions", "order_fulfillments"])
+        self.assertIn("fulfillments", found)
+
+    def put_aside(self, payload, called):
+        """Have Shopify refuse the last call of those that are made to read an order."""
+        slow = RateLimitedError("Slow down", retry_after=7)
+        self.shop.errors = [*[None] * (len(called) - 1), slow]
+        self.shop.put(payload)
+        self.assertEqual(self.fetched(payload), (slow, called))
+
+    def fetched(self, payload):
+        """Return what came of an order, and the documents asked for."""
+        self.shop.calls.clear()
+        found = self.backend._resource("order")._fetch(self.backend, [payload["id"]])
+        return found[payload["id"]], [name for name, _variables in self.shop.calls]
+
+    def test_changed_since_its_reading_was_refused(self):
+        payload = order(
+            1, [line(1, "1.0")], "1.0", displayFulfillmentStatus="FULFILLED", updatedAt=LONG_AGO
+        )
+        self.put_aside(payload, ["orders", "order_fulfillments"])
+        payload["updatedAt"] = "2020-01-01T11:00:00Z"
+        found, called = self.fetched(payload)
+        self.assertEqual(found["updatedAt"], payload["updatedAt"])
+        self.assertEqual(called, ["order_versions", "orders", "order_fulfillments"])
+
+    def test_held_since_its_reading_was_refused(self):
+        """A hold makes no new version of an order."""
+        lines = [line(n, "1.0") for n in range(FIRST["lines"] + 1)]
+        payload = order(
+            1, lines, "11.0", fulfillmentStates={"nodes": [{"status": "OPEN"}]}, updatedAt=LONG_AGO
+        )
+        self.put_aside(payload, ["orders", "order_lines"])
+        payload["fulfillmentStates"] = {"nodes": [{"status": "ON_HOLD"}]}
+        found, called = self.fetched(payload)
+        self.assertEqual(called, ["order_versions", "order_lines", "order_fulfillments"])
+        self.assertEqual(len(found["lineItems"]["nodes"]), len(lines))
+
+    def test_read_within_the_second_of_a_change_is_not_kept(self):
+        """Another change of that second would have the same time stamp."""
+        payload = order(1, [line(1, "1.0")], "1.0", displayFulfillmentStatus="FULFILLED")
+        payload["updatedAt"] = f"{fields.Datetime.now():%Y-%m-%dT%H:%M:%SZ}"
+        self.put_aside(payload, ["orders", "order_fulfillments"])
+        self.put_aside(payload, ["orders", "order_fulfillments"])
 
     def test_too_expensive_is_asked_in_halves(self):
         orders = [order(n, [line(n, "1.0")], "1.0") for n in range(8)]
