@@ -90,7 +90,7 @@ def test_burst_makes_few_jobs(odoo, backend, address):
             [backend],
         )
 
-    wait_until(lambda: not open_operations(), 60)
+    wait_until(lambda: not open_operations())
 
 
 @pytest.fixture(scope="module")
