@@ -229,7 +229,9 @@ class _Draw:
             body = getattr(self, f"_{name}")(order)
             if body is not None:
                 action = name.partition("__")[0]
-                if action == "fulfil" and ships_in_odoo and "service" not in body:
+                # in Odoo a hold of one part keeps the whole delivery back
+                held = any(row.holds for row in order.fulfillment_orders)
+                if action == "fulfil" and ships_in_odoo and "service" not in body and not held:
                     action = SHIP_IN_ODOO
                 return action, body
 

@@ -34,8 +34,10 @@ FAULTS = (
     {"share": 0.005, "truncate": True},
     {"share": 0.005, "throttle": True},
 )
-#: A shop that answers at once deserves quick retries.
+#: A shop that answers at once deserves quick retries. People work on the same orders meanwhile, and
+#: whom a long transaction meets starts anew: small batches.
 FLOW = {
+    "batch_size": 10,
     "interval_minutes": 1,
     "retry_seconds": 1,
     "retry_max_seconds": 5,
