@@ -168,11 +168,7 @@ class IntegrationShopifyOrder(models.AbstractModel):
         # a deleted order is null, an id of something else an empty object
         orders = [row for row in self._complete(answer).get("nodes") or [] if row and row.get("id")]
         found = {order["id"]: (order, set()) for order in orders}
-        steady = {
-            order["id"]
-            for order in orders
-            if asked_at - contract.read_utc(order["updatedAt"]) > STEADY_AFTER
-        }
+        steady = {order["id"] for order in orders if self._is_steady(order, asked_at)}
         self._read_some(backend, client, found, payloads, money, steady)
 
     def _read_some(self, backend, client, found, payloads, money, steady):
@@ -204,6 +200,15 @@ class IntegrationShopifyOrder(models.AbstractModel):
                 failed = error
         if limited:
             raise limited
+
+    @api.model
+    def _is_steady(self, order, read_at):
+        """Whether an order tells of all changes up to its time stamp."""
+        try:
+            return read_at - contract.read_utc(order.get("updatedAt")) > STEADY_AFTER
+        except ValueError:
+            # what is wrong with it is told when it is validated
+            return False
 
     @api.model
     def _take_begun(self, client, ids, key):

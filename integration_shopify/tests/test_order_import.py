@@ -902,6 +902,13 @@ class TestOrderReading(ShopifyCase):
         self.put_aside(payload, ["orders", "order_fulfillments"])
         self.put_aside(payload, ["orders", "order_fulfillments"])
 
+    def test_time_stamp_that_is_none_hurts_one_order_only(self):
+        good, bad = (order(n, [line(n, "1.0")], "1.0") for n in (1, 2))
+        bad["updatedAt"] = "yesterday"
+        states = self.drain(good, bad).mapped("state")
+        self.assertEqual(states, ["done", "dead"])
+        self.assertEqual(len(self.shop.calls), 1)
+
     def test_too_expensive_is_asked_in_halves(self):
         orders = [order(n, [line(n, "1.0")], "1.0") for n in range(8)]
         self.shop.errors = [QueryTooExpensive("Too much")]
