@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from graphql import (
+    DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
@@ -415,6 +416,18 @@ class Answer:
     deprecated: list[str] = field(default_factory=list)
 
 
+@lru_cache(maxsize=256)
+def _checked(query: str, version: str) -> tuple[DocumentNode, list[GraphQLError], list[str]]:
+    """Parse and check a document, once: programs ask the same ones again and again.
+
+    :return: the document, what is wrong with it, and what it uses that is deprecated.
+    :raises GraphQLSyntaxError: it is none.
+    """
+    document, schema = parse(query), load_schema(version)
+    problems = validate(schema, document)
+    return document, problems, [] if problems else deprecated_fields(schema, document)
+
+
 class Executor:
     """Answers GraphQL requests of one shop."""
 
@@ -432,7 +445,7 @@ class Executor:
     ) -> Answer:
         """Execute; the caller holds the shop's lock."""
         try:
-            document = parse(query)
+            document, problems, deprecated = _checked(query, version)
         except GraphQLSyntaxError as error:
             where = [{"line": loc.line, "column": loc.column} for loc in error.locations or []]
             return Answer({"errors": [{"message": error.message, "locations": where}]})
@@ -441,14 +454,13 @@ class Executor:
         name = operation.name.value if operation and operation.name else _root_field(operation)
         kind = operation.operation.value if operation else ""
         answer = Answer({}, name, kind)
-        problems = validate(schema, document)
         if problems:
             answer.body = {"errors": [_validation_error(p, operation) for p in problems]}
             return answer
         if operation is None:
             answer.body = {"errors": [{"message": "An operation name is required"}]}
             return answer
-        answer.deprecated = deprecated_fields(schema, document)
+        answer.deprecated = list(deprecated)
         values = get_variable_values(schema, operation.variable_definitions, variables or {})
         if isinstance(values, list):
             errors = [_variable_error(e, operation, variables or {}) for e in values]
