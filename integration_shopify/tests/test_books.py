@@ -28,6 +28,19 @@ def at(payload, minute, **changes):
     return {**payload, "updatedAt": f"2026-11-22T10:{minute:02}:00Z", **changes}
 
 
+def goods_back(number, line_number, quantity, total, tax_amount):
+    """Return the sale by which units of a line are given back."""
+    return sale(
+        number,
+        "PRODUCT",
+        total,
+        quantity=-quantity,
+        action="RETURN",
+        taxes=[tax(*HST, tax_amount)],
+        line=line_number,
+    )
+
+
 class TestBooks(ShopifyCase):
     """Each entry of the ledger becomes part of one document, once."""
 
@@ -68,15 +81,7 @@ class TestBooks(ShopifyCase):
         back = agreement(
             2,
             [
-                sale(
-                    3,
-                    "PRODUCT",
-                    "-113.0",
-                    quantity=-1,
-                    action="RETURN",
-                    taxes=[tax(*HST, "-13.0")],
-                    line=1,
-                ),
+                goods_back(3, 1, 1, "-113.0", "-13.0"),
                 sale(4, "ADJUSTMENT", "10.0", quantity=None, action="RETURN"),
             ],
             "REFUND",
@@ -216,24 +221,8 @@ class TestBooks(ShopifyCase):
         back = agreement(
             3,
             [
-                sale(
-                    5,
-                    "PRODUCT",
-                    "-226.0",
-                    quantity=-2,
-                    action="RETURN",
-                    taxes=[tax(*HST, "-26.0")],
-                    line=1,
-                ),
-                sale(
-                    6,
-                    "PRODUCT",
-                    "-22.6",
-                    quantity=-1,
-                    action="RETURN",
-                    taxes=[tax(*HST, "-2.6")],
-                    line=2,
-                ),
+                goods_back(5, 1, 2, "-226.0", "-26.0"),
+                goods_back(6, 2, 1, "-22.6", "-2.6"),
                 sale(7, "SHIPPING", "-5.0", quantity=None, action="RETURN"),
             ],
             "REFUND",
@@ -313,15 +302,7 @@ class TestBooks(ShopifyCase):
         swap = agreement(
             2,
             [
-                sale(
-                    3,
-                    "PRODUCT",
-                    "-113.0",
-                    quantity=-1,
-                    action="RETURN",
-                    taxes=[tax(*HST, "-13.0")],
-                    line=1,
-                ),
+                goods_back(3, 1, 1, "-113.0", "-13.0"),
                 sale(4, "PRODUCT", "113.0", taxes=[tax(*HST, "13.0")], line=2),
             ],
             "RETURN",
@@ -367,15 +348,7 @@ class TestBooks(ShopifyCase):
         back = agreement(
             2,
             [
-                sale(
-                    3,
-                    "PRODUCT",
-                    "-226.0",
-                    quantity=-2,
-                    action="RETURN",
-                    taxes=[tax(*HST, "-26.0")],
-                    line=1,
-                ),
+                goods_back(3, 1, 2, "-226.0", "-26.0"),
                 sale(4, "SHIPPING", "-5.0", quantity=None, action="RETURN"),
             ],
             "REFUND",
@@ -404,15 +377,7 @@ class TestBooks(ShopifyCase):
         back = agreement(
             2,
             [
-                sale(
-                    3,
-                    "PRODUCT",
-                    "-226.0",
-                    quantity=-2,
-                    action="RETURN",
-                    taxes=[tax(*HST, "-26.0")],
-                    line=1,
-                ),
+                goods_back(3, 1, 2, "-226.0", "-26.0"),
                 sale(4, "SHIPPING", "-5.0", quantity=None, action="RETURN"),
             ],
             "ORDER_EDIT",
