@@ -552,6 +552,7 @@ class IntegrationBackend(models.Model):
                             "backend_id": self.id,
                             "resource": code,
                             "direction": direction,
+                            "enabled": direction not in resource._resource_starts_off,
                             "batch_size": resource._resource_batch_size,
                             "interval_minutes": direction == "in"
                             and resource._resource_interval_minutes,

@@ -226,6 +226,9 @@ class IntegrationExporter(models.AbstractModel):
             if binding.external_id != item.external_id:
                 values["external_id"] = item.external_id
             binding.write(values)
+        if changed:
+            with backend._working(changed) as own:
+                own._resource(flow.resource)._note_sent(own, changed)
 
     def _echo(self, flow, backend, item):
         """Return the binding's values that let the import recognise what we wrote ourselves."""

@@ -40,6 +40,8 @@ class IntegrationResource(models.AbstractModel):
     _resource_model = ""
     #: ``in`` (external system -> Odoo), ``out``, or ``both`` (two flows).
     _resource_direction = "in"
+    #: Directions whose flow is off on a new backend until somebody switches it on.
+    _resource_starts_off: frozenset[str] = frozenset()
     #: :class:`~..lib.records.Watch`: changes in Odoo that have to be exported.
     _resource_watches: tuple = ()
     #: Which changed records are exported: ``bound`` (those the backend knows) or ``all``.
@@ -248,6 +250,17 @@ class IntegrationResource(models.AbstractModel):
         :raises IntegrationError: for all items that have not been sent; see ``lib/errors.py``.
         """
         raise NotImplementedError(f"{self._name}._push")
+
+    def _note_sent(self, backend, items):
+        """Store in Odoo what the service answered to :meth:`_push`; nothing by default.
+
+        Called in the transaction that binds the records and ends their operations, after the
+        bindings were written; it may run more than once, so it has to be repeatable. What a push
+        only learns (ids of parts, confirmed quantities) it leaves in ``item.payload`` or
+        ``item.values`` for this.
+
+        :param list[Item] items: sent, with ``record`` and ``external_id``.
+        """
 
     def _recover(self, backend, items):
         """Find out which creations happened whose answer was lost.

@@ -13,9 +13,9 @@ from odoo.addons.integration_base.lib.signature import verify_hmac
 
 from .contract import read_utc
 
-#: What we subscribe to, and the resource it is about. Whatever happens to an order is a reason to
-#: read the order again; what no topic tells of (and what is lost) the scheduled reading finds.
-TOPICS = dict.fromkeys(
+#: What we subscribe to about orders. Whatever happens to an order is a reason to read the order
+#: again; what no topic tells of (and what is lost) the scheduled reading finds.
+ORDER_TOPICS = dict.fromkeys(
     (
         "orders/create",
         "orders/updated",
@@ -48,6 +48,18 @@ TOPICS = dict.fromkeys(
     ),
     "order",
 )
+
+
+def _of(resource: str, group: str, *events: str) -> dict[str, str]:
+    return {f"{group}/{event}": resource for event in events}
+
+
+#: The same of everything whose payload is the record itself.
+RECORD_TOPICS: dict[str, str] = {}
+#: Kind of the ids of what a resource reads, where notifications are about the record itself.
+KINDS: dict[str, str] = {}
+#: What we subscribe to, and the resource it is about.
+TOPICS = {**ORDER_TOPICS, **RECORD_TOPICS}
 #: Topics whose payload is the order itself.
 _OF_ORDERS = frozenset(
     {"orders/create", "orders/updated", "orders/paid", "orders/cancelled", "orders/delete"}
@@ -70,12 +82,17 @@ _SHAPES = {
 }
 #: All we need of a payload; the order itself is read again, so no personal data is sent around.
 INCLUDE_FIELDS = ["id", "admin_graphql_api_id", "updated_at", "name"]
+#: The same of records that have no name without personal data.
+INCLUDE_FIELDS_OF_RECORDS = ["id", "admin_graphql_api_id", "updated_at"]
 #: The same of what belongs to an order: transactions, refunds, returns, shipments.
 _INCLUDE_OF_PARTS = ["id", "admin_graphql_api_id", "order_id", "order"]
 
 
 def include_fields(topic: str) -> list[str]:
     """Return what a subscription asks for of each payload; empty: everything."""
+    if topic in RECORD_TOPICS:
+        # of what was deleted Shopify sends the id alone
+        return [] if topic.endswith("/delete") else INCLUDE_FIELDS_OF_RECORDS
     if topic in _OF_ORDERS:
         return INCLUDE_FIELDS
     # edits, risks and fulfillment orders have what is needed further inside, and nothing personal
@@ -137,6 +154,36 @@ def read_headers(headers) -> WebhookHeaders:
         _utc(header(headers, "Triggered-At")),
         # not every shop without this header is a live one: development stores send real events
         environment="sandbox" if header(headers, "Test").strip().lower() == "true" else None,
+    )
+
+
+def read(topic: str, body: bytes) -> tuple[str, Change] | None:
+    """Return (resource, record) that a notification is about; None for a topic nobody reads.
+
+    :raises InvalidPayloadError: when the body is no JSON object or names no record.
+    """
+    if topic in ORDER_TOPICS:
+        return "order", read_order(topic, body)
+    if topic in RECORD_TOPICS:
+        return RECORD_TOPICS[topic], read_record(topic, body)
+    return None
+
+
+def read_record(topic: str, body: bytes) -> Change:
+    """Return the record that a notification of :data:`RECORD_TOPICS` is about.
+
+    :raises InvalidPayloadError: when the body is no JSON object or names no record.
+    """
+    payload = _read_object(topic, body)
+    kind = KINDS[RECORD_TOPICS[topic]]
+    gid = _gid(kind, payload.get("admin_graphql_api_id"), payload.get("id"))
+    if not gid:
+        raise _unreadable(topic, "id", "it names no record")
+    updated_at = payload.get("updated_at")
+    return Change(
+        external_id=gid,
+        updated_at=_utc(updated_at) if isinstance(updated_at, str) else None,
+        deleted=topic.endswith("/delete"),
     )
 
 
@@ -297,7 +344,7 @@ def _unreadable(topic, path, message):
         )
     return InvalidPayloadError(
         f"A notification of Shopify ({topic}) cannot be read: {message}. Nothing is lost: the "
-        f"order will be found by the next scheduled reading. If this happens again, show it to "
+        f"record will be found by the next scheduled reading. If this happens again, show it to "
         f"your integrator.",
         problems=problems,
     )

@@ -14,6 +14,7 @@ from . import (
     integration_shopify_number,
     integration_shopify_order,
     integration_shopify_order_ways,
+    integration_shopify_product,
     integration_shopify_refund,
     integration_shopify_refund_line,
     integration_shopify_return,

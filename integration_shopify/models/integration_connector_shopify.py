@@ -351,9 +351,8 @@ class IntegrationConnectorShopify(models.AbstractModel):
         if topic in webhook.PRIVACY_TOPICS:
             notice = webhook.read_privacy(topic, body, backend.shopify_domain or "")
             return Notification(None, privacy=notice)
-        if webhook.TOPICS.get(topic) != "order":
-            return Notification(None)
-        return Notification("order", webhook.read_order(topic, body))
+        found = webhook.read(topic, body)
+        return Notification(*found) if found else Notification(None)
 
     # === MAPPING DEFAULTS === #
 

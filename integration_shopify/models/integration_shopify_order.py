@@ -22,6 +22,7 @@ from odoo.addons.integration_base.lib.records import Change, ChangePage
 
 from ..lib import amounts, automation, contract, history, ledger, pages
 from ..lib.client import QueryTooExpensive, access_denied, denied_leaves, missing_scopes
+from .integration_shopify_product import VARIANT
 
 #: Orders per call. Where Shopify counts a call as too expensive, it refuses without running
 #: anything, and half as much is asked for.
@@ -40,10 +41,6 @@ BOOKS_FOLLOW = ("integration.shopify.agreement", "integration.shopify.transactio
 #: What a decision writes to an order once: fields without their ``_id``.
 CHOSEN = ("team", "warehouse", "payment_term", "user")
 ADDRESSES = ("partner_invoice_id", "partner_shipping_id")
-#: Bindings of product variants.
-VARIANT = "variant"
-
-
 #: What was read of orders so far, for when Shopify asks to slow down in the middle.
 _progress = pages.Progress(most=100)
 

@@ -58,7 +58,7 @@ class TestConnectionScopes(ShopifyCase):
                     "write_merchant_managed_fulfillment_orders",
                 ]
             ),
-            list(webhook.TOPICS),
+            list(webhook.ORDER_TOPICS),
         )
 
     def test_each_scope_says_what_it_is_for(self):

@@ -160,7 +160,7 @@ class TestWebhookReading(BaseCase):
             self.assertEqual(change.external_id, "gid://shopify/FulfillmentOrder/9")
 
     def test_parts_that_name_nothing(self):
-        for topic in sorted(webhook.TOPICS):
+        for topic in sorted(webhook.ORDER_TOPICS):
             for payload in (
                 {},
                 {"order_id": True},
