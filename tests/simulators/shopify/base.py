@@ -37,6 +37,13 @@ DEFAULT_SCOPES = (
     "read_returns",
     "write_returns",
     "read_payment_terms",
+    "read_publications",
+    "write_publications",
+    "read_locales",
+    "read_translations",
+    "write_translations",
+    "read_files",
+    "write_files",
 )
 
 
@@ -69,6 +76,8 @@ class Config:
     timezone: str = "America/New_York"
     country: str = "DE"
     taxes_included: bool = True
+    # the first one is that of the shop itself
+    locales: tuple[str, ...] = ("en", "de", "fr")
     client_id: str = "demo-client-id"
     client_secret: str = "demo-client-secret"
     webhook_secret: str | None = None
@@ -163,7 +172,7 @@ class Base:
         self._ids: dict[str, int] = {}
         self.records: dict[str, dict[int, Record]] = {}
         self.order_number = 1000
-        self._pending_index: list[tuple[float, Order, dict[str, Any]]] = []
+        self._pending_index: list[tuple[float, Any, dict[str, Any]]] = []
         self.tokens: dict[str, dict[str, Any]] = {}
         self.refresh_tokens: dict[str, dict[str, Any]] = {}
         self.codes: dict[str, dict[str, Any]] = {}
@@ -304,19 +313,26 @@ class Base:
             "updated_at": order.updated_at,
             "processed_at": order.processed_at,
         }
-        due = time.monotonic() + self.config.search_delay
+        self._index_later(order, document)
+
+    def _index_later(self, record: Any, document: dict[str, Any]) -> None:
         if self.config.search_delay <= 0:
-            order.indexed = document
-        else:
-            self._pending_index.append((due, order, document))
+            record.indexed = document
+            return
+        due = time.monotonic() + self.config.search_delay
+        self._pending_index.append((due, record, document))
+
+    def _catch_up(self) -> None:
+        """Let the search know what it is late with."""
+        moment = time.monotonic()
+        while self._pending_index and self._pending_index[0][0] <= moment:
+            _due, record, document = self._pending_index.pop(0)
+            if not record.indexed or record.indexed["updated_at"] <= document["updated_at"]:
+                record.indexed = document
 
     def searchable_orders(self) -> list[Order]:
         """Orders the search index knows by now, each with what it knows in ``indexed``."""
-        moment = time.monotonic()
-        while self._pending_index and self._pending_index[0][0] <= moment:
-            _due, order, document = self._pending_index.pop(0)
-            if not order.indexed or order.indexed["updated_at"] <= document["updated_at"]:
-                order.indexed = document
+        self._catch_up()
         horizon = now() - timedelta(days=60)
         everything = "read_all_orders" in self.config.scopes
         return [

@@ -209,8 +209,11 @@ class Control:
                 if key not in ("sku", "barcode", "price", "title", "taxable"):
                     raise SpecError(f"a variant has no {key!r} to set")
                 setattr(variant, key, Decimal(str(value)) if key == "price" else value)
-            variant.updated_at = variant.product.updated_at = max(variant.updated_at, now())
-            shop.emit("PRODUCTS_UPDATE", variant.product)
+            variant.updated_at = max(variant.updated_at, now())
+            title = variant.title
+            shop.product_changed(variant.product)
+            if "title" in body.get("set", {}):
+                variant.title = title
             return self._product(variant.product)
 
     def customers(self, request: Request, body: dict[str, Any]) -> Any:

@@ -10,6 +10,7 @@ from .money import Bag, rest_amount, total
 from .records import (
     Address,
     Charged,
+    Collection,
     Customer,
     Draft,
     Fulfillment,
@@ -419,16 +420,38 @@ def product_payload(shop: Shop, product: Product) -> dict[str, Any]:
         "admin_graphql_api_id": product.gid,
         "title": product.title,
         "handle": product.handle,
-        "body_html": product.description,
+        "body_html": product.description_html,
         "vendor": product.vendor,
         "product_type": product.product_type,
         "status": product.status.lower(),
         "tags": ", ".join(product.tags),
         "created_at": shop.local(product.created_at),
         "updated_at": shop.local(product.updated_at),
-        "published_at": shop.local(product.created_at),
+        "published_at": shop.local(min(product.publications.values()))
+        if product.publications
+        else None,
         "variants": [variant_payload(shop, v) for v in product.variants],
-        "options": [{"name": name, "position": n} for n, name in enumerate(product.options, 1)],
+        "options": [
+            {
+                "id": option.id,
+                "product_id": product.id,
+                "name": option.name,
+                "position": n,
+                "values": [value.name for value in option.values],
+            }
+            for n, option in enumerate(product.options, 1)
+        ],
+    }
+
+
+def collection_payload(shop: Shop, collection: Collection) -> dict[str, Any]:
+    return {
+        "id": collection.id,
+        "admin_graphql_api_id": collection.gid,
+        "title": collection.title,
+        "handle": collection.handle,
+        "body_html": collection.description_html,
+        "updated_at": shop.local(collection.updated_at),
     }
 
 
@@ -561,6 +584,7 @@ _BY_TYPE: dict[str, Callable[[Shop, Any], dict[str, Any]]] = {
     "Refund": refund_payload,
     "Fulfillment": fulfillment_payload,
     "FulfillmentOrder": fulfillment_order_payload,
+    "Collection": collection_payload,
     "Return": return_payload,
     "ReverseFulfillmentOrder": reverse_order_payload,
     "DraftOrder": draft_payload,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -95,6 +96,10 @@ class InventoryItem(Record):
     variant: Variant
     tracked: bool = True
     cost: Decimal | None = None
+    hs_code: str | None = None
+    origin: str | None = None
+    # (value, unit); None for what the variant weighs in grams
+    weight: tuple[float, str] | None = None
     levels: list[Level] = field(default_factory=list)
     created_at: datetime = field(default_factory=now)
     updated_at: datetime = field(default_factory=now)
@@ -105,10 +110,97 @@ class InventoryItem(Record):
 
 
 @dataclass(eq=False)
+class OptionValue(Record):
+    option: Option
+    name: str
+    gql_type = "ProductOptionValue"
+
+    @property
+    def used(self) -> bool:
+        """Whether a variant has it."""
+        return any(self in variant.values for variant in self.option.product.variants)
+
+
+@dataclass(eq=False)
+class Option(Record):
+    product: Product
+    name: str
+    values: list[OptionValue] = field(default_factory=list)
+    gql_type = "ProductOption"
+
+
+@dataclass(eq=False)
+class Metafield(Record):
+    owner: Record
+    namespace: str
+    key: str
+    type: str
+    value: str
+    created_at: datetime = field(default_factory=now)
+    updated_at: datetime = field(default_factory=now)
+    gql_type = "Metafield"
+
+
+@dataclass(eq=False)
+class MetafieldDefinition(Record):
+    owner_type: str
+    namespace: str
+    key: str
+    name: str
+    type: str
+    description: str | None = None
+    gql_type = "MetafieldDefinition"
+
+    @property
+    def unique(self) -> bool:
+        """Whether no two records may have the same value."""
+        return self.type == "id"
+
+
+@dataclass(eq=False)
+class Media(Record):
+    """A picture: one file, of any number of products."""
+
+    alt: str | None
+    source: str
+    status: str = "READY"
+    # SHA-256 of what was uploaded, empty for an address Shopify loads from itself
+    digest: str = ""
+    filename: str = ""
+    created_at: datetime = field(default_factory=now)
+    updated_at: datetime = field(default_factory=now)
+    gql_type = "MediaImage"
+
+
+@dataclass(eq=False)
+class Publication(Record):
+    """A sales channel as products are published to it."""
+
+    name: str
+    auto: bool = False
+    gql_type = "Publication"
+
+
+@dataclass(eq=False)
+class Collection(Record):
+    title: str
+    handle: str
+    description_html: str = ""
+    # one with rules decides itself which products belong to it
+    rules: list[str] = field(default_factory=list)
+    products: list[Product] = field(default_factory=list)
+    metafields: list[Metafield] = field(default_factory=list)
+    publications: dict[int, datetime] = field(default_factory=dict)
+    created_at: datetime = field(default_factory=now)
+    updated_at: datetime = field(default_factory=now)
+    gql_type = "Collection"
+
+
+@dataclass(eq=False)
 class Variant(Record):
     product: Product
     title: str
-    options: list[tuple[str, str]]
+    values: list[OptionValue]
     sku: str | None
     barcode: str | None
     price: Decimal
@@ -117,10 +209,17 @@ class Variant(Record):
     grams: int = 0
     requires_shipping: bool = True
     policy: str = "DENY"
+    compare_at: Decimal | None = None
+    media: list[Media] = field(default_factory=list)
+    metafields: list[Metafield] = field(default_factory=list)
     item: InventoryItem = None  # type: ignore[assignment]
     created_at: datetime = field(default_factory=now)
     updated_at: datetime = field(default_factory=now)
     gql_type = "ProductVariant"
+
+    @property
+    def options(self) -> list[tuple[str, str]]:
+        return [(value.option.name, value.name) for value in self.values]
 
     @property
     def available(self) -> int:
@@ -137,15 +236,36 @@ class Product(Record):
     handle: str
     vendor: str = ""
     product_type: str = ""
-    description: str = ""
+    description_html: str = ""
     status: str = "ACTIVE"
     tags: list[str] = field(default_factory=list)
-    options: list[str] = field(default_factory=lambda: ["Title"])
+    options: list[Option] = field(default_factory=list)
     variants: list[Variant] = field(default_factory=list)
     gift_card: bool = False
+    category: str | None = None
+    seo: dict[str, str | None] = field(default_factory=dict)
+    template_suffix: str | None = None
+    media: list[Media] = field(default_factory=list)
+    metafields: list[Metafield] = field(default_factory=list)
+    # since when it is published where, by the number of the publication
+    publications: dict[int, datetime] = field(default_factory=dict)
+    # what the search knows, with its delay
+    indexed: dict[str, Any] = field(default_factory=dict)
     created_at: datetime = field(default_factory=now)
     updated_at: datetime = field(default_factory=now)
     gql_type = "Product"
+
+    @property
+    def description(self) -> str:
+        """Without tags."""
+        return " ".join(re.sub(r"<[^>]+>", " ", self.description_html).split())
+
+    @property
+    def only_default(self) -> bool:
+        """Whether it has but the variant every product begins with."""
+        return [option.name for option in self.options] == ["Title"] and (
+            [value.name for value in self.options[0].values] == ["Default Title"]
+        )
 
 
 @dataclass(eq=False)

@@ -20,7 +20,6 @@ from .records import (
     Line,
     Location,
     Order,
-    Product,
     TaxLine,
 )
 from .search import Search
@@ -287,29 +286,6 @@ _DATED_KEYS = {
     "UPDATED_AT": lambda r: r.updated_at,
 }
 
-_PRODUCT_SEARCH = {
-    "id": lambda p: p.id,
-    "title": lambda p: p.title,
-    "handle": lambda p: p.handle,
-    "status": lambda p: p.status,
-    "vendor": lambda p: p.vendor,
-    "product_type": lambda p: p.product_type,
-    "tag": lambda p: p.tags,
-    "sku": lambda p: [v.sku for v in p.variants],
-    "barcode": lambda p: [v.barcode for v in p.variants],
-    "created_at": lambda p: p.created_at,
-    "updated_at": lambda p: p.updated_at,
-}
-_VARIANT_SEARCH = {
-    "id": lambda v: v.id,
-    "sku": lambda v: v.sku,
-    "barcode": lambda v: v.barcode,
-    "title": lambda v: v.title,
-    "product_id": lambda v: v.product.id,
-    "updated_at": lambda v: v.updated_at,
-}
-
-
 def by_id(*kinds: str) -> Resolver:
     def resolve(_root: Any, info: GraphQLResolveInfo, id: str | None = None) -> Any:
         if id is None:
@@ -411,32 +387,6 @@ served(
     ),
     customer=by_id("Customer"),
     customerByIdentifier=_customer_by_identifier,
-    products=lambda _r, info, **a: searched(
-        shop_of(info).all("Product"),
-        _PRODUCT_SEARCH,
-        {**_DATED_KEYS, "TITLE": lambda p: p.title},
-        info,
-        **a,
-    ),
-    product=by_id("Product"),
-    productsCount=lambda _r, info, query=None, **_a: count_of(
-        Search(query, _PRODUCT_SEARCH, shop_of(info).config.timezone).filter(
-            shop_of(info).all("Product")
-        )
-    ),
-    productVariants=lambda _r, info, **a: searched(
-        shop_of(info).all("ProductVariant"),
-        _VARIANT_SEARCH,
-        {"ID": lambda v: v.id, "SKU": lambda v: v.sku or "", "TITLE": lambda v: v.title},
-        info,
-        **a,
-    ),
-    productVariant=by_id("ProductVariant"),
-    productVariantsCount=lambda _r, info, query=None, **_a: count_of(
-        Search(query, _VARIANT_SEARCH, shop_of(info).config.timezone).filter(
-            shop_of(info).all("ProductVariant")
-        )
-    ),
     locations=_locations,
     location=by_id("Location"),
     inventoryItem=by_id("InventoryItem"),
@@ -979,85 +929,7 @@ served(
     formattedArea=lambda a, i: ", ".join(p for p in (a.city, a.province, a.country) if p),
 )
 
-# === CATALOGUE AND STOCK === #
-
-
-def _option_rows(product: Product) -> list[dict[str, Any]]:
-    rows = []
-    for position, name in enumerate(product.options, 1):
-        values = list(dict.fromkeys(v for x in product.variants for k, v in x.options if k == name))
-        rows.append(
-            {
-                "id": f"gid://shopify/ProductOption/{product.id + position}",
-                "name": name,
-                "position": position,
-                "values": values,
-            }
-        )
-    return rows
-
-
-served(
-    "Product",
-    id="gid",
-    legacyResourceId=lambda p, i: str(p.id),
-    title="title",
-    handle="handle",
-    description=lambda p, i, **_a: p.description,
-    descriptionHtml=lambda p, i: f"<p>{p.description}</p>" if p.description else "",
-    vendor="vendor",
-    productType="product_type",
-    status="status",
-    tags="tags",
-    isGiftCard="gift_card",
-    options=lambda p, i, first=None: _option_rows(p)[:first],
-    variants=lambda p, i, sortKey="POSITION", **a: connection(p.variants, **a),
-    variantsCount=lambda p, i: count_of(p.variants),
-    hasOnlyDefaultVariant=lambda p, i: p.options == ["Title"],
-    totalInventory=lambda p, i: sum(v.available for v in p.variants if v.item.tracked),
-    tracksInventory=lambda p, i: any(v.item.tracked for v in p.variants),
-    createdAt="created_at",
-    updatedAt="updated_at",
-    publishedAt="created_at",
-    onlineStoreUrl=lambda p, i: None,
-    featuredMedia=lambda p, i: None,
-    category=lambda p, i: None,
-    metafield=lambda p, i, **_a: None,
-    metafields=lambda p, i, **a: connection([], **a),
-)
-served(
-    "ProductOption",
-    id=lambda o, i: o["id"],
-    name=lambda o, i: o["name"],
-    position=lambda o, i: o["position"],
-    values=lambda o, i: o["values"],
-)
-served(
-    "ProductVariant",
-    id="gid",
-    legacyResourceId=lambda v, i: str(v.id),
-    title="title",
-    displayName="display_name",
-    sku="sku",
-    barcode="barcode",
-    price=lambda v, i: format(v.price, "f"),
-    compareAtPrice=lambda v, i: None,
-    position="position",
-    taxable="taxable",
-    product="product",
-    selectedOptions=lambda v, i: [
-        {"name": k, "value": x} for k, x in (v.options or [("Title", "Default Title")])
-    ],
-    inventoryItem="item",
-    inventoryQuantity="available",
-    sellableOnlineQuantity="available",
-    inventoryPolicy="policy",
-    availableForSale=lambda v, i: v.available > 0 or v.policy == "CONTINUE" or not v.item.tracked,
-    createdAt="created_at",
-    updatedAt="updated_at",
-    metafield=lambda v, i, **_a: None,
-    metafields=lambda v, i, **a: connection([], **a),
-)
+# === STOCK (products: product_api.py) === #
 
 
 def _levels(
@@ -1090,14 +962,17 @@ served(
     tracked="tracked",
     unitCost=lambda x, i: None if x.cost is None else money(x.cost, shop_of(i).config.currency),
     requiresShipping=lambda x, i: x.variant.requires_shipping,
-    countryCodeOfOrigin=lambda x, i: None,
-    harmonizedSystemCode=lambda x, i: None,
+    countryCodeOfOrigin="origin",
+    harmonizedSystemCode="hs_code",
+    provinceCodeOfOrigin=lambda x, i: None,
     inventoryLevels=_levels,
     inventoryLevel=_item_level,
     variants=lambda x, i, **a: connection([x.variant], **a),
     measurement=lambda x, i: {
         "id": f"gid://shopify/InventoryItemMeasurement/{x.id}",
-        "weight": {"unit": "GRAMS", "value": float(x.variant.grams)},
+        "weight": dict(
+            zip(("value", "unit"), x.weight or (float(x.variant.grams), "GRAMS"), strict=True)
+        ),
     },
     locationsCount=lambda x, i: count_of(x.levels),
     createdAt="created_at",
@@ -1193,6 +1068,8 @@ DICT_TYPES = frozenset(
     {
         "AccessScope",
         "ApiVersion",
+        "AppCatalog",
+        "CollectionRuleSet",
         "CashRoundingAdjustment",
         "CustomerEmailAddress",
         "CustomerPhoneNumber",
@@ -1210,18 +1087,27 @@ DICT_TYPES = frozenset(
         "OrderAttribution",
         "OrderCancellation",
         "OrderRiskSummary",
+        "MediaImageOriginalSource",
+        "MediaPreviewImage",
+        "MetafieldDefinitionType",
         "PageInfo",
+        "ProductPriceRangeV2",
+        "ResourcePublication",
+        "ResourcePublicationV2",
         "RestockingFee",
         "ReturnDecline",
         "ReturnReasonDefinition",
         "ReturnShippingFee",
         "RiskFact",
+        "SEO",
         "SaleTax",
+        "SelectedOption",
         "ShopAddress",
         "ShippingRefund",
         "ShopPlan",
         "SuggestedOrderTransaction",
         "SuggestedRefund",
+        "TaxonomyCategory",
         "UserError",
         "Weight",
     }

@@ -71,6 +71,8 @@ def seed_catalogue(shop: Shop) -> None:
         shop.add_location(
             "Store Berlin", address1="Torstr. 10", city="Berlin", zip="10119", country_code="DE"
         )
+    for name in ("Online Store", "Point of Sale"):
+        shop.add_publication(name, auto=True)
     number = 1
     for title, kind, options, rows in _CATALOGUE:
         variants = []
