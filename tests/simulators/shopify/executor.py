@@ -49,7 +49,6 @@ _TYPE_SCOPES: dict[str, tuple[str, ...]] = {
     "ProductVariant": ("read_products",),
     "Collection": ("read_products",),
     "Publication": ("read_publications",),
-    "ResourcePublication": ("read_publications",),
     "ResourcePublicationV2": ("read_publications",),
     "ShopLocale": ("read_locales", "read_markets_home"),
     "Location": ("read_locations", "read_inventory", "read_markets_home"),

@@ -383,7 +383,6 @@ served(
     category=lambda p, i: _category(p),
     collections=_collections_of,
     inCollection=lambda p, i, id: p in getattr(find(i, id, "Collection"), "products", ()),
-    resourcePublications=_publications_of,
     resourcePublicationsV2=_publications_of,
     resourcePublicationsCount=lambda p, i, **_a: count_of(list(p.publications)),
     publishedOnPublication=_is_published,

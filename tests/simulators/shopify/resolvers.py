@@ -1092,7 +1092,6 @@ DICT_TYPES = frozenset(
         "MetafieldDefinitionType",
         "PageInfo",
         "ProductPriceRangeV2",
-        "ResourcePublication",
         "ResourcePublicationV2",
         "RestockingFee",
         "ReturnDecline",
