@@ -316,7 +316,6 @@ def _publications_of(
             "publication": publication,
             "publishDate": stamp(owner.publications.get(publication.id)),
             "isPublished": publication.id in owner.publications,
-            "publishable": owner,
         }
         for publication in shop_of(info).all("Publication")
         if publication.id in owner.publications or not onlyPublished
@@ -523,6 +522,12 @@ served(
         "status": "ACTIVE",
         "publication": p,
     },
+)
+served(
+    "ResourcePublicationV2",
+    publication=lambda row, i: row["publication"],
+    publishDate=lambda row, i: row["publishDate"],
+    isPublished=lambda row, i: row["isPublished"],
 )
 served(
     "ShopLocale",

@@ -1092,7 +1092,6 @@ DICT_TYPES = frozenset(
         "MetafieldDefinitionType",
         "PageInfo",
         "ProductPriceRangeV2",
-        "ResourcePublicationV2",
         "RestockingFee",
         "ReturnDecline",
         "ReturnReasonDefinition",
