@@ -21,6 +21,7 @@ from . import (
     test_rights,
     test_rules,
     test_scopes,
+    test_settings,
     test_shipments,
     test_taxes,
     test_tours,

@@ -47,6 +47,8 @@ _TYPE_SCOPES: dict[str, tuple[str, ...]] = {
     "Customer": ("read_customers",),
     "Product": ("read_products",),
     "ProductVariant": ("read_products",),
+    "Market": ("read_markets", "write_markets"),
+    "PriceList": ("read_products",),
     "Location": ("read_locations", "read_inventory", "read_markets_home"),
     "InventoryItem": ("read_inventory", "read_products"),
     "InventoryLevel": ("read_inventory",),
@@ -67,6 +69,14 @@ _FULFILMENT_SCOPES = (
 # Mutation -> scopes of which one is enough.
 _MUTATION_SCOPES: dict[str, tuple[str, ...]] = {
     "inventorySetQuantities": ("write_inventory",),
+    **dict.fromkeys(
+        (
+            "priceListFixedPricesAdd",
+            "priceListFixedPricesDelete",
+            "priceListFixedPricesUpdate",
+        ),
+        ("write_products",),
+    ),
     **dict.fromkeys(
         (
             "orderCancel",
