@@ -15,6 +15,7 @@ from . import (
     test_own_orders,
     test_pages,
     test_period,
+    test_prices,
     test_privacy,
     test_refund_amounts,
     test_refunds,
