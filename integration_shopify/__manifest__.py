@@ -14,6 +14,7 @@
         "data/mail_activity_type_data.xml",
         "data/product_product_data.xml",
         "data/integration.field.mapping.csv",
+        "data/ir_cron_market_data.xml",
         "views/integration_backend_views.xml",
         "views/delivery_carrier_views.xml",
         "views/sale_order_views.xml",
@@ -28,6 +29,8 @@
         "views/integration_shopify_transaction_views.xml",
         "views/integration_shopify_fulfillment_views.xml",
         "views/stock_picking_views.xml",
+        "views/integration_shopify_market_views.xml",
+        "views/integration_backend_market_views.xml",
     ],
     "assets": {"web.assets_tests": ["integration_shopify/static/tests/tours/**/*"]},
 }

@@ -298,7 +298,10 @@ class IntegrationBackend(models.Model):
         return {backend.id: count for backend, count in rows}
 
     def _compute_unmapped_count(self):
-        counts = self._count_by_backend("integration.mapping", [("resource_ref", "=", False)])
+        # a value that was only listed need not be anything in Odoo until a record brings it
+        counts = self._count_by_backend(
+            "integration.mapping", [("resource_ref", "=", False), ("seen_count", ">", 0)]
+        )
         for backend in self:
             backend.unmapped_count = counts.get(backend.id, 0)
 

@@ -38,6 +38,18 @@ class IntegrationMapping(models.Model):
         required=True, help="Exactly as the service writes it; the key of this row."
     )
     external_label = fields.Char(help="The same value for people.")
+    external_note = fields.Char(
+        string="Details", readonly=True, help="What else the service says about it."
+    )
+    external_details = fields.Json(
+        readonly=True, help="The same for programs, as the connector understands it."
+    )
+    gone_at = fields.Datetime(
+        string="Gone Since",
+        readonly=True,
+        help="Since when the service no longer lists the value. It stays here, because older "
+        "records may still name it.",
+    )
     res_model = fields.Char(compute="_compute_res_model")
     resource_ref = fields.Reference(
         selection="_selection_resource_ref",
@@ -201,6 +213,48 @@ class IntegrationMapping(models.Model):
                     )
                 values[value] = record
         return values
+
+    @api.model
+    def _take_over(self, backend, kind, listed):
+        """Bring the rows of a kind in line with the whole list that the service has of it.
+
+        What it has not any more stays, marked as gone. What is new or got another name is offered
+        to the connector's ``_default_mapping``; a row that a person has emptied stays empty.
+
+        :param dict listed: ``{external_value: (label, note, details)}``, all there are.
+        :returns: the rows of the kind.
+        """
+        rows = self.search([("backend_id", "=", backend.id), ("kind", "=", kind)])
+        known = {row.external_value: row for row in rows}
+        fresh = {}
+        for value, (label, note, details) in listed.items():
+            vals = {
+                "external_label": label,
+                "external_note": note or False,
+                "external_details": details or False,
+                "gone_at": False,
+            }
+            row = known.get(value)
+            if row is None:
+                fresh[value] = vals
+                continue
+            changed = {name: new for name, new in vals.items() if row[name] != new}
+            if "external_label" in changed and not row.resource_ref:
+                fresh[value] = None
+            if changed:
+                row.write(changed)
+        rows |= self.create(
+            [
+                {"backend_id": backend.id, "kind": kind, "external_value": value, **vals}
+                for value, vals in fresh.items()
+                if vals
+            ]
+        )
+        gone = rows.filtered(lambda row: row.external_value not in listed and not row.gone_at)
+        gone.gone_at = fields.Datetime.now()
+        if fresh:
+            self._values(backend, kind, {value: listed[value][0] for value in fresh})
+        return rows
 
     @api.model
     def _collect(self, backend, values):

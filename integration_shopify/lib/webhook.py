@@ -58,8 +58,19 @@ def _of(resource: str, group: str, *events: str) -> dict[str, str]:
 RECORD_TOPICS: dict[str, str] = {}
 #: Kind of the ids of what a resource reads, where notifications are about the record itself.
 KINDS: dict[str, str] = {}
+#: What tells that a group of the shop's settings (``lib/settings.py``) has to be read again. Price
+#: lists have no topic of their own, and changed memberships of collections mean nothing here: a
+#: renamed collection is found by the daily reading.
+SETTING_TOPICS = {
+    **_of("location", "locations", "create", "update", "delete", "activate", "deactivate"),
+    **_of("market", "markets", "create", "update", "delete"),
+    **_of("collection", "collections", "create", "delete"),
+    **_of("locale", "locales", "create", "update", "destroy"),
+    "channels/delete": "publication",
+    "shop/update": "currency",
+}
 #: What we subscribe to, and the resource it is about.
-TOPICS = {**ORDER_TOPICS, **RECORD_TOPICS}
+TOPICS = {**ORDER_TOPICS, **RECORD_TOPICS, **dict.fromkeys(SETTING_TOPICS, "setting")}
 #: Topics whose payload is the order itself.
 _OF_ORDERS = frozenset(
     {"orders/create", "orders/updated", "orders/paid", "orders/cancelled", "orders/delete"}
@@ -90,6 +101,8 @@ _INCLUDE_OF_PARTS = ["id", "admin_graphql_api_id", "order_id", "order"]
 
 def include_fields(topic: str) -> list[str]:
     """Return what a subscription asks for of each payload; empty: everything."""
+    if topic in SETTING_TOPICS:
+        return INCLUDE_FIELDS_OF_RECORDS
     if topic in RECORD_TOPICS:
         # of what was deleted Shopify sends the id alone
         return [] if topic.endswith("/delete") else INCLUDE_FIELDS_OF_RECORDS
@@ -166,6 +179,10 @@ def read(topic: str, body: bytes) -> tuple[str, Change] | None:
         return "order", read_order(topic, body)
     if topic in RECORD_TOPICS:
         return RECORD_TOPICS[topic], read_record(topic, body)
+    if topic in SETTING_TOPICS:
+        _read_object(topic, body)
+        # the whole group is read: its time of change says nothing
+        return "setting", Change(SETTING_TOPICS[topic])
     return None
 
 

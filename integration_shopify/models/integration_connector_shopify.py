@@ -174,6 +174,8 @@ class IntegrationConnectorShopify(models.AbstractModel):
             ),
         }
         needed = {scopes.of_topic(self._remote_topic(topic)): None for topic in topics}
+        # some are told to everybody
+        needed.pop("", None)
         return [
             Scope(
                 name,

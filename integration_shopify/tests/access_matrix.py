@@ -7,7 +7,9 @@ model                                user  operator  auditor  manager
 integration.shopify.agreement        r     r         r        r
 integration.shopify.cancel           -     -         -        -
 integration.shopify.capture          -     -         -        -
+integration.shopify.fixed.price      r     r         r        r
 integration.shopify.fulfillment      r     r         r        r
+integration.shopify.market           r     r         r        r
 integration.shopify.number           r     r         r        r
 integration.shopify.refund           r     r         r        r
 integration.shopify.refund.line      r     r         r        r
@@ -15,6 +17,7 @@ integration.shopify.refund.request   -     -         -        -
 integration.shopify.refund.request.line  -  -        -        -
 integration.shopify.return           r     r         r        r
 integration.shopify.rule             r     r         r        rwcd
+integration.shopify.setting.group    r     r         r        r
 integration.shopify.transaction      r     r         r        r
 """
 
@@ -62,6 +65,19 @@ def _transaction(env, company, make):
     return {**_of_order(env, company, make), "currency_id": company.currency_id.id}
 
 
+def _fixed_price(env, company, make):
+    mapping = make("integration.mapping", company)
+    product = env["product.product"].create({"name": "Mug"})
+    return {
+        "backend_id": mapping.backend_id.id,
+        "mapping_id": mapping.id,
+        "product_id": product.id,
+        "variant": "gid://shopify/ProductVariant/1",
+        "amount": "1.00",
+        "currency": "EUR",
+    }
+
+
 def _capture(env, company, make):
     transaction = make("integration.shopify.transaction", company)
     return {"order_id": transaction.order_id.id, "transaction_id": transaction.id}
@@ -74,6 +90,7 @@ FACTORIES = {
     "integration.shopify.agreement": _agreement,
     "integration.shopify.cancel": _of_order,
     "integration.shopify.capture": _capture,
+    "integration.shopify.fixed.price": _fixed_price,
     "integration.shopify.fulfillment": _of_order,
     "integration.shopify.refund": _of_order,
     "integration.shopify.refund.request": _of_order,

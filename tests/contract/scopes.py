@@ -47,6 +47,19 @@ MUTATIONS = {
     "webhookSubscriptionDelete": [],
     "webhookSubscriptionUpdate": [],
 }
+#: How the names of topics begin that we subscribe to.
+TOPICS = (
+    "ORDER",
+    "REFUNDS",
+    "RETURNS",
+    "FULFILLMENT",
+    # what the shop is set up with
+    "CHANNELS",
+    "COLLECTIONS",
+    "LOCALES",
+    "LOCATIONS",
+    "MARKETS",
+)
 _SCOPE = re.compile(r"(?:read|write)_[a-z_]+")
 
 
@@ -152,7 +165,7 @@ def topics(schema: GraphQLSchema) -> dict[str, list[str]]:
     for name, value in schema.get_type("WebhookSubscriptionTopic").values.items():
         text = (value.description or "").rpartition("Requires")[2]
         scopes = _sorted(_SCOPE.findall(text))
-        if scopes and name.startswith(("ORDER", "REFUNDS", "RETURNS", "FULFILLMENT")):
+        if scopes and name.startswith(TOPICS):
             found[name] = scopes
     return found
 

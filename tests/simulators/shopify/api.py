@@ -6,6 +6,9 @@ from . import (
     money_api,
     mutations,
     product_api,
+    market_api,
+    money_api,
+    mutations,
     resolvers,
     return_api,
 )
@@ -13,6 +16,7 @@ from . import (
 __all__ = [
     "business_api",
     "fulfilment_api",
+    "market_api",
     "money_api",
     "mutations",
     "product_api",

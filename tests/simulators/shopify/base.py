@@ -28,6 +28,7 @@ DEFAULT_SCOPES = (
     "read_products",
     "write_products",
     "read_locations",
+    "read_markets",
     "read_inventory",
     "write_inventory",
     "read_merchant_managed_fulfillment_orders",

@@ -102,6 +102,22 @@ class ShopSimulator:
     def customers(self) -> list[dict[str, Any]]:
         return self.get("customers")
 
+    def locations(self) -> list[dict[str, Any]]:
+        return self.get("locations")
+
+    def change_location(self, location: str | None = None, **values: Any) -> dict[str, Any]:
+        """Change a location (name or id), or open one where none is named."""
+        body = {"location": location, "set": values} if location else values
+        return self.post("locations", body)
+
+    def markets(self) -> list[dict[str, Any]]:
+        """Every market with its price lists: fixed prices by the SKU."""
+        return self.get("markets")
+
+    def change_market(self, market: str | None = None, **values: Any) -> list[dict[str, Any]]:
+        """Change a market (name or id), or open one where none is named; returns them all."""
+        return self.post("markets", {"market": market, "set": values} if market else values)
+
     # === ORDERS === #
 
     def orders(self, *, full: bool = False) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from werkzeug.wrappers import Request, Response
 
+from . import market_api
 from .books import books
 from .faults import Fault
 from .payloads import payload
@@ -71,6 +72,10 @@ class Control:
             ("POST", "products/update"): self.update_variant,
             ("GET", "customers"): self.customers,
             ("POST", "customers"): self.add_customer,
+            ("GET", "locations"): self.locations,
+            ("POST", "locations"): self.change_location,
+            ("GET", "markets"): self.markets,
+            ("POST", "markets"): self.change_market,
             ("GET", "orders"): self.orders,
             ("GET", "books"): self.books,
             ("POST", "orders"): self.place,
@@ -232,6 +237,58 @@ class Control:
         with self.simulator.shop.lock:
             customer = self.simulator.shop.add_customer(body)
             return {"id": customer.gid, "name": customer.display_name, "email": customer.email}
+
+    def locations(self, request: Request, body: dict[str, Any]) -> Any:
+        with self.simulator.shop.lock:
+            return [
+                {"id": row.gid, "name": row.name, "active": row.active}
+                for row in self.simulator.shop.all("Location")
+            ]
+
+    def change_location(self, request: Request, body: dict[str, Any]) -> Any:
+        """{"location": name or id, "set": {"name", "active", "deleted", "city"...}}, or a new one:
+        {"name", "address1", "zip", "city", "country_code"}"""
+        shop = self.simulator.shop
+        with shop.lock:
+            if "location" in body:
+                row = shop.get("Location", body["location"])
+                market_api.change_location(shop, row, body.get("set", {}))
+            else:
+                row = market_api.new_location(shop, body)
+            return {"id": row.gid, "name": row.name, "active": row.active}
+
+    def markets(self, request: Request, body: dict[str, Any]) -> Any:
+        shop = self.simulator.shop
+        with shop.lock:
+            return [
+                {
+                    "id": market.gid,
+                    "name": market.name,
+                    "status": market.status,
+                    "priceLists": [
+                        market_api.truth(shop, catalog.price_list)
+                        for catalog in market.catalogs
+                        if catalog.price_list
+                    ],
+                }
+                for market in shop.all("Market")
+            ]
+
+    def change_market(self, request: Request, body: dict[str, Any]) -> Any:
+        """{"market": name or id, "set": {"name", "status", "currency", "deleted"}}, or a new one:
+        {"name", "currency", "priceList": {"name", "percent"}}"""
+        shop = self.simulator.shop
+        with shop.lock:
+            if "market" not in body:
+                market_api.add_market(shop, body)
+            else:
+                market = shop.get("Market", body["market"])
+                values = body.get("set", {})
+                if values.get("deleted"):
+                    market_api.delete_market(shop, market)
+                else:
+                    market_api.change_market(shop, market, values)
+        return self.markets(request, {})
 
     # === ORDERS === #
 

@@ -51,6 +51,8 @@ _TYPE_SCOPES: dict[str, tuple[str, ...]] = {
     "Publication": ("read_publications",),
     "ResourcePublicationV2": ("read_publications",),
     "ShopLocale": ("read_locales", "read_markets_home"),
+    "Market": ("read_markets", "write_markets"),
+    "PriceList": ("read_products",),
     "Location": ("read_locations", "read_inventory", "read_markets_home"),
     "InventoryItem": ("read_inventory", "read_products"),
     "InventoryLevel": ("read_inventory",),
@@ -71,6 +73,14 @@ _FULFILMENT_SCOPES = (
 # Mutation -> scopes of which one is enough.
 _MUTATION_SCOPES: dict[str, tuple[str, ...]] = {
     "inventorySetQuantities": ("write_inventory",),
+    **dict.fromkeys(
+        (
+            "priceListFixedPricesAdd",
+            "priceListFixedPricesDelete",
+            "priceListFixedPricesUpdate",
+        ),
+        ("write_products",),
+    ),
     **dict.fromkeys(
         (
             "orderCancel",

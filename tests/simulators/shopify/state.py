@@ -15,7 +15,7 @@ import time
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
-from . import money, mutations, records
+from . import market_api, money, mutations, records
 from .shop import Shop
 
 _MARK = b"shop-state"
@@ -26,7 +26,7 @@ _PAUSE = 0.3
 def version() -> str:
     """Version of the format; another one as soon as a kept record gains or loses a field."""
     parts = list(Shop.KEPT)
-    for module in (money, records, mutations):
+    for module in (money, records, mutations, market_api):
         for name, kind in sorted(vars(module).items()):
             if is_dataclass(kind) and kind.__module__ == module.__name__:
                 parts += [

@@ -1,0 +1,87 @@
+from odoo import api, fields, models
+
+from ..lib.settings import GROUPS
+
+
+class IntegrationShopifySettingGroup(models.Model):
+    """One kind of settings of a shop as it was last read: its locations, its currencies ..."""
+
+    _name = "integration.shopify.setting.group"
+    _inherit = ["integration.company.mixin"]
+    _description = "Shopify Shop Settings of One Kind"
+    _order = "backend_id, id"
+    _rec_name = "code"
+
+    backend_id = fields.Many2one(
+        "integration.backend", required=True, ondelete="cascade", index=True
+    )
+    company_id = fields.Many2one(related="backend_id.company_id", store=True, index=True)
+    code = fields.Selection(
+        [
+            ("location", "Locations"),
+            ("currency", "Currencies"),
+            ("market", "Markets and Price Lists"),
+            ("publication", "Sales Channels"),
+            ("collection", "Collections"),
+            ("locale", "Languages"),
+            ("product_type", "Product Types"),
+        ],
+        string="Settings",
+        required=True,
+        readonly=True,
+    )
+    count = fields.Integer(string="In the Shop", readonly=True)
+    mapped_count = fields.Integer(string="Mapped", compute="_compute_mapped_count")
+    gone_count = fields.Integer(
+        string="Gone",
+        compute="_compute_mapped_count",
+        help="Mapped to something in Odoo, but no longer in the shop.",
+    )
+
+    _code_unique = models.Constraint("UNIQUE(backend_id, code)", "A shop has each kind once.")
+
+    def _compute_mapped_count(self):
+        rows = self.env["integration.mapping"]._read_group(
+            [("backend_id", "in", self.backend_id.ids), ("resource_ref", "!=", False)],
+            ["backend_id", "kind", "gone_at:year"],
+            ["__count"],
+        )
+        mapped, gone = {}, {}
+        for backend, kind, gone_at, count in rows:
+            counts = gone if gone_at else mapped
+            counts[backend, kind] = counts.get((backend, kind), 0) + count
+        for group in self:
+            key = (group.backend_id, GROUPS[group.code].kind)
+            group.mapped_count, group.gone_count = mapped.get(key, 0), gone.get(key, 0)
+
+    @api.depends("code")
+    def _compute_display_name(self):
+        names = dict(self._fields["code"]._description_selection(self.env))
+        for group in self:
+            group.display_name = names.get(group.code)
+
+    def _mappings(self):
+        """Return the value mappings of this kind."""
+        self.ensure_one()
+        return self.env["integration.mapping"].search(
+            [("backend_id", "=", self.backend_id.id), ("kind", "=", GROUPS[self.code].kind)]
+        )
+
+    def action_open_mappings(self):
+        """Open the value mappings of this kind."""
+        self.ensure_one()
+        self.check_access("read")
+        return {
+            "type": "ir.actions.act_window",
+            "name": self.display_name,
+            "res_model": "integration.mapping",
+            "view_mode": "list,form",
+            "domain": [
+                ("backend_id", "=", self.backend_id.id),
+                ("kind", "=", GROUPS[self.code].kind),
+            ],
+            "context": {
+                "default_backend_id": self.backend_id.id,
+                "default_kind": GROUPS[self.code].kind,
+            },
+        }
