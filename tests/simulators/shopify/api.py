@@ -3,12 +3,10 @@
 from . import (
     business_api,
     fulfilment_api,
-    money_api,
-    mutations,
-    product_api,
     market_api,
     money_api,
     mutations,
+    product_api,
     resolvers,
     return_api,
 )
