@@ -1,10 +1,19 @@
 """Everything the API serves: importing this declares every field and every mutation."""
 
-from . import business_api, fulfilment_api, money_api, mutations, resolvers, return_api
+from . import (
+    business_api,
+    fulfilment_api,
+    inventory_api,
+    money_api,
+    mutations,
+    resolvers,
+    return_api,
+)
 
 __all__ = [
     "business_api",
     "fulfilment_api",
+    "inventory_api",
     "money_api",
     "mutations",
     "resolvers",

@@ -95,6 +95,8 @@ class InventoryItem(Record):
     variant: Variant
     tracked: bool = True
     cost: Decimal | None = None
+    #: False for what is put together of others (bundles): its stock follows theirs
+    mutable: bool = True
     levels: list[Level] = field(default_factory=list)
     created_at: datetime = field(default_factory=now)
     updated_at: datetime = field(default_factory=now)
