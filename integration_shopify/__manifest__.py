@@ -28,6 +28,8 @@
         "views/integration_shopify_transaction_views.xml",
         "views/integration_shopify_fulfillment_views.xml",
         "views/stock_picking_views.xml",
+        "views/integration_shopify_level_views.xml",
+        "views/integration_backend_stock_views.xml",
     ],
     "assets": {"web.assets_tests": ["integration_shopify/static/tests/tours/**/*"]},
 }

@@ -8,6 +8,7 @@ integration.shopify.agreement        r     r         r        r
 integration.shopify.cancel           -     -         -        -
 integration.shopify.capture          -     -         -        -
 integration.shopify.fulfillment      r     r         r        r
+integration.shopify.level            r     r         r        r
 integration.shopify.number           r     r         r        r
 integration.shopify.refund           r     r         r        r
 integration.shopify.refund.line      r     r         r        r
@@ -67,6 +68,12 @@ def _capture(env, company, make):
     return {"order_id": transaction.order_id.id, "transaction_id": transaction.id}
 
 
+def _level(env, company, make):
+    backend = make("integration.backend", company)
+    product = env["product.product"].create({"name": "Mug", "company_id": company.id})
+    return {"backend_id": backend.id, "product_id": product.id, "location": "gid://1"}
+
+
 FACTORIES = {
     "account.move": _credit_note,
     "sale.order": _order,
@@ -75,6 +82,7 @@ FACTORIES = {
     "integration.shopify.cancel": _of_order,
     "integration.shopify.capture": _capture,
     "integration.shopify.fulfillment": _of_order,
+    "integration.shopify.level": _level,
     "integration.shopify.refund": _of_order,
     "integration.shopify.refund.request": _of_order,
     "integration.shopify.return": _of_order,
