@@ -31,6 +31,8 @@
         "views/stock_picking_views.xml",
         "views/integration_shopify_market_views.xml",
         "views/integration_backend_market_views.xml",
+        "views/integration_shopify_level_views.xml",
+        "views/integration_backend_stock_views.xml",
     ],
     "assets": {"web.assets_tests": ["integration_shopify/static/tests/tours/**/*"]},
 }

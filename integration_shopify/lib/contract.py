@@ -475,3 +475,44 @@ class Order(Payload):
     shippingAddress: Address | None = None
     shippingLines: Annotated[list[ShippingLine], BeforeValidator(_nodes)]
     lineItems: Annotated[list[LineItem], BeforeValidator(_nodes)]
+
+
+class InventoryItem(Payload):
+    id: Gid
+    sku: Text = ""
+    tracked: bool
+
+
+class InventoryQuantity(Payload):
+    name: str
+    quantity: int
+
+
+class InventoryLevel(Payload):
+    """The stock of an item at a location."""
+
+    # it carries a query: gid://shopify/InventoryLevel/1?inventory_item_id=2
+    id: Gid
+    isActive: bool
+    updatedAt: Utc
+    item: InventoryItem
+    location: Location
+    quantities: list[InventoryQuantity]
+
+    @model_validator(mode="after")
+    def _check_names(self):
+        missing = {"on_hand", "committed"} - {row.name for row in self.quantities}
+        if missing:
+            raise ValueError(f"the quantity {', '.join(sorted(missing))} is missing")
+        return self
+
+    @property
+    def on_hand(self) -> int:
+        return self._quantity("on_hand")
+
+    @property
+    def committed(self) -> int:
+        return self._quantity("committed")
+
+    def _quantity(self, name) -> int:
+        return next(row.quantity for row in self.quantities if row.name == name)

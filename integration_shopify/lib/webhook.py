@@ -55,9 +55,13 @@ def _of(resource: str, group: str, *events: str) -> dict[str, str]:
 
 
 #: The same of everything whose payload is the record itself.
-RECORD_TOPICS: dict[str, str] = {}
+RECORD_TOPICS: dict[str, str] = {
+    **_of("inventory", "inventory_levels", "connect", "update"),
+}
 #: Kind of the ids of what a resource reads, where notifications are about the record itself.
-KINDS: dict[str, str] = {}
+KINDS: dict[str, str] = {
+    "inventory": "InventoryLevel",
+}
 #: What tells that a group of the shop's settings (``lib/settings.py``) has to be read again. Price
 #: lists have no topic of their own, and changed memberships of collections mean nothing here: a
 #: renamed collection is found by the daily reading.
@@ -95,6 +99,8 @@ _SHAPES = {
 INCLUDE_FIELDS = ["id", "admin_graphql_api_id", "updated_at", "name"]
 #: The same of records that have no name without personal data.
 INCLUDE_FIELDS_OF_RECORDS = ["id", "admin_graphql_api_id", "updated_at"]
+#: The same of stock levels: only those of some locations are read.
+_INCLUDE_OF_LEVELS = ["admin_graphql_api_id", "location_id", "updated_at"]
 #: The same of what belongs to an order: transactions, refunds, returns, shipments.
 _INCLUDE_OF_PARTS = ["id", "admin_graphql_api_id", "order_id", "order"]
 
@@ -103,6 +109,8 @@ def include_fields(topic: str) -> list[str]:
     """Return what a subscription asks for of each payload; empty: everything."""
     if topic in SETTING_TOPICS:
         return INCLUDE_FIELDS_OF_RECORDS
+    if RECORD_TOPICS.get(topic) == "inventory":
+        return _INCLUDE_OF_LEVELS
     if topic in RECORD_TOPICS:
         # of what was deleted Shopify sends the id alone
         return [] if topic.endswith("/delete") else INCLUDE_FIELDS_OF_RECORDS
@@ -202,6 +210,11 @@ def read_record(topic: str, body: bytes) -> Change:
         updated_at=_utc(updated_at) if isinstance(updated_at, str) else None,
         deleted=topic.endswith("/delete"),
     )
+
+
+def read_location(topic: str, body: bytes) -> str:
+    """Return the location that a notification about a stock level names, empty without one."""
+    return _gid("Location", _read_object(topic, body).get("location_id"))
 
 
 def read_order(topic: str, body: bytes) -> Change:

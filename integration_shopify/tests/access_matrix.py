@@ -10,6 +10,7 @@ integration.shopify.capture          -     -         -        -
 integration.shopify.fixed.price      r     r         r        r
 integration.shopify.fulfillment      r     r         r        r
 integration.shopify.market           r     r         r        r
+integration.shopify.level            r     r         r        r
 integration.shopify.number           r     r         r        r
 integration.shopify.refund           r     r         r        r
 integration.shopify.refund.line      r     r         r        r
@@ -83,6 +84,12 @@ def _capture(env, company, make):
     return {"order_id": transaction.order_id.id, "transaction_id": transaction.id}
 
 
+def _level(env, company, make):
+    backend = make("integration.backend", company)
+    product = env["product.product"].create({"name": "Mug", "company_id": company.id})
+    return {"backend_id": backend.id, "product_id": product.id, "location": "gid://1"}
+
+
 FACTORIES = {
     "account.move": _credit_note,
     "sale.order": _order,
@@ -92,6 +99,7 @@ FACTORIES = {
     "integration.shopify.capture": _capture,
     "integration.shopify.fixed.price": _fixed_price,
     "integration.shopify.fulfillment": _of_order,
+    "integration.shopify.level": _level,
     "integration.shopify.refund": _of_order,
     "integration.shopify.refund.request": _of_order,
     "integration.shopify.return": _of_order,

@@ -160,6 +160,45 @@ VARIABLES = {
         {**PAGE, "query": "status:any processed_at:>='2026-01-01T00:00:00Z'"},
     ],
     "order_count": [{"query": "status:any processed_at:<'2026-01-01T00:00:00Z'"}],
+    "inventory_levels": [{"ids": ["gid://shopify/InventoryItem/1"], "first": 10}],
+    "inventory_item_levels": [{"id": "gid://shopify/InventoryItem/1", **PAGE}],
+    "inventory_set": [
+        {
+            "input": {
+                "name": "available",
+                "reason": "correction",
+                "referenceDocumentUri": "https://odoo.example.com/odoo/stock.picking/1",
+                "quantities": [
+                    {
+                        "inventoryItemId": "gid://shopify/InventoryItem/1",
+                        "locationId": "gid://shopify/Location/1",
+                        "quantity": 5,
+                        "changeFromQuantity": former,
+                    }
+                    for former in (3, None)
+                ],
+            },
+            "idempotencyKey": "0123",
+        }
+    ],
+    "inventory_activate": [
+        {
+            "item": "gid://shopify/InventoryItem/1",
+            "location": "gid://shopify/Location/1",
+            "idempotencyKey": "0123",
+        }
+    ],
+    "inventory_locations": [PAGE, {"first": 100, "after": None}],
+    "inventory_level_nodes": [{"ids": ["gid://shopify/InventoryLevel/1?inventory_item_id=2"]}],
+    "inventory_location_levels": [
+        {"location": "gid://shopify/Location/1", **PAGE, "query": None},
+        {
+            "location": "gid://shopify/Location/1",
+            "first": 100,
+            "after": None,
+            "query": "updated_at:>='2026-11-20T10:00:00Z'",
+        },
+    ],
     "access_scopes": [{}],
     "shop": [{}],
     "webhook_subscriptions": [

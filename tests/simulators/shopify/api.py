@@ -3,6 +3,7 @@
 from . import (
     business_api,
     fulfilment_api,
+    inventory_api,
     market_api,
     money_api,
     mutations,
@@ -14,6 +15,7 @@ from . import (
 __all__ = [
     "business_api",
     "fulfilment_api",
+    "inventory_api",
     "market_api",
     "money_api",
     "mutations",

@@ -142,6 +142,16 @@ class ShopSimulator:
         """What happens to an order: edit, pay, fulfil ... (README.md, "Changing an order")."""
         return self.post(f"orders/{_key(order)}/{action}", spec)
 
+    # === STOCK === #
+
+    def stock(self, sku: str, **spec: Any) -> list[dict[str, Any]]:
+        """Levels of a variant; with ``available`` or ``on_hand`` somebody counts it there."""
+        return self.post("stock", {"sku": sku, **spec})
+
+    def checkout(self, sku: str, quantity: int = 1, **spec: Any) -> dict[str, Any]:
+        """A buyer orders, unless it is sold out: then SimulatorError."""
+        return self.post("checkout", {"sku": sku, "quantity": quantity, **spec})
+
     # === TROUBLE === #
 
     def fault(self, **spec: Any) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from werkzeug.wrappers import Request, Response
 
-from . import market_api
+from . import inventory_api, market_api
 from .books import books
 from .faults import Fault
 from .payloads import payload
@@ -70,6 +70,8 @@ class Control:
             ("GET", "products"): self.products,
             ("POST", "products"): self.add_product,
             ("POST", "products/update"): self.update_variant,
+            ("POST", "stock"): self.stock,
+            ("POST", "checkout"): self.checkout,
             ("GET", "customers"): self.customers,
             ("POST", "customers"): self.add_customer,
             ("GET", "locations"): self.locations,
@@ -196,6 +198,19 @@ class Control:
                 for v in product.variants
             ],
         }
+
+    def stock(self, request: Request, body: dict[str, Any]) -> Any:
+        """{"sku", "location", "available" or "on_hand", "tracked", "active"}; returns its levels"""
+        with self.simulator.shop.lock:
+            return inventory_api.count_stock(self.simulator.shop, body)
+
+    def checkout(self, request: Request, body: dict[str, Any]) -> Any:
+        """{"sku", "quantity"} and what an order has besides; 409 when it is sold out"""
+        shop = self.simulator.shop
+        with shop.lock:
+            inventory_api.refuse_sold_out(shop, body)
+        line = {"sku": body.pop("sku"), "quantity": body.pop("quantity", 1)}
+        return self.place(request, {"payment": "paid", **body, "lines": [line]})
 
     def products(self, request: Request, body: dict[str, Any]) -> Any:
         with self.simulator.shop.lock:

@@ -72,7 +72,15 @@ _FULFILMENT_SCOPES = (
 )
 # Mutation -> scopes of which one is enough.
 _MUTATION_SCOPES: dict[str, tuple[str, ...]] = {
-    "inventorySetQuantities": ("write_inventory",),
+    **dict.fromkeys(
+        (
+            "inventoryActivate",
+            "inventoryAdjustQuantities",
+            "inventoryDeactivate",
+            "inventorySetQuantities",
+        ),
+        ("write_inventory",),
+    ),
     **dict.fromkeys(
         (
             "priceListFixedPricesAdd",

@@ -30,31 +30,6 @@ IDEMPOTENT = frozenset(
     }
 )
 
-MAX_STOCK = 1_000_000_000
-
-_REASONS = frozenset(
-    {
-        "correction",
-        "cycle_count_available",
-        "damaged",
-        "movement_created",
-        "movement_updated",
-        "movement_received",
-        "movement_canceled",
-        "other",
-        "promotion",
-        "quality_control",
-        "received",
-        "reservation_created",
-        "reservation_deleted",
-        "reservation_updated",
-        "restock",
-        "safety_stock",
-        "shrinkage",
-    }
-)
-
-
 @dataclass(eq=False)
 class Subscription(Record):
     """A webhook subscription made through the API."""
@@ -108,6 +83,8 @@ def idempotent(name: str, mutate: Callable[..., dict[str, Any]]) -> Callable[...
         known = shop.idempotency.get(key)
         if known and known[0] != text:
             return _mismatch(info)
+        if known and known[1]["userErrors"] and name.startswith("inventory"):
+            return _failed_before(info, known[1])
         if known:
             return known[1]
         answer = mutate(root, info, **arguments)
@@ -128,6 +105,15 @@ def _mismatch(info: GraphQLResolveInfo) -> dict[str, Any]:
     if "code" not in get_named_type(errors).fields:
         raise gql_error(message, code)
     return {"userErrors": [user_error(message, None, code)]}
+
+
+def _failed_before(info: GraphQLResolveInfo, answer: dict[str, Any]) -> dict[str, Any]:
+    """Answer to a key whose request was refused; not recorded either, guessed from the code."""
+    errors = get_named_type(info.return_type).fields["userErrors"].type
+    if "code" not in get_named_type(errors).fields:
+        return answer
+    message = "A previous request with this idempotency key failed."
+    return {"userErrors": [user_error(message, None, "IDEMPOTENCY_PREVIOUS_ATTEMPT_FAILED")]}
 
 
 def mutation(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -239,140 +225,6 @@ def _unsubscribe(_root: Any, info: GraphQLResolveInfo, id: str) -> Any:
         return {"deletedWebhookSubscriptionId": None, "userErrors": [message]}
     del shop_of(info).records["WebhookSubscription"][subscription.id]
     return {"deletedWebhookSubscriptionId": subscription.gid, "userErrors": []}
-
-
-# === STOCK === #
-
-
-@mutation("inventorySetQuantities")
-def _set_quantities(_root: Any, info: GraphQLResolveInfo, input: dict[str, Any]) -> Any:
-    shop, rows = shop_of(info), input["quantities"]
-    if len(rows) > 250:
-        raise gql_error(
-            f"The input array size of {len(rows)} is greater than the maximum allowed of 250.",
-            "MAX_INPUT_SIZE_EXCEEDED",
-        )
-    if info.context.version >= "2026-04" and any("changeFromQuantity" not in row for row in rows):
-        raise gql_error(
-            "InventoryQuantityInput must include the following argument: changeFromQuantity.",
-            "INVALID_FIELD_ARGUMENTS",
-        )
-    errors, plan = _check_quantities(shop, info, input)
-    if errors:
-        return {"inventoryAdjustmentGroup": None, "userErrors": errors}
-    changes = []
-    for level, quantity in plan:
-        delta = quantity - level.quantity(input["name"])
-        if not delta:
-            continue
-        for name in ("available", "on_hand"):
-            level.move(name, delta)
-            changes.append(
-                {
-                    "name": name,
-                    "delta": delta,
-                    "quantityAfterChange": None,
-                    "item": level.item,
-                    "location": level.location,
-                    "ledgerDocumentUri": None,
-                }
-            )
-        shop.emit("INVENTORY_LEVELS_UPDATE", level)
-    group = None
-    if changes:
-        group = {
-            "id": f"gid://shopify/InventoryAdjustmentGroup/{shop.next_id('InventoryAdjustmentGroup')}",
-            "reason": input["reason"],
-            "referenceDocumentUri": input.get("referenceDocumentUri"),
-            "createdAt": stamp(now()),
-            "changes": changes,
-        }
-    return {"inventoryAdjustmentGroup": group, "userErrors": []}
-
-
-def _check_quantities(
-    shop: Shop, info: GraphQLResolveInfo, values: dict[str, Any]
-) -> tuple[list, list]:
-    errors: list[dict[str, Any]] = []
-    plan: list[tuple[Any, int]] = []
-    if values["name"] not in ("available", "on_hand"):
-        errors.append(
-            user_error(
-                "The quantity name must be either 'available' or 'on_hand'.",
-                ["input", "name"],
-                "INVALID_NAME",
-            )
-        )
-    if values["reason"] not in _REASONS:
-        errors.append(
-            user_error("The specified reason is invalid.", ["input", "reason"], "INVALID_REASON")
-        )
-    seen: set[tuple[str, str]] = set()
-    for index, row in enumerate(values["quantities"]):
-        path = ["input", "quantities", str(index)]
-        item = find(info, row["inventoryItemId"])
-        location = find(info, row["locationId"])
-        pair = (row["inventoryItemId"], row["locationId"])
-        quantity = row["quantity"]
-        if item is None or item.gql_type != "InventoryItem":
-            errors.append(
-                user_error(
-                    "The specified inventory item could not be found.",
-                    [*path, "inventoryItemId"],
-                    "INVALID_INVENTORY_ITEM",
-                )
-            )
-        elif location is None or location.gql_type != "Location":
-            errors.append(
-                user_error(
-                    "The specified location could not be found.",
-                    [*path, "locationId"],
-                    "INVALID_LOCATION",
-                )
-            )
-        elif pair in seen:
-            errors.append(
-                user_error(
-                    "The combination of inventoryItemId and locationId must be unique.",
-                    path,
-                    "NO_DUPLICATE_INVENTORY_ITEM_ID_GROUP_ID_PAIR",
-                )
-            )
-        elif quantity > MAX_STOCK:
-            errors.append(
-                user_error(
-                    "The quantity can't be higher than 1,000,000,000.",
-                    [*path, "quantity"],
-                    "INVALID_QUANTITY_TOO_HIGH",
-                )
-            )
-        elif quantity < (0 if values["name"] == "on_hand" else -MAX_STOCK):
-            on_hand = values["name"] == "on_hand"
-            errors.append(
-                user_error(
-                    "The quantity can't be negative."
-                    if on_hand
-                    else "The quantity can't be lower than -1,000,000,000.",
-                    [*path, "quantity"],
-                    "INVALID_QUANTITY_NEGATIVE" if on_hand else "INVALID_QUANTITY_TOO_LOW",
-                )
-            )
-        else:
-            level = item.level(location)
-            if level is None:
-                level = shop.add_level(item, location)
-            expected = row.get("changeFromQuantity")
-            if expected is not None and expected != level.quantity(values["name"]):
-                errors.append(
-                    user_error(
-                        "The change from quantity is stale.",
-                        [*path, "changeFromQuantity"],
-                        "CHANGE_FROM_QUANTITY_STALE",
-                    )
-                )
-            plan.append((level, quantity))
-        seen.add(pair)
-    return errors, plan
 
 
 # === ORDERS === #

@@ -100,6 +100,8 @@ class InventoryItem(Record):
     origin: str | None = None
     # (value, unit); None for what the variant weighs in grams
     weight: tuple[float, str] | None = None
+    #: False for what is put together of others (bundles): its stock follows theirs
+    mutable: bool = True
     levels: list[Level] = field(default_factory=list)
     created_at: datetime = field(default_factory=now)
     updated_at: datetime = field(default_factory=now)

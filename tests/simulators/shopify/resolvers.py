@@ -932,28 +932,6 @@ served(
 # === STOCK (products: product_api.py) === #
 
 
-def _levels(
-    owner: Any, info: GraphQLResolveInfo, includeInactive: bool = False, query: Any = None, **a: Any
-) -> Any:
-    if isinstance(owner, Location):
-        rows = [lev for lev in shop_of(info).all("InventoryLevel") if lev.location is owner]
-    else:
-        rows = owner.levels
-    return connection([lev for lev in rows if lev.active or includeInactive], **a)
-
-
-def _item_level(item: InventoryItem, info: GraphQLResolveInfo, locationId: str, **_a: Any) -> Any:
-    location = find(info, locationId, "Location")
-    return item.level(location) if location else None
-
-
-def _location_level(
-    loc: Location, info: GraphQLResolveInfo, inventoryItemId: str, **_a: Any
-) -> Any:
-    item = find(info, inventoryItemId, "InventoryItem")
-    return item.level(loc) if item else None
-
-
 served(
     "InventoryItem",
     id="gid",
@@ -965,8 +943,6 @@ served(
     countryCodeOfOrigin="origin",
     harmonizedSystemCode="hs_code",
     provinceCodeOfOrigin=lambda x, i: None,
-    inventoryLevels=_levels,
-    inventoryLevel=_item_level,
     variants=lambda x, i, **a: connection([x.variant], **a),
     measurement=lambda x, i: {
         "id": f"gid://shopify/InventoryItemMeasurement/{x.id}",
@@ -1026,8 +1002,6 @@ served(
     shipsInventory=lambda loc, i: True,
     isFulfillmentService=lambda loc, i: False,
     hasActiveInventory=lambda loc, i: True,
-    inventoryLevels=_levels,
-    inventoryLevel=_location_level,
     createdAt="created_at",
     updatedAt="updated_at",
 )

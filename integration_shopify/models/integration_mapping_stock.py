@@ -1,0 +1,42 @@
+from odoo import api, fields, models
+
+
+class IntegrationMapping(models.Model):
+    _inherit = "integration.mapping"
+
+    shopify_stock_owner = fields.Selection(
+        [
+            ("odoo", "Odoo"),
+            ("shopify", "Shopify or a third party"),
+            ("nobody", "Nobody"),
+        ],
+        string="Stock Counted by",
+        default="odoo",
+        help="Of a location. Odoo: its stock, and that of what lies below, is sent to the shop. "
+        "Shopify or a third party: what is counted there becomes the stock in Odoo, and is never "
+        "sent back. Nobody: stock is left as it is on both sides.",
+    )
+
+    @api.constrains("kind", "resource_ref", "shopify_stock_owner", "backend_id")
+    def _check_shopify_places(self):
+        """Refuse two locations of one shop that would sell, or count, the same goods."""
+        self.filtered(lambda row: row.kind == "location").backend_id._check_shopify_places()
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        mappings = super().create(vals_list)
+        mappings.filtered("resource_ref")._shopify_stock_changed()
+        return mappings
+
+    def write(self, vals):
+        result = super().write(vals)
+        if {"resource_ref", "shopify_stock_owner"} & vals.keys():
+            self._shopify_stock_changed()
+        return result
+
+    def _shopify_stock_changed(self):
+        """Send the stock of backends whose locations were mapped otherwise."""
+        places = self.filtered(lambda row: row.kind == "location")
+        places.backend_id.filtered(
+            lambda backend: backend.connector == "shopify"
+        )._shopify_resend_stock()

@@ -1,0 +1,41 @@
+from odoo import api, fields, models
+
+
+class IntegrationSyncLog(models.Model):
+    _inherit = "integration.sync.log"
+
+    shopify_stock_differs = fields.Boolean(compute="_compute_shopify_stock_differs")
+
+    @api.depends("resource", "state", "error_class")
+    def _compute_shopify_stock_differs(self):
+        for operation in self:
+            operation.shopify_stock_differs = (
+                operation.resource == "stock"
+                and operation.state == "dead"
+                and operation.error_class == "conflict"
+            )
+
+    def action_shopify_odoo_is_right(self):
+        """Send Odoo's stock of this product, whatever Shopify has."""
+        return self._shopify_decide_stock("odoo")
+
+    def action_shopify_shopify_is_right(self):
+        """Leave Shopify's stock of this product until Odoo's changes again."""
+        return self._shopify_decide_stock("shopify")
+
+    def _shopify_decide_stock(self, decision):
+        self._check_review_access()
+        # sudo: operators decide, the rows themselves are the engine's
+        levels = (
+            self.env["integration.shopify.level"]
+            .sudo()
+            .search(
+                [
+                    ("backend_id", "in", self.backend_id.ids),
+                    ("product_id", "in", self.mapped("res_id")),
+                    ("confirmed_at", "!=", False),
+                ]
+            )
+        )
+        levels.decision = decision
+        return self.action_retry()
