@@ -28,6 +28,8 @@
         "views/integration_shopify_transaction_views.xml",
         "views/integration_shopify_fulfillment_views.xml",
         "views/stock_picking_views.xml",
+        "views/integration_backend_customer_views.xml",
+        "views/res_partner_views.xml",
     ],
     "assets": {"web.assets_tests": ["integration_shopify/static/tests/tours/**/*"]},
 }

@@ -55,11 +55,40 @@ def _of(resource: str, group: str, *events: str) -> dict[str, str]:
 
 
 #: The same of everything whose payload is the record itself.
-RECORD_TOPICS: dict[str, str] = {}
+RECORD_TOPICS: dict[str, str] = {
+    **_of("customer", "customers", "create", "update", "enable", "disable", "delete"),
+    **_of("company", "companies", "create", "update", "delete"),
+}
 #: Kind of the ids of what a resource reads, where notifications are about the record itself.
-KINDS: dict[str, str] = {}
+KINDS: dict[str, str] = {
+    "customer": "Customer",
+    "company": "Company",
+}
+#: The same of what is about a part, and names the whole: the resource of the whole, and where its
+#: id stands in the payload (a path). Tags and consent change without ``customers/update``.
+PART_TOPICS: dict[str, tuple[str, str]] = {
+    "customers/merge": ("customer", "admin_graphql_api_customer_kept_id"),
+    "customers_email_marketing_consent/update": ("customer", "customer_id"),
+    "customer.tags_added": ("customer", "customerId"),
+    "customer.tags_removed": ("customer", "customerId"),
+    **dict.fromkeys(
+        (
+            *_of("", "company_locations", "create", "update", "delete"),
+            *_of("", "company_contacts", "create", "update", "delete"),
+        ),
+        ("company", "company.admin_graphql_api_id"),
+    ),
+    **dict.fromkeys(
+        _of("", "company_contact_roles", "assign", "revoke"),
+        ("company", "company_contact.company.admin_graphql_api_id"),
+    ),
+}
 #: What we subscribe to, and the resource it is about.
-TOPICS = {**ORDER_TOPICS, **RECORD_TOPICS}
+TOPICS = {
+    **ORDER_TOPICS,
+    **RECORD_TOPICS,
+    **{topic: resource for topic, (resource, _path) in PART_TOPICS.items()},
+}
 #: Topics whose payload is the order itself.
 _OF_ORDERS = frozenset(
     {"orders/create", "orders/updated", "orders/paid", "orders/cancelled", "orders/delete"}
@@ -84,6 +113,9 @@ _SHAPES = {
 INCLUDE_FIELDS = ["id", "admin_graphql_api_id", "updated_at", "name"]
 #: The same of records that have no name without personal data.
 INCLUDE_FIELDS_OF_RECORDS = ["id", "admin_graphql_api_id", "updated_at"]
+#: Companies have only long ids.
+_INCLUDE_OF_COMPANIES = ["admin_graphql_api_id", "updated_at"]
+_MERGED_AWAY = "admin_graphql_api_customer_deleted_id"
 #: The same of what belongs to an order: transactions, refunds, returns, shipments.
 _INCLUDE_OF_PARTS = ["id", "admin_graphql_api_id", "order_id", "order"]
 
@@ -92,7 +124,13 @@ def include_fields(topic: str) -> list[str]:
     """Return what a subscription asks for of each payload; empty: everything."""
     if topic in RECORD_TOPICS:
         # of what was deleted Shopify sends the id alone
-        return [] if topic.endswith("/delete") else INCLUDE_FIELDS_OF_RECORDS
+        if topic.endswith("/delete"):
+            return []
+        of_company = RECORD_TOPICS[topic] == "company"
+        return _INCLUDE_OF_COMPANIES if of_company else INCLUDE_FIELDS_OF_RECORDS
+    if topic in PART_TOPICS:
+        field = PART_TOPICS[topic][1].partition(".")[0]
+        return [field, _MERGED_AWAY, "status"] if topic == "customers/merge" else [field]
     if topic in _OF_ORDERS:
         return INCLUDE_FIELDS
     # edits, risks and fulfillment orders have what is needed further inside, and nothing personal
@@ -166,7 +204,44 @@ def read(topic: str, body: bytes) -> tuple[str, Change] | None:
         return "order", read_order(topic, body)
     if topic in RECORD_TOPICS:
         return RECORD_TOPICS[topic], read_record(topic, body)
+    if topic in PART_TOPICS:
+        return PART_TOPICS[topic][0], read_whole(topic, body)
     return None
+
+
+def read_whole(topic: str, body: bytes) -> Change:
+    """Return the record whose part a notification of :data:`PART_TOPICS` is about.
+
+    Of two customers that were merged it is :func:`merge_id`: nothing can be asked which one is
+    gone because of it.
+
+    :raises InvalidPayloadError: when the body is no JSON object or names no record.
+    """
+    payload = _read_object(topic, body)
+    resource, path = PART_TOPICS[topic]
+    value = payload
+    for step in path.split("."):
+        value = value.get(step) if isinstance(value, dict) else None
+    gid = _gid(KINDS[resource], value)
+    if not gid:
+        raise _unreadable(topic, path, "it names no record")
+    if topic == "customers/merge" and payload.get("status") != "failed":
+        gone = _gid("Customer", payload.get(_MERGED_AWAY))
+        if not gone:
+            raise _unreadable(topic, _MERGED_AWAY, "it names no record")
+        return Change(merge_id(gid, gone))
+    return Change(gid)
+
+
+def merge_id(kept: str, gone: str) -> str:
+    """Return the id under which the merge of customer ``gone`` into ``kept`` is worked on."""
+    return f"{kept}?merged={gone.rpartition('/')[2]}"
+
+
+def merged_ids(gid: str) -> tuple[str, str]:
+    """Return (kept, gone) of a :func:`merge_id`; gone is empty for the id of a customer."""
+    kept, _mark, number = gid.partition("?merged=")
+    return kept, f"gid://shopify/Customer/{number}" if number else ""
 
 
 def read_record(topic: str, body: bytes) -> Change:

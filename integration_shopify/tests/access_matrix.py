@@ -7,8 +7,10 @@ model                                user  operator  auditor  manager
 integration.shopify.agreement        r     r         r        r
 integration.shopify.cancel           -     -         -        -
 integration.shopify.capture          -     -         -        -
+integration.shopify.consent          r     r         r        r
 integration.shopify.fulfillment      r     r         r        r
 integration.shopify.number           r     r         r        r
+integration.shopify.profile          r     r         r        r
 integration.shopify.refund           r     r         r        r
 integration.shopify.refund.line      r     r         r        r
 integration.shopify.refund.request   -     -         -        -
@@ -67,6 +69,15 @@ def _capture(env, company, make):
     return {"order_id": transaction.order_id.id, "transaction_id": transaction.id}
 
 
+def _of_partner(env, company, make):
+    partner = env["res.partner"].create({"name": "Buyer", "company_id": company.id})
+    return {"partner_id": partner.id}
+
+
+def _consent(env, company, make):
+    return {**_of_partner(env, company, make), "company_id": company.id, "origin": "odoo"}
+
+
 FACTORIES = {
     "account.move": _credit_note,
     "sale.order": _order,
@@ -74,7 +85,9 @@ FACTORIES = {
     "integration.shopify.agreement": _agreement,
     "integration.shopify.cancel": _of_order,
     "integration.shopify.capture": _capture,
+    "integration.shopify.consent": _consent,
     "integration.shopify.fulfillment": _of_order,
+    "integration.shopify.profile": _of_partner,
     "integration.shopify.refund": _of_order,
     "integration.shopify.refund.request": _of_order,
     "integration.shopify.return": _of_order,

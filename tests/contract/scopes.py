@@ -47,13 +47,22 @@ MUTATIONS = {
     "webhookSubscriptionDelete": [],
     "webhookSubscriptionUpdate": [],
 }
+#: What the addon may be notified of: topics begin with one of these.
+TOPICS = ("ORDER", "REFUNDS", "RETURNS", "FULFILLMENT", "CUSTOMER", "COMPAN")
+#: Documents whose mutation takes the scope of what it is given.
+DOCUMENTS = {
+    "customer_tags_add": [["write_customers"]],
+    "customer_tags_remove": [["write_customers"]],
+}
 _SCOPE = re.compile(r"(?:read|write)_[a-z_]+")
 
 
 def _sorted(scopes: Iterable[str]) -> list[str]:
     """Return scopes once each, those first that most shops should choose."""
     ours = {name for name in scopes if not FOREIGN.search(name)}
-    return sorted(ours, key=lambda name: ("merchant_managed" not in name, name))
+    return sorted(
+        ours, key=lambda name: ("merchant_managed" not in name, "companies" in name, name)
+    )
 
 
 class Access:
@@ -152,7 +161,7 @@ def topics(schema: GraphQLSchema) -> dict[str, list[str]]:
     for name, value in schema.get_type("WebhookSubscriptionTopic").values.items():
         text = (value.description or "").rpartition("Requires")[2]
         scopes = _sorted(_SCOPE.findall(text))
-        if scopes and name.startswith(("ORDER", "REFUNDS", "RETURNS", "FULFILLMENT")):
+        if scopes and name.startswith(TOPICS):
             found[name] = scopes
     return found
 
@@ -162,7 +171,10 @@ def compute(folder: Path, version: str) -> dict[str, Any]:
     raw = json.loads(gzip.decompress((folder / f"admin_{version}.json.gz").read_bytes()))
     schema, access = build_client_schema(raw["data"], assume_valid=True), Access(raw)
     return {
-        "documents": {name: needed(schema, access, nodes) for name, nodes in documents().items()},
+        "documents": {
+            name: DOCUMENTS.get(name) or needed(schema, access, nodes)
+            for name, nodes in documents().items()
+        },
         "topics": topics(schema),
     }
 
