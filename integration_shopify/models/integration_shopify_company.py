@@ -358,7 +358,7 @@ class IntegrationShopifyCompany(models.AbstractModel):
         if backend._shopify_customer_owner("identity") == "shopify" and data.name:
             values["name"] = data.name
         for field, mapped, read in (
-            ("property_product_pricelist", item.values["lists"], self._catalogs),
+            ("specific_property_product_pricelist", item.values["lists"], self._catalogs),
             ("property_account_position_id", item.values["positions"], self._exemptions),
             ("property_payment_term_id", item.values["terms"], self._terms),
         ):

@@ -443,8 +443,9 @@ class IntegrationShopifyCustomer(models.AbstractModel):
         if not items:
             return
         created = self._create_partners(backend, items)
+        new = {item.operation_id for item in created}
         for item in items:
-            if item not in created:
+            if item.operation_id not in new:
                 self._update_partner(backend, item)
         self._join_companies(backend, items)
         self.env["integration.shopify.address.book"]._apply(backend, items, created)
@@ -540,12 +541,12 @@ class IntegrationShopifyCustomer(models.AbstractModel):
     @api.model
     def _join_companies(self, backend, items):
         """Put contacts of companies (B2B) below them, as far as both are in Odoo."""
-        wanted = {item: item.data.companyContactProfiles for item in items}
-        ids = {row.company.id for rows in wanted.values() for row in rows}
+        ids = {row.company.id for item in items for row in item.data.companyContactProfiles}
         if not ids:
             return
         companies = self.env["integration.binding"]._find(backend, "company", list(ids))
-        for item, rows in wanted.items():
+        for item in items:
+            rows = item.data.companyContactProfiles
             # of several companies no one is the contact's own
             if len(rows) != 1 or rows[0].company.id not in companies:
                 continue
@@ -965,7 +966,7 @@ class IntegrationShopifyCustomer(models.AbstractModel):
         sent = [item for item in items if item.payload]
         self.env["integration.shopify.profile"]._note_sent(backend, sent)
         self.env["integration.shopify.address.book"]._note_sent(backend, sent)
-        if made:
+        if made and any(backend._shopify_customer_owner(p) == "odoo" for p in customers.PARTS):
             # what was changed after it was read and before there was a link was not noted
             flow = backend._shopify_customer_flow("out")
             records = self.env["res.partner"].union(*(item.record for item in made))
