@@ -33,6 +33,8 @@
         "views/integration_backend_market_views.xml",
         "views/integration_shopify_level_views.xml",
         "views/integration_backend_stock_views.xml",
+        "views/integration_backend_customer_views.xml",
+        "views/res_partner_views.xml",
     ],
     "assets": {"web.assets_tests": ["integration_shopify/static/tests/tours/**/*"]},
 }

@@ -57,10 +57,33 @@ def _of(resource: str, group: str, *events: str) -> dict[str, str]:
 #: The same of everything whose payload is the record itself.
 RECORD_TOPICS: dict[str, str] = {
     **_of("inventory", "inventory_levels", "connect", "update"),
+    **_of("customer", "customers", "create", "update", "enable", "disable", "delete"),
+    **_of("company", "companies", "create", "update", "delete"),
 }
 #: Kind of the ids of what a resource reads, where notifications are about the record itself.
 KINDS: dict[str, str] = {
     "inventory": "InventoryLevel",
+    "customer": "Customer",
+    "company": "Company",
+}
+#: The same of what is about a part, and names the whole: the resource of the whole, and where its
+#: id stands in the payload (a path). Tags and consent change without ``customers/update``.
+PART_TOPICS: dict[str, tuple[str, str]] = {
+    "customers/merge": ("customer", "admin_graphql_api_customer_kept_id"),
+    "customers_email_marketing_consent/update": ("customer", "customer_id"),
+    "customer.tags_added": ("customer", "customerId"),
+    "customer.tags_removed": ("customer", "customerId"),
+    **dict.fromkeys(
+        (
+            *_of("", "company_locations", "create", "update", "delete"),
+            *_of("", "company_contacts", "create", "update", "delete"),
+        ),
+        ("company", "company.admin_graphql_api_id"),
+    ),
+    **dict.fromkeys(
+        _of("", "company_contact_roles", "assign", "revoke"),
+        ("company", "company_contact.company.admin_graphql_api_id"),
+    ),
 }
 #: What tells that a group of the shop's settings (``lib/settings.py``) has to be read again. Price
 #: lists have no topic of their own, and changed memberships of collections mean nothing here: a
@@ -74,7 +97,12 @@ SETTING_TOPICS = {
     "shop/update": "currency",
 }
 #: What we subscribe to, and the resource it is about.
-TOPICS = {**ORDER_TOPICS, **RECORD_TOPICS, **dict.fromkeys(SETTING_TOPICS, "setting")}
+TOPICS = {
+    **ORDER_TOPICS,
+    **RECORD_TOPICS,
+    **{topic: resource for topic, (resource, _path) in PART_TOPICS.items()},
+    **dict.fromkeys(SETTING_TOPICS, "setting"),
+}
 #: Topics whose payload is the order itself.
 _OF_ORDERS = frozenset(
     {"orders/create", "orders/updated", "orders/paid", "orders/cancelled", "orders/delete"}
@@ -101,6 +129,9 @@ INCLUDE_FIELDS = ["id", "admin_graphql_api_id", "updated_at", "name"]
 INCLUDE_FIELDS_OF_RECORDS = ["id", "admin_graphql_api_id", "updated_at"]
 #: The same of stock levels: only those of some locations are read.
 _INCLUDE_OF_LEVELS = ["admin_graphql_api_id", "location_id", "updated_at"]
+#: Companies have only long ids.
+_INCLUDE_OF_COMPANIES = ["admin_graphql_api_id", "updated_at"]
+_MERGED_AWAY = "admin_graphql_api_customer_deleted_id"
 #: The same of what belongs to an order: transactions, refunds, returns, shipments.
 _INCLUDE_OF_PARTS = ["id", "admin_graphql_api_id", "order_id", "order"]
 
@@ -113,7 +144,13 @@ def include_fields(topic: str) -> list[str]:
         return _INCLUDE_OF_LEVELS
     if topic in RECORD_TOPICS:
         # of what was deleted Shopify sends the id alone
-        return [] if topic.endswith("/delete") else INCLUDE_FIELDS_OF_RECORDS
+        if topic.endswith("/delete"):
+            return []
+        of_company = RECORD_TOPICS[topic] == "company"
+        return _INCLUDE_OF_COMPANIES if of_company else INCLUDE_FIELDS_OF_RECORDS
+    if topic in PART_TOPICS:
+        field = PART_TOPICS[topic][1].partition(".")[0]
+        return [field, _MERGED_AWAY, "status"] if topic == "customers/merge" else [field]
     if topic in _OF_ORDERS:
         return INCLUDE_FIELDS
     # edits, risks and fulfillment orders have what is needed further inside, and nothing personal
@@ -191,7 +228,44 @@ def read(topic: str, body: bytes) -> tuple[str, Change] | None:
         _read_object(topic, body)
         # the whole group is read: its time of change says nothing
         return "setting", Change(SETTING_TOPICS[topic])
+    if topic in PART_TOPICS:
+        return PART_TOPICS[topic][0], read_whole(topic, body)
     return None
+
+
+def read_whole(topic: str, body: bytes) -> Change:
+    """Return the record whose part a notification of :data:`PART_TOPICS` is about.
+
+    Of two customers that were merged it is :func:`merge_id`: nothing can be asked which one is
+    gone because of it.
+
+    :raises InvalidPayloadError: when the body is no JSON object or names no record.
+    """
+    payload = _read_object(topic, body)
+    resource, path = PART_TOPICS[topic]
+    value = payload
+    for step in path.split("."):
+        value = value.get(step) if isinstance(value, dict) else None
+    gid = _gid(KINDS[resource], value)
+    if not gid:
+        raise _unreadable(topic, path, "it names no record")
+    if topic == "customers/merge" and payload.get("status") != "failed":
+        gone = _gid("Customer", payload.get(_MERGED_AWAY))
+        if not gone:
+            raise _unreadable(topic, _MERGED_AWAY, "it names no record")
+        return Change(merge_id(gid, gone))
+    return Change(gid)
+
+
+def merge_id(kept: str, gone: str) -> str:
+    """Return the id under which the merge of customer ``gone`` into ``kept`` is worked on."""
+    return f"{kept}?merged={gone.rpartition('/')[2]}"
+
+
+def merged_ids(gid: str) -> tuple[str, str]:
+    """Return (kept, gone) of a :func:`merge_id`; gone is empty for the id of a customer."""
+    kept, _mark, number = gid.partition("?merged=")
+    return kept, f"gid://shopify/Customer/{number}" if number else ""
 
 
 def read_record(topic: str, body: bytes) -> Change:

@@ -294,7 +294,7 @@ class IntegrationConnectorShopify(models.AbstractModel):
 
     @api.model
     def _remote_topic(self, topic):
-        return topic.replace("/", "_").upper()
+        return topic.replace("/", "_").replace(".", "_").upper()
 
     # === HOOKS - RATE LIMITS === #
 

@@ -6,6 +6,10 @@ _OF_ORDER = (
     "r.order_id IN (SELECT d.id FROM unnest(%(models)s::text[], %(ids)s::int[]) d(model, id)"
     " WHERE d.model = 'sale.order')"
 )
+_OF_PARTNER = (
+    "r.partner_id IN (SELECT d.id FROM unnest(%(models)s::text[], %(ids)s::int[]) d(model, id)"
+    " WHERE d.model = 'res.partner')"
+)
 #: What is kept of orders beside Odoo's own documents.
 STORES = (
     Store(
@@ -22,6 +26,8 @@ STORES = (
         linked=_OF_ORDER,
     ),
     Store("integration.shopify.transaction", blanks=("payment_ref",), linked=_OF_ORDER),
+    # what a shop knows of a person; that somebody consented, and when, has to be provable
+    Store("integration.shopify.profile", blanks=("tags", "sent_tags"), linked=_OF_PARTNER),
 )
 
 

@@ -272,24 +272,32 @@ class IntegrationShopifyContact(models.AbstractModel):
     def _join_company(self, party):
         """Put the contact below the company, unless it has a place in Odoo already."""
         partner, company = party.partner, party.company
-        if (
-            company
-            and partner != company
-            and not partner.parent_id
-            and not partner.is_company
-            and company.parent_id != partner
-        ):
-            partner.parent_id = company
+        if company and partner != company and not partner.parent_id and not partner.is_company:
+            above = company
+            while above and above != partner:
+                above = above.parent_id
+            # one that stands above the company cannot stand below it
+            if not above:
+                partner.parent_id = company
 
     @api.model
     def _places(self, items):
-        """Return ``(countries by code, states by (country code, code))`` of all addresses."""
-        addresses = [
-            address
-            for item in items
-            for address in (item.data.billingAddress, item.data.shippingAddress)
-            if address
-        ]
+        """Return :meth:`_places_of` the addresses of orders."""
+        return self._places_of(
+            [
+                address
+                for item in items
+                for address in (item.data.billingAddress, item.data.shippingAddress)
+                if address
+            ]
+        )
+
+    @api.model
+    def _places_of(self, addresses):
+        """Return ``(countries by code, states by (country code, code))`` of addresses.
+
+        :param addresses: of :class:`~..lib.contract.Address`.
+        """
         codes = {address.countryCodeV2 for address in addresses if address.countryCodeV2}
         countries = self.env["res.country"].search([("code", "in", list(codes))])
         state_codes = {address.provinceCode for address in addresses if address.provinceCode}

@@ -8,10 +8,12 @@ integration.shopify.agreement        r     r         r        r
 integration.shopify.cancel           -     -         -        -
 integration.shopify.capture          -     -         -        -
 integration.shopify.fixed.price      r     r         r        r
+integration.shopify.consent          r     r         r        r
 integration.shopify.fulfillment      r     r         r        r
 integration.shopify.market           r     r         r        r
 integration.shopify.level            r     r         r        r
 integration.shopify.number           r     r         r        r
+integration.shopify.profile          r     r         r        r
 integration.shopify.refund           r     r         r        r
 integration.shopify.refund.line      r     r         r        r
 integration.shopify.refund.request   -     -         -        -
@@ -88,6 +90,13 @@ def _level(env, company, make):
     backend = make("integration.backend", company)
     product = env["product.product"].create({"name": "Mug", "company_id": company.id})
     return {"backend_id": backend.id, "product_id": product.id, "location": "gid://1"}
+def _of_partner(env, company, make):
+    partner = env["res.partner"].create({"name": "Buyer", "company_id": company.id})
+    return {"partner_id": partner.id}
+
+
+def _consent(env, company, make):
+    return {**_of_partner(env, company, make), "company_id": company.id, "origin": "odoo"}
 
 
 FACTORIES = {
@@ -100,6 +109,9 @@ FACTORIES = {
     "integration.shopify.fixed.price": _fixed_price,
     "integration.shopify.fulfillment": _of_order,
     "integration.shopify.level": _level,
+    "integration.shopify.consent": _consent,
+    "integration.shopify.fulfillment": _of_order,
+    "integration.shopify.profile": _of_partner,
     "integration.shopify.refund": _of_order,
     "integration.shopify.refund.request": _of_order,
     "integration.shopify.return": _of_order,

@@ -4,6 +4,7 @@ from odoo.tests import BaseCase
 
 from ..lib.client import document
 from .contract import VERSIONS, judge, refusals, schema
+from .documents_customer import VARIABLES as OF_CUSTOMERS
 
 GID = "gid://shopify/Order/1"
 PAGE = {"first": 250, "after": "abc"}
@@ -209,13 +210,14 @@ VARIABLES = {
         {"topic": "ORDERS_EDITED", "webhookSubscription": {"uri": "https://a.example.com"}},
     ],
     "webhook_subscription_delete": [{"id": "gid://shopify/WebhookSubscription/1"}],
+    **OF_CUSTOMERS,
 }
 
 
 class TestDocuments(BaseCase):
     def test_every_document_has_variables_here(self):
         folder = Path(__file__).parent.parent / "graphql"
-        fragments = {"order_fields", "money_presentment", "money_shop"}
+        fragments = {"company_fields", "order_fields", "money_presentment", "money_shop"}
         self.assertEqual(
             {path.stem for path in folder.glob("*.graphql")} - fragments, set(VARIABLES)
         )

@@ -53,6 +53,8 @@ TOPICS = (
     "REFUNDS",
     "RETURNS",
     "FULFILLMENT",
+    "CUSTOMER",
+    "COMPAN",
     # what the shop is set up with
     "CHANNELS",
     "COLLECTIONS",
@@ -60,13 +62,20 @@ TOPICS = (
     "LOCATIONS",
     "MARKETS",
 )
+#: Documents whose mutation takes the scope of what it is given.
+DOCUMENTS = {
+    "customer_tags_add": [["write_customers"]],
+    "customer_tags_remove": [["write_customers"]],
+}
 _SCOPE = re.compile(r"(?:read|write)_[a-z_]+")
 
 
 def _sorted(scopes: Iterable[str]) -> list[str]:
     """Return scopes once each, those first that most shops should choose."""
     ours = {name for name in scopes if not FOREIGN.search(name)}
-    return sorted(ours, key=lambda name: ("merchant_managed" not in name, name))
+    return sorted(
+        ours, key=lambda name: ("merchant_managed" not in name, "companies" in name, name)
+    )
 
 
 class Access:
@@ -175,7 +184,10 @@ def compute(folder: Path, version: str) -> dict[str, Any]:
     raw = json.loads(gzip.decompress((folder / f"admin_{version}.json.gz").read_bytes()))
     schema, access = build_client_schema(raw["data"], assume_valid=True), Access(raw)
     return {
-        "documents": {name: needed(schema, access, nodes) for name, nodes in documents().items()},
+        "documents": {
+            name: DOCUMENTS.get(name) or needed(schema, access, nodes)
+            for name, nodes in documents().items()
+        },
         "topics": topics(schema),
     }
 

@@ -1,0 +1,167 @@
+from odoo import api, fields, models
+
+from ..lib import customers
+from ..lib.contract_customer import Customer
+
+
+class IntegrationShopifyProfile(models.Model):
+    """What a shop says of a contact, and what we have told it."""
+
+    _name = "integration.shopify.profile"
+    _description = "Shopify Customer Profile"
+    _inherit = ["integration.company.mixin"]
+    _order = "backend_id, id"
+
+    partner_id = fields.Many2one("res.partner", required=True, ondelete="cascade", index=True)
+    backend_id = fields.Many2one(
+        "integration.backend", string="Shop", required=True, ondelete="cascade"
+    )
+    company_id = fields.Many2one(related="backend_id.company_id", store=True, index=True)
+    tags = fields.Text(help="Of the customer in Shopify, one per line.")
+    sent_tags = fields.Text(help="Those that Odoo has added there, one per line.")
+    account_state = fields.Char(string="Account", help="Of the customer's login in the shop.")
+    email_state = fields.Selection(
+        [
+            ("SUBSCRIBED", "Subscribed"),
+            ("UNSUBSCRIBED", "Unsubscribed"),
+            ("PENDING", "Waits for confirmation"),
+            ("NOT_SUBSCRIBED", "Never asked"),
+            ("INVALID", "Invalid address"),
+            ("REDACTED", "Redacted"),
+        ],
+        string="E-mail Marketing",
+    )
+    email_level = fields.Char(string="Opt-in", help="How the consent was given.")
+    email_since = fields.Datetime(string="Since", help="When the customer decided so.")
+    roles = fields.Char(help="Of a company's contact: what he may do in the shop, and where.")
+
+    _partner_unique = models.Constraint(
+        "UNIQUE(backend_id, partner_id)", "This contact has a profile of the shop already."
+    )
+
+    @api.model
+    def _of(self, backend, partners):
+        """Return the profiles of contacts in one shop."""
+        return self.search([("backend_id", "=", backend.id), ("partner_id", "in", partners.ids)])
+
+    @api.model
+    def _ensure(self, backend, partners):
+        """Return ``{contact: profile}``; those missing are made, at once."""
+        known = {row.partner_id: row for row in self._of(backend, partners)}
+        missing = [partner for partner in partners if partner not in known]
+        made = self.create(
+            [{"backend_id": backend.id, "partner_id": partner.id} for partner in missing]
+        )
+        return {**known, **dict(zip(missing, made, strict=True))}
+
+    def _sent_tags(self):
+        """Return the tags that Odoo has given the customer."""
+        return [tag for row in self for tag in (row.sent_tags or "").splitlines() if tag]
+
+    # === INTO ODOO === #
+
+    @api.model
+    def _note(self, backend, items):
+        """Remember what Shopify says of customers, and hand on what Shopify owns.
+
+        :param list[Item] items: with ``record`` and ``data``.
+        """
+        partners = self.env["res.partner"].union(*(item.record for item in items))
+        profiles = self._ensure(backend, partners)
+        if backend.shopify_customer_tags and backend._shopify_customer_owner("tags") == "shopify":
+            self._hand_on_tags(items, profiles)
+        for item in items:
+            profile, data = profiles[item.record], item.data
+            values = {"tags": "\n".join(data.tags) or False, "account_state": data.state or False}
+            email = data.email
+            if email and "defaultEmailAddress" not in data.withheld and email.marketingState:
+                known = dict(profile._fields["email_state"].selection)
+                values |= {
+                    "email_state": email.marketingState if email.marketingState in known else False,
+                    "email_level": email.marketingOptInLevel or False,
+                    "email_since": email.marketingUpdatedAt,
+                }
+            changed = {
+                name: value
+                for name, value in values.items()
+                if (profile[name] or False) != (value or False)
+            }
+            if changed:
+                profile.write(changed)
+            if {"email_state", "email_since"} & changed.keys():
+                profile._hand_on_consent()
+
+    def _hand_on_consent(self):
+        """Add to the history of consent, and set the contact's where Shopify owns it."""
+        Consent = self.env["integration.shopify.consent"]
+        for profile in self:
+            Consent._add(
+                profile.partner_id,
+                profile.email_state,
+                "shopify",
+                level=profile.email_level,
+                since=profile.email_since,
+                backend=profile.backend_id,
+            )
+            if profile.backend_id._shopify_customer_owner("consent") != "shopify":
+                continue
+            partner, decision = profile.partner_id, customers.DECISIONS.get(profile.email_state)
+            known = partner.shopify_email_consent_at
+            # of several shops the newest decision counts
+            if known and profile.email_since and profile.email_since < known:
+                continue
+            if (partner.shopify_email_consent or None) != decision:
+                partner.with_context(shopify_consent_noted=True).write(
+                    {
+                        "shopify_email_consent": decision or False,
+                        "shopify_email_consent_at": profile.email_since,
+                    }
+                )
+
+    @api.model
+    def _hand_on_tags(self, items, profiles):
+        """Give contacts the tags of their customers; those given in Odoo stay.
+
+        Tags are told apart as Shopify does: small and capital letters are the same.
+        """
+        names = {tag.casefold(): tag for item in items for tag in item.data.tags}
+        gone = {
+            item.operation_id: {
+                tag.casefold() for tag in (profiles[item.record].tags or "").splitlines()
+            }
+            - {tag.casefold() for tag in item.data.tags}
+            for item in items
+        }
+        wanted = {*names, *(name for rows in gone.values() for name in rows)}
+        if not wanted:
+            return
+        Category = self.env["res.partner.category"]
+        by_name = {}
+        for row in Category.search([]):  # pylint: disable=no-search-all
+            by_name.setdefault(row.name.casefold(), row)
+        new = [key for key in names if key not in by_name]
+        made = Category.create([{"name": names[key]} for key in new])
+        by_name |= dict(zip(new, made, strict=True))
+        for item in items:
+            known = item.record.category_id
+            tags = Category.union(*(by_name[tag.casefold()] for tag in item.data.tags))
+            lost = Category.union(
+                *(by_name[key] for key in gone[item.operation_id] if key in by_name)
+            )
+            if (known - lost) | tags != known:
+                item.record.category_id = (known - lost) | tags
+
+    # === OUT OF ODOO === #
+
+    @api.model
+    def _note_sent(self, backend, items):
+        """Remember which tags Odoo has given to customers."""
+        items = [item for item in items if "tags" in item.values]
+        partners = self.env["res.partner"].union(*(item.record for item in items))
+        profiles = self._ensure(backend, partners)
+        for item in items:
+            present = {tag.casefold() for tag in Customer.model_validate(item.payload).tags}
+            sent = [tag for tag in item.values["tags"] if tag.casefold() in present]
+            text = "\n".join(sent) or False
+            if profiles[item.record].sent_tags != text:
+                profiles[item.record].sent_tags = text

@@ -1,0 +1,157 @@
+"""Companies of Shopify's B2B, their locations, catalogs and contacts."""
+
+from datetime import datetime
+
+from odoo.tests import tagged
+
+from .common import connection, line, order
+from .customer_shop import CustomerCase, company, customer, location
+
+CATALOG = {"id": "gid://shopify/CompanyLocationCatalog/5", "title": "Wholesale", "status": "ACTIVE"}
+
+
+@tagged("post_install", "-at_install")
+class TestCompanies(CustomerCase):
+    def test_company_with_locations(self):
+        record = company(1, location(1), location(2, "Bonn"), externalId="C-1")
+        partner = self.one(record)
+        self.assertEqual((partner.name, partner.is_company, partner.ref), ("Acme", True, "C-1"))
+        self.assertEqual(partner.child_ids.mapped("city"), ["Berlin", "Bonn"])
+        self.assertEqual(
+            self.link(partner.child_ids[0], "company_location").external_id,
+            "gid://shopify/CompanyLocation/1",
+        )
+        stamp = partner.child_ids[0].write_date
+        self.assertEqual(self.one(record, force=True), partner)
+        self.assertEqual(partner.child_ids[0].write_date, stamp)
+        self.assertEqual(len(partner.child_ids), 2)
+
+    def test_location_that_moves_or_is_gone(self):
+        record = company(1, location(1), location(2, "Bonn"))
+        partner = self.one(record)
+        berlin, bonn = partner.child_ids
+        moved = location(1)
+        moved["shippingAddress"]["address1"] = "Neu 1"
+        self.one(self.changed(record, locations=connection(moved)))
+        self.assertEqual((berlin.street, bonn.active), ("Neu 1", False))
+        self.assertFalse(self.link(bonn, "company_location"))
+
+    def test_location_of_a_document_that_moves(self):
+        record = company(1, location(1))
+        partner = self.one(record)
+        old = partner.child_ids
+        sale = self.env["sale.order"].create(
+            {"partner_id": partner.id, "partner_shipping_id": old.id}
+        )
+        moved = location(1)
+        moved["shippingAddress"]["address1"] = "Neu 1"
+        self.one(self.changed(record, locations=connection(moved)))
+        self.assertEqual((sale.partner_shipping_id, old.street), (old, "Berliner Str. 1"))
+        self.assertFalse(old.active)
+        self.assertEqual(partner.child_ids.street, "Neu 1")
+
+    def test_catalog_is_a_price_list_by_mapping(self):
+        record = company(1, location(1, catalogs=connection(CATALOG)))
+        partner = self.one(record)
+        mapping = self.env["integration.mapping"].search([("kind", "=", "catalog")])
+        self.assertEqual(mapping.external_label, "Wholesale")
+        prices = self.env["product.pricelist"].create({"name": "Wholesale"})
+        mapping.resource_ref = f"product.pricelist,{prices.id}"
+        self.one(record, force=True)
+        self.assertEqual(partner.specific_property_product_pricelist, prices)
+
+    def test_terms_exemption_and_tax_number(self):
+        days = self.env["account.payment.term"].search([], limit=1)
+        position = self.env["account.fiscal.position"].create({"name": "Exempt"})
+        for kind, value, target in (
+            ("payment_term", "Net 30|30", days),
+            ("tax_exemption", "TAX_EXEMPT", position),
+        ):
+            self.env["integration.mapping"].create(
+                {
+                    "backend_id": self.backend.id,
+                    "kind": kind,
+                    "external_value": value,
+                    "resource_ref": f"{target._name},{target.id}",
+                }
+            )
+        terms = {"name": "Net 30", "paymentTermsType": "NET", "dueInDays": 30}
+        taxes = {"taxRegistrationId": "DE1", "taxExempt": True, "taxExemptions": []}
+        place = location(
+            1,
+            taxSettings=taxes,
+            buyerExperienceConfiguration={"paymentTermsTemplate": terms},
+        )
+        partner = self.one(company(1, place))
+        self.assertEqual(
+            (
+                partner.property_payment_term_id,
+                partner.property_account_position_id,
+                partner.vat,
+            ),
+            (days, position, "DE1"),
+        )
+        self.assertEqual(partner.child_ids.vat, "DE1")
+
+    def test_locations_with_several_tax_numbers(self):
+        taxes = {"taxExempt": False, "taxExemptions": []}
+        operation = self.bring(
+            company(
+                1,
+                location(1, taxSettings={**taxes, "taxRegistrationId": "DE1"}),
+                location(2, "Wien", taxSettings={**taxes, "taxRegistrationId": "AT2"}),
+            )
+        )
+        self.assertEqual(operation.state, "done", operation.message)
+        self.assertIn("AT2, DE1", operation.message)
+
+    def test_contacts_join_their_company(self):
+        person = self.one(customer(5))
+        partner = self.one(company(1, location(1), contacts=[(5, "Buyer"), (6, None)]))
+        self.assertEqual((person.parent_id, person.function), (partner, "Buyer"))
+        self.assertEqual(person.shopify_profile_ids.roles, "Location admin (Berlin)")
+        profile = {
+            "id": "gid://shopify/CompanyContact/6",
+            "title": "Chief",
+            "isMainContact": True,
+            "company": {"id": "gid://shopify/Company/1", "name": "Acme"},
+        }
+        late = self.one(
+            customer(6, email="b@example.com", companyContactProfiles=[profile])
+        )
+        self.assertEqual((late.parent_id, late.function), (partner, "Chief"))
+
+    def test_order_and_company_are_one(self):
+        buyer = {
+            "company": {"id": "gid://shopify/Company/1", "name": "Acme"},
+            "location": {"id": "gid://shopify/CompanyLocation/1", "name": "Berlin"},
+        }
+        sale = self.import_one(order(1, [line(1, 10)], 10, purchasingEntity=buyer))
+        partner = self.one(company(1, location(1)))
+        self.assertEqual(sale.partner_id.commercial_partner_id, partner)
+
+    def test_more_locations_than_a_page(self):
+        rows = [location(number, f"Ort{number}") for number in range(1, 16)]
+        self.assertEqual(len(self.one(company(1, *rows)).child_ids), 15)
+
+    def test_known_by_reference(self):
+        known = self.env["res.partner"].create(
+            {"name": "ACME GmbH", "is_company": True, "ref": "C-1"}
+        )
+        self.assertEqual(self.one(company(1, location(1), externalId="C-1")), known)
+
+    def test_never_by_name(self):
+        known = self.env["res.partner"].create({"name": "Acme", "is_company": True})
+        self.assertNotEqual(self.one(company(1, location(1))), known)
+
+    def test_changes_of_locations_are_listed(self):
+        resource = self.env["integration.shopify.company"]
+        self.shop.put(company(1, location(1)))
+        since = datetime(2026, 11, 1)
+        first = resource._fetch_changes(self.backend, since, None)
+        self.assertEqual([row.external_id for row in first.changes], ["gid://shopify/Company/1"])
+        last = resource._fetch_changes(self.backend, since, first.next_page)
+        self.assertIsNone(last.next_page)
+        self.assertEqual(
+            [name for name, _v in self.shop.calls], ["company_changes", "company_location_changes"]
+        )

@@ -1,0 +1,117 @@
+"""What has to be changed at Shopify, told apart without a database."""
+
+from odoo.tests import BaseCase
+
+from ..lib import customers
+from ..lib.contract_customer import Customer
+
+
+def address(number, street="Hauptstr. 5", **values):
+    return {
+        "id": f"gid://shopify/MailingAddress/{number}?model_name=Address",
+        "firstName": "Anna",
+        "lastName": "Muster",
+        "company": None,
+        "address1": street,
+        "address2": None,
+        "zip": "10115",
+        "city": "Berlin",
+        "countryCodeV2": "DE",
+        "provinceCode": None,
+        "phone": None,
+        **values,
+    }
+
+
+def customer(*addresses, default=None, **values):
+    return Customer.model_validate(
+        {
+            "id": "gid://shopify/Customer/1",
+            "updatedAt": "2026-11-20T10:00:00Z",
+            "firstName": "Anna",
+            "lastName": "Muster",
+            "defaultEmailAddress": {
+                "emailAddress": "anna@example.com",
+                "marketingState": "NOT_SUBSCRIBED",
+            },
+            "defaultPhoneNumber": None,
+            "tags": ["VIP", "app:loyal"],
+            "defaultAddress": {"id": address(default)["id"]} if default else None,
+            "addressesV2": {"nodes": list(addresses), "pageInfo": {"hasNextPage": False}},
+            **values,
+        }
+    )
+
+
+def wanted(street="hauptstr 5", **values):
+    return {
+        "firstName": "Anna",
+        "lastName": "Muster",
+        "company": "",
+        "address1": street,
+        "address2": "",
+        "zip": "10115",
+        "city": "Berlin",
+        "countryCode": "DE",
+        "provinceCode": None,
+        "phone": "",
+        **values,
+    }
+
+
+class TestPlan(BaseCase):
+    def test_equal_is_nothing(self):
+        values = {
+            "customer": {"firstName": "Anna", "lastName": "Muster", "email": "Anna@Example.com"},
+            "addresses": [wanted()],
+            "tags": ["vip"],
+        }
+        self.assertFalse(customers.plan(values, customer(address(1), default=1)))
+
+    def test_foreign_tags_survive(self):
+        todo = customers.plan({"tags": ["wholesale"]}, customer(), sent_tags=["vip"])
+        self.assertEqual((todo.add_tags, todo.remove_tags), (["wholesale"], ["vip"]))
+
+    def test_hidden_fields_are_not_written(self):
+        data = customer(firstName=None, withheld=["firstName", "addressesV2"])
+        values = {"customer": {"firstName": "Anna"}, "addresses": [wanted("New 1")]}
+        self.assertFalse(customers.plan(values, data))
+
+    def test_consent_needs_an_address(self):
+        consent = {"marketingState": "SUBSCRIBED", "consentUpdatedAt": None}
+        self.assertEqual(customers.plan({"consent": consent}, customer()).consent, consent)
+        nobody = customer(defaultEmailAddress=None)
+        self.assertFalse(customers.plan({"consent": consent}, nobody))
+
+    def test_second_address_becomes_the_usual_one(self):
+        data = customer(address(1), address(2, "Weg 2"), default=1)
+        todo = customers.plan({"addresses": [wanted("Weg 2"), wanted()]}, data)
+        self.assertEqual([(gid, usual) for gid, _row, usual in todo.change], [(data.addresses[1].id, True)])
+        self.assertFalse(todo.create or todo.delete)
+
+    def test_address_of_odoo_that_is_gone_is_used_again_or_deleted(self):
+        data = customer(address(1), address(2, "Weg 2"), address(3, "Foreign 3"), default=1)
+        own = [data.addresses[1].key]
+        todo = customers.plan({"addresses": [wanted(), wanted("New 4")]}, data, (), own)
+        self.assertEqual([gid for gid, _row, _usual in todo.change], [data.addresses[1].id])
+        todo = customers.plan({"addresses": [wanted()]}, data, (), own)
+        self.assertEqual(todo.delete, [data.addresses[1].id])
+        self.assertFalse(todo.create or todo.change)
+
+    def test_usual_address_is_never_deleted_without_another(self):
+        data = customer(address(1), default=1)
+        todo = customers.plan({"addresses": []}, data, (), [data.addresses[0].key])
+        self.assertFalse(todo)
+
+    def test_names(self):
+        self.assertEqual(customers.split_name("Anna Maria  Muster"), ("Anna Maria", "Muster"))
+        self.assertEqual(customers.split_name("Muster"), ("", "Muster"))
+        self.assertEqual(
+            customers.recipient("Acme, Inc., Anna Muster"), ("Acme, Inc.", "Anna", "Muster")
+        )
+
+    def test_exemptions(self):
+        self.assertEqual(customers.exemptions(customer()), [])
+        self.assertEqual(customers.exemptions(customer(taxExempt=True)), [customers.EXEMPT])
+        data = customer(taxExempt=True, taxExemptions=["US_CA_RESELLER_EXEMPTION"])
+        self.assertEqual(customers.exemptions(data), ["US_CA_RESELLER_EXEMPTION"])
