@@ -15,6 +15,7 @@
         "data/product_product_data.xml",
         "data/integration.field.mapping.csv",
         "views/integration_backend_views.xml",
+        "views/integration_backend_product_in_views.xml",
         "views/delivery_carrier_views.xml",
         "views/sale_order_views.xml",
         "views/integration_shopify_rule_views.xml",

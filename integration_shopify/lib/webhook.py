@@ -55,9 +55,11 @@ def _of(resource: str, group: str, *events: str) -> dict[str, str]:
 
 
 #: The same of everything whose payload is the record itself.
-RECORD_TOPICS: dict[str, str] = {}
+RECORD_TOPICS: dict[str, str] = {
+    **_of("product", "products", "create", "update", "delete"),
+}
 #: Kind of the ids of what a resource reads, where notifications are about the record itself.
-KINDS: dict[str, str] = {}
+KINDS: dict[str, str] = {"product": "Product"}
 #: What we subscribe to, and the resource it is about.
 TOPICS = {**ORDER_TOPICS, **RECORD_TOPICS}
 #: Topics whose payload is the order itself.
