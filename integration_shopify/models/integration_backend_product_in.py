@@ -1,9 +1,9 @@
+from urllib.parse import urlsplit
+
 from odoo import fields, models
 
 from odoo.addons.integration_base.lib.http import HttpClient
 from odoo.addons.integration_base.models.integration_exchange import check_time, record_exchange
-
-from .integration_shopify_picture import file_host
 
 
 class IntegrationBackend(models.Model):
@@ -56,9 +56,10 @@ class IntegrationBackend(models.Model):
         """
         self.ensure_one()
         self._ensure_callable()
-        origin, path = file_host(url)
+        parts = urlsplit(url)
+        path = f"{parts.path}?{parts.query}" if parts.query else parts.path
         with HttpClient(
-            origin,
+            f"{parts.scheme}://{parts.netloc}",
             **self._guard_options(),
             max_response_bytes=max_bytes,
             on_exchange=lambda exchange: record_exchange(self, exchange),

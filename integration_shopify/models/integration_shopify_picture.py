@@ -1,5 +1,4 @@
 import base64
-from urllib.parse import urlsplit
 
 from odoo import api, models
 from odoo.exceptions import UserError
@@ -191,10 +190,3 @@ class IntegrationShopifyPicture(models.AbstractModel):
 
     def _compare(self, backend, items):
         """Leave the comparison to the digests: what is shown where says all."""
-
-
-def file_host(url):
-    """Return scheme and host of an address, and the rest of it."""
-    parts = urlsplit(url)
-    path = f"{parts.path}?{parts.query}" if parts.query else parts.path
-    return f"{parts.scheme}://{parts.netloc}", path
