@@ -16,6 +16,7 @@
         "data/integration.field.mapping.csv",
         "data/ir_cron_market_data.xml",
         "views/integration_backend_views.xml",
+        "views/integration_backend_product_in_views.xml",
         "views/delivery_carrier_views.xml",
         "views/sale_order_views.xml",
         "views/integration_shopify_rule_views.xml",

@@ -261,6 +261,13 @@ class IntegrationExporter(models.AbstractModel):
         items = [item for item in items if item.record and item.external_id in bindings]
         if resource._resource_direction != "both" or not items:
             return
+        if not flow.backend_id.flow_ids.filtered(
+            lambda other: (
+                other.resource == flow.resource and other.direction == "out" and other.enabled
+            )
+        ):
+            # nothing is sent, so nothing has to be known of it: a first load is not to pay for that
+            return
         copies = [
             Item(item.operation_id, item.external_id, item.label, record=item.record)
             for item in items

@@ -146,7 +146,7 @@ def document(name: str, money: str = "presentment") -> str:
         of amounts is asked for. Asking for both would cost half as much again.
     """
     fragments = {}
-    for path in ("company_fields", "order_fields", f"money_{money}"):
+    for path in ("company_fields", "order_fields", "product_fields", f"money_{money}"):
         for match in _FRAGMENT.finditer(_read(path)):
             fragments[match[1]] = match[0]
     text, used = _read(name), []

@@ -84,6 +84,8 @@ class DiscountAllocation(Payload):
 class Variant(Payload):
     id: Gid
     barcode: Text = ""
+    # looked up only where Odoo does not know the variant; no part of the order
+    product: Any = Field(None, exclude=True)
 
 
 class LineItem(Payload):

@@ -56,12 +56,14 @@ def _of(resource: str, group: str, *events: str) -> dict[str, str]:
 
 #: The same of everything whose payload is the record itself.
 RECORD_TOPICS: dict[str, str] = {
+    **_of("product", "products", "create", "update", "delete"),
     **_of("inventory", "inventory_levels", "connect", "update"),
     **_of("customer", "customers", "create", "update", "enable", "disable", "delete"),
     **_of("company", "companies", "create", "update", "delete"),
 }
 #: Kind of the ids of what a resource reads, where notifications are about the record itself.
 KINDS: dict[str, str] = {
+    "product": "Product",
     "inventory": "InventoryLevel",
     "customer": "Customer",
     "company": "Company",

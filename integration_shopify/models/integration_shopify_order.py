@@ -624,7 +624,7 @@ class IntegrationShopifyOrder(models.AbstractModel):
                 failures[item.operation_id].append((line, candidates))
         for item in items:
             if failures[item.operation_id]:
-                item.fail(self._product_error(item, failures[item.operation_id]))
+                item.fail(self._product_error(backend, item, failures[item.operation_id]))
 
     @api.model
     def _bound_variants(self, backend, variant_ids):
@@ -654,7 +654,7 @@ class IntegrationShopifyOrder(models.AbstractModel):
         return by_sku, by_barcode
 
     @api.model
-    def _product_error(self, item, failures):
+    def _product_error(self, backend, item, failures):
         line, candidates = failures[0]
         if candidates:
             return AmbiguousMatchError(

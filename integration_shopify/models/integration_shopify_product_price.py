@@ -1,28 +1,145 @@
 from odoo import api, models
+from odoo.tools import float_compare
 
-from ..lib.markets import VARIANT
+from ..lib import products
 
 
-class IntegrationShopifyProduct(models.AbstractModel):
-    _inherit = "integration.shopify.product"
+class IntegrationShopifyProductPrice(models.AbstractModel):
+    """Writes the prices of Shopify's variants, each of which has a price of its own.
+
+    Odoo has one price per template and an extra price per value. Where no such sum gives every
+    price exactly, and for prices in another currency, they need the price list of the shop.
+    """
+
+    _name = "integration.shopify.product.price"
+    _description = "Prices of Shopify Products"
 
     @api.model
-    def _link_variants(self, backend, variants):
-        """Bind variants; the prices of those that are new or other ones are sent."""
-        products = {gid: product for gid, (product, _item, _label) in variants.items()}
-        Binding = self.env["integration.binding"]
-        known = {
-            link.external_id: link.res_id
-            for link in Binding._search_external(backend, VARIANT, list(products))
+    def _write(self, backend, items):
+        """Write the prices of products that follow Shopify."""
+        pricelist = self._pricelist(backend, items)
+        home = backend.company_id.currency_id.name
+        if not backend.shopify_currency or backend.shopify_currency == home:
+            for item in items:
+                self._write_list_price(item, pricelist)
+        if pricelist:
+            self._write_rules(backend, items, pricelist)
+        elif backend.shopify_currency and backend.shopify_currency != home:
+            self._tell(
+                items,
+                self.env._(
+                    "Its prices are in %(currency)s and were not written: choose a Price List in "
+                    "this currency on the backend.",
+                    currency=backend.shopify_currency,
+                ),
+            )
+
+    @api.model
+    def _tell(self, items, note):
+        for item in items:
+            item.notes.append(note)
+
+    @api.model
+    def _pricelist(self, backend, items):
+        pricelist = backend.shopify_pricelist_id
+        currency = backend.shopify_currency
+        if pricelist and currency and pricelist.currency_id.name != currency:
+            self._tell(
+                items,
+                self.env._(
+                    "Its prices were not written to the price list %(list)s, which is not in "
+                    "%(currency)s. Choose another one on the backend.",
+                    list=pricelist.display_name,
+                    currency=currency,
+                ),
+            )
+            return pricelist.browse()
+        return pricelist
+
+    @api.model
+    def _write_list_price(self, item, pricelist):
+        """Write sales price and extra prices; with a price list, what goods cost without offer."""
+        digits = self.env["decimal.precision"].precision_get("Product Price")
+        prices, mixed = {}, False
+        for row in item.values["rows"]:
+            prices[row.values] = self._list_price(row, pricelist)
+        parts = products.split_prices(prices)
+        if parts is None:
+            mixed, parts = True, (min(prices.values()), {})
+        base, extras = parts
+        if float_compare(item.record.list_price, float(base), precision_digits=digits):
+            item.record.list_price = float(base)
+        for key, value in item.values.get("ptavs", {}).items():
+            extra = float(extras.get(key, 0))
+            if float_compare(value.price_extra, extra, precision_digits=digits):
+                value.price_extra = extra
+        item.values["list_prices"] = {
+            row.gid: base + sum(extras.get(key, 0) for key in enumerate(row.values))
+            for row in item.values["rows"]
         }
-        result = super()._link_variants(backend, variants)
-        moved = self.env["product.product"].union(
-            *(product for gid, product in products.items() if known.get(gid) != product.id)
-        )
-        if moved:
-            # another variant has no price of ours yet
-            Binding._search_records(backend, "price", moved).filtered(
-                lambda link: products.get(link.external_id) != moved.browse(link.res_id)
-            ).unlink()
-            backend._shopify_send_prices(moved)
-        return result
+        if mixed and not pricelist:
+            item.notes.append(
+                self.env._(
+                    "The prices of its variants cannot be written as a sales price with extra "
+                    "prices per value, so all have the lowest, %(price)s. Choose a Price List on "
+                    "the backend, then import the product again.",
+                    price=base,
+                )
+            )
+
+    @api.model
+    def _list_price(self, row, pricelist):
+        """Return the price without offer where the price list has the offer, else the price."""
+        if pricelist and row.compare_at and row.compare_at > row.price:
+            return row.compare_at
+        return row.price
+
+    @api.model
+    def _write_rules(self, backend, items, pricelist):
+        """Give each variant whose price differs from its sales price a fixed price in the list.
+
+        Only plain rules of single products are changed: those with dates or quantities are
+        somebody's own.
+        """
+        Rule = self.env["product.pricelist.item"]
+        digits = self.env["decimal.precision"].precision_get("Product Price")
+        wanted = {}
+        for item in items:
+            known = item.values.get("list_prices", {})
+            for row in item.values["rows"]:
+                if row.gid not in item.values["foreign"]:
+                    product = item.values["variants"][row.gid]
+                    wanted[product] = None if known.get(row.gid) == row.price else row.price
+        products_ = self.env["product.product"].union(*wanted)
+        present = Rule.search_fetch(
+            [
+                ("pricelist_id", "=", pricelist.id),
+                ("applied_on", "=", "0_product_variant"),
+                ("product_id", "in", products_.ids),
+                ("compute_price", "=", "fixed"),
+                ("min_quantity", "=", 0),
+                ("date_start", "=", False),
+                ("date_end", "=", False),
+            ],
+            ["product_id", "fixed_price"],
+        ).grouped("product_id")
+        stale, to_create = Rule.browse(), []
+        for product, price in wanted.items():
+            rule = present.get(product, Rule.browse())
+            if price is None:
+                stale |= rule
+            elif not rule:
+                to_create.append(
+                    {
+                        "pricelist_id": pricelist.id,
+                        "applied_on": "0_product_variant",
+                        "product_id": product.id,
+                        "product_tmpl_id": product.product_tmpl_id.id,
+                        "compute_price": "fixed",
+                        "fixed_price": float(price),
+                    }
+                )
+            elif float_compare(rule[0].fixed_price, float(price), precision_digits=digits):
+                rule[0].fixed_price = float(price)
+        stale.unlink()
+        Rule.create(to_create)

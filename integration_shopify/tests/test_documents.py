@@ -7,6 +7,7 @@ from .contract import VERSIONS, judge, refusals, schema
 from .documents_customer import VARIABLES as OF_CUSTOMERS
 
 GID = "gid://shopify/Order/1"
+PRODUCT = "gid://shopify/Product/1"
 PAGE = {"first": 250, "after": "abc"}
 SUBSCRIPTION = {
     "uri": "https://odoo.example.com/integration/webhook/token",
@@ -211,13 +212,45 @@ VARIABLES = {
     ],
     "webhook_subscription_delete": [{"id": "gid://shopify/WebhookSubscription/1"}],
     **OF_CUSTOMERS,
+    "products": [
+        {
+            "ids": [PRODUCT],
+            "variants": 25,
+            "metafields": 2,
+            "keys": ["custom.care", "facts.rating"],
+            "withMetafields": True,
+        },
+        {
+            "ids": [PRODUCT],
+            "variants": 25,
+            "metafields": 1,
+            "keys": [],
+            "withMetafields": False,
+        },
+    ],
+    "product_variants": [{"id": PRODUCT, **PAGE}],
+    "product_changes": [
+        {**PAGE, "query": "updated_at:>='2026-11-20T10:00:00Z'"},
+        {"first": 250, "after": None, "query": None},
+    ],
+    "product_count": [{}],
+    "product_versions": [{"ids": [PRODUCT]}],
+    "product_pictures": [{"ids": [PRODUCT], "variants": 25}],
+    "product_variant_pictures": [{"id": PRODUCT, **PAGE}],
+    "variant_products": [{"ids": ["gid://shopify/ProductVariant/1"]}],
 }
 
 
 class TestDocuments(BaseCase):
     def test_every_document_has_variables_here(self):
         folder = Path(__file__).parent.parent / "graphql"
-        fragments = {"company_fields", "order_fields", "money_presentment", "money_shop"}
+        fragments = {
+            "company_fields",
+            "order_fields",
+            "product_fields",
+            "money_presentment",
+            "money_shop",
+        }
         self.assertEqual(
             {path.stem for path in folder.glob("*.graphql")} - fragments, set(VARIABLES)
         )

@@ -1,0 +1,68 @@
+from urllib.parse import urlsplit
+
+from odoo import fields, models
+
+from odoo.addons.integration_base.lib.http import HttpClient
+from odoo.addons.integration_base.models.integration_exchange import check_time, record_exchange
+
+
+class IntegrationBackend(models.Model):
+    _inherit = "integration.backend"
+
+    shopify_product_owner = fields.Selection(
+        [
+            ("odoo", "In Odoo: imported once"),
+            ("shopify", "In Shopify: each import writes them"),
+        ],
+        string="Products Are Kept",
+        default="odoo",
+        required=True,
+        help="Where people change products. In Odoo: products that Odoo does not know are created "
+        "from Shopify, known ones are only linked. In Shopify: names, variants, prices, weights, "
+        "codes and the status follow the shop. Costs and taxes are Odoo's once a product is there.",
+    )
+    shopify_product_company = fields.Boolean(
+        string="Products of This Company Only",
+        help="Created products belong to the company of this backend. Off: all companies share "
+        "them, and shops of several companies can sell the same product.",
+    )
+    shopify_product_category_id = fields.Many2one(
+        "product.category",
+        string="Product Category",
+        help="Of created products whose category or type in Shopify is not mapped (Value "
+        "Mappings: Product Category); empty: Odoo's usual one.",
+    )
+    shopify_pricelist_id = fields.Many2one(
+        "product.pricelist",
+        string="Price List",
+        check_company=True,
+        help="The prices of this shop. Needed when variants have prices of their own, when the "
+        "shop sells in another currency than the company's, or to keep the price before an offer "
+        "as the sales price. Empty: the sales price of the product is the price of the shop.",
+    )
+
+    def _shopify_product_flow(self):
+        """Return the flow that brings products into Odoo, none when it is off."""
+        return self.flow_ids.filtered(
+            lambda flow: flow.resource == "product" and flow.direction == "in" and flow.enabled
+        )
+
+    def _shopify_download(self, url, max_bytes):
+        """Return a file of the shop (bytes); no credentials are sent.
+
+        :param str url: absolute, as Shopify gives it.
+        :param int max_bytes: a longer one is refused.
+        :raises IntegrationError: see ``lib/errors.py``.
+        """
+        self.ensure_one()
+        self._ensure_callable()
+        parts = urlsplit(url)
+        path = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        with HttpClient(
+            f"{parts.scheme}://{parts.netloc}",
+            **self._guard_options(),
+            max_response_bytes=max_bytes,
+            on_exchange=lambda exchange: record_exchange(self, exchange),
+            before_request=lambda _request: check_time(),
+        ) as client:
+            return client.get(path, label="product picture").body
