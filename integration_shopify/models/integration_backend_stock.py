@@ -4,7 +4,7 @@ from odoo.exceptions import UserError, ValidationError
 from odoo.addons.integration_base.lib.errors import IntegrationError, MissingValue
 
 from ..lib import stock
-from .integration_shopify_product import INVENTORY_ITEM
+from ..lib.resources import INVENTORY_ITEM
 
 #: Settings that make other quantities of the same stock.
 STOCK_SETTINGS = {"shopify_stock_source", "shopify_stock_buffer"}

@@ -22,7 +22,7 @@ from odoo.addons.integration_base.lib.records import Change, ChangePage
 
 from ..lib import amounts, automation, contract, history, ledger, pages
 from ..lib.client import QueryTooExpensive, access_denied, denied_leaves, missing_scopes
-from .integration_shopify_product import VARIANT
+from ..lib.resources import VARIANT
 
 #: Orders per call. Where Shopify counts a call as too expensive, it refuses without running
 #: anything, and half as much is asked for.

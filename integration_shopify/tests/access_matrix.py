@@ -90,6 +90,8 @@ def _level(env, company, make):
     backend = make("integration.backend", company)
     product = env["product.product"].create({"name": "Mug", "company_id": company.id})
     return {"backend_id": backend.id, "product_id": product.id, "location": "gid://1"}
+
+
 def _of_partner(env, company, make):
     partner = env["res.partner"].create({"name": "Buyer", "company_id": company.id})
     return {"partner_id": partner.id}
@@ -107,7 +109,6 @@ FACTORIES = {
     "integration.shopify.cancel": _of_order,
     "integration.shopify.capture": _capture,
     "integration.shopify.fixed.price": _fixed_price,
-    "integration.shopify.fulfillment": _of_order,
     "integration.shopify.level": _level,
     "integration.shopify.consent": _consent,
     "integration.shopify.fulfillment": _of_order,
