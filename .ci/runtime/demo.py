@@ -209,7 +209,9 @@ def connect_backend(call: Call, url: str, shop_url: str) -> int:
             domain = [("backend_id", "in", backends), ("code", "=", code)]
             rows = call("integration.credential", "search", domain)
             call("integration.credential", "write", rows, {"value": value})
-        flows = call("integration.flow", "search", [("backend_id", "in", backends)])
+        # what is read once a day is not what one waits for
+        often = [("backend_id", "in", backends), ("interval_minutes", "<", 1440)]
+        flows = call("integration.flow", "search", often)
         call("integration.flow", "write", flows, {"interval_minutes": 1})
     call("integration.backend", "action_test_connection", backends)
     return backends[0]

@@ -215,16 +215,17 @@ class IntegrationMapping(models.Model):
         return values
 
     @api.model
-    def _take_over(self, backend, kind, listed):
+    def _take_over(self, backend, kind, listed, domain=()):
         """Bring the rows of a kind in line with the whole list that the service has of it.
 
         What it has not any more stays, marked as gone. What is new or got another name is offered
         to the connector's ``_default_mapping``; a row that a person has emptied stays empty.
 
         :param dict listed: ``{external_value: (label, note, details)}``, all there are.
-        :returns: the rows of the kind.
+        :param domain: which rows the list is about, where the kind has others as well.
+        :returns: these rows.
         """
-        rows = self.search([("backend_id", "=", backend.id), ("kind", "=", kind)])
+        rows = self.search([("backend_id", "=", backend.id), ("kind", "=", kind), *domain])
         known = {row.external_value: row for row in rows}
         fresh = {}
         for value, (label, note, details) in listed.items():

@@ -8,9 +8,6 @@ from odoo.addons.integration_base.lib.money import minor_units, round_to
 
 #: Prices of one call. https://shopify.dev/docs/api/admin-graphql/latest/mutations/priceListFixedPricesAdd
 BATCH = 250
-#: Resource code of the bindings of variants, as in ``models/integration_shopify_product.py``, which
-#: has to be loaded after most of those who need it.
-VARIANT = "variant"
 
 
 @dataclass(frozen=True)

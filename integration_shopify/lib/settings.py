@@ -205,12 +205,14 @@ class Group:
     :param documents: those that read it.
     :param contract: what they have to bring.
     :param read: called with ``execute(name, variables) -> data``; returns what the contract takes.
+    :param domain: which of the rows of the kind it is about.
     """
 
     kind: str
     documents: tuple[str, ...]
     contract: type[Payload]
     read: Callable[[Callable], dict]
+    domain: tuple = ()
 
 
 def read_all(execute, name: str, path: str, size: int = PAGE, **variables) -> Iterator[Any]:
@@ -287,6 +289,8 @@ GROUPS = {
         ("product_types",),
         ProductTypes,
         _reads("product_types", "productTypes"),
+        # the categories of Shopify's taxonomy are of the same kind
+        (("external_value", "not =like", "gid://%"),),
     ),
 }
 

@@ -5,7 +5,7 @@ from odoo.exceptions import UserError
 
 from odoo.addons.integration_base.lib.records import Change
 
-from ..lib.markets import VARIANT
+from ..lib.resources import VARIANT
 from ..lib.settings import GROUPS
 
 #: Products whose prices are queued by one statement.

@@ -14,15 +14,14 @@ class IntegrationConnectorShopify(models.AbstractModel):
         """Recognise what the shop is set up with, where exactly one record of Odoo fits.
 
         A location is the stock of the warehouse of its name, or at its address; a price list is
-        the one of its name in its currency, a language that of its code, a collection the tag and
-        a product type the category of its name.
+        the one of its name in its currency, a language that of its code, a collection the tag of
+        its name. Who counts the goods of a fulfillment service is for a person to say.
         """
         recognise = {
             "location": self._default_locations,
             "price_list": self._default_price_lists,
             "collection": self._default_collections,
             "locale": self._default_locales,
-            "product_category": self._default_categories,
         }.get(kind)
         if recognise:
             return recognise(backend, values)
@@ -59,6 +58,8 @@ class IntegrationConnectorShopify(models.AbstractModel):
         found = {}
         for value, label in values.items():
             told = details.get(value, {})
+            if told.get("service") or not told.get("active", True):
+                continue
             fitting = warehouses.filtered(
                 lambda warehouse, label=label: (
                     _plain(label) in (_plain(warehouse.name), _plain(warehouse.code))
@@ -68,10 +69,19 @@ class IntegrationConnectorShopify(models.AbstractModel):
             )
             place = fitting.lot_stock_id
             # one of Odoo's places has the stock of one of Shopify's, or it would be sold twice
-            if len(fitting) == 1 and place not in taken:
+            if len(fitting) == 1 and not self._overlaps(place, taken):
                 found[value] = place
                 taken |= place
         return found
+
+    @api.model
+    def _overlaps(self, place, others):
+        """Whether a place is one of the others, or lies below or above one."""
+        return any(
+            place.parent_path.startswith(other.parent_path)
+            or other.parent_path.startswith(place.parent_path)
+            for other in others
+        )
 
     @api.model
     def _is_at(self, partner, told):
@@ -103,18 +113,10 @@ class IntegrationConnectorShopify(models.AbstractModel):
 
     @api.model
     def _default_collections(self, backend, values):
-        return self._by_name(self.env["product.tag"].search([]), values)
+        tags = self.env["product.tag"].search([]).grouped(lambda tag: _plain(tag.name))
+        found = {value: tags.get(_plain(label)) for value, label in values.items()}
+        return {value: tag for value, tag in found.items() if tag and len(tag) == 1}
 
-    @api.model
-    def _default_categories(self, backend, values):
-        Category = self.env["product.category"]
-        return self._by_name(Category.search([]), values)
-
-    @api.model
-    def _by_name(self, records, values):
-        by_name = records.grouped(lambda record: _plain(record.name))
-        found = {value: by_name.get(_plain(label)) for value, label in values.items()}
-        return {value: record for value, record in found.items() if record and len(record) == 1}
 
     @api.model
     def _default_locales(self, backend, values):

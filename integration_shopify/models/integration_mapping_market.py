@@ -11,14 +11,12 @@ class IntegrationMapping(models.Model):
             ("publication", "Sales Channel"),
             ("collection", "Collection"),
             ("locale", "Language"),
-            ("product_category", "Product Type"),
         ],
         ondelete={
             "price_list": "cascade",
             "publication": "cascade",
             "collection": "cascade",
             "locale": "cascade",
-            "product_category": "cascade",
         },
     )
 
@@ -30,7 +28,6 @@ class IntegrationMapping(models.Model):
             # a product is in any number of collections, and has any number of tags
             "collection": "product.tag",
             "locale": "res.lang",
-            "product_category": "product.category",
         }
 
     @api.constrains("resource_ref", "kind", "external_details")

@@ -9,7 +9,7 @@ from odoo.addons.integration_base.lib.records import Watch
 
 from ..lib import markets
 from ..lib.client import UserErrors
-from ..lib.markets import VARIANT
+from ..lib.resources import VARIANT
 
 #: What a rule of a price list consists of.
 RULE_FIELDS = (

@@ -1,6 +1,6 @@
 from odoo import api, models
 
-from ..lib.markets import VARIANT
+from ..lib.resources import VARIANT
 
 
 class IntegrationShopifyProduct(models.AbstractModel):

@@ -133,7 +133,8 @@ class IntegrationShopifySetting(models.AbstractModel):
                 )
             before = item.record._mappings()
             present = before.filtered(lambda row: not row.gone_at)
-            rows = Mapping._take_over(backend, GROUPS[item.external_id].kind, item.values)
+            group = GROUPS[item.external_id]
+            rows = Mapping._take_over(backend, group.kind, item.values, group.domain)
             item.record.count = len(item.values)
             for row in present.filtered(lambda row: row.gone_at and row.resource_ref):
                 item.notes.append(
@@ -145,6 +146,11 @@ class IntegrationShopifySetting(models.AbstractModel):
                 )
             if item.external_id == "market":
                 self.env["integration.shopify.market"]._take_over(backend, item.data.markets, rows)
+            elif item.external_id == "location":
+                # before anybody maps them: what they have is not ours to send
+                (rows - before).filtered(
+                    lambda row: row.external_details["service"]
+                ).shopify_stock_owner = "shopify"
             elif item.external_id == "currency":
                 self._take_over_shop(backend, item.data.shop)
 

@@ -41,18 +41,11 @@ class IntegrationShopifySettingGroup(models.Model):
     _code_unique = models.Constraint("UNIQUE(backend_id, code)", "A shop has each kind once.")
 
     def _compute_mapped_count(self):
-        rows = self.env["integration.mapping"]._read_group(
-            [("backend_id", "in", self.backend_id.ids), ("resource_ref", "!=", False)],
-            ["backend_id", "kind", "gone_at:year"],
-            ["__count"],
-        )
-        mapped, gone = {}, {}
-        for backend, kind, gone_at, count in rows:
-            counts = gone if gone_at else mapped
-            counts[backend, kind] = counts.get((backend, kind), 0) + count
+        Mapping = self.env["integration.mapping"]
         for group in self:
-            key = (group.backend_id, GROUPS[group.code].kind)
-            group.mapped_count, group.gone_count = mapped.get(key, 0), gone.get(key, 0)
+            domain = [*group._mappings_domain(), ("resource_ref", "!=", False)]
+            group.gone_count = Mapping.search_count([*domain, ("gone_at", "!=", False)])
+            group.mapped_count = Mapping.search_count([*domain, ("gone_at", "=", False)])
 
     @api.depends("code")
     def _compute_display_name(self):
@@ -63,9 +56,15 @@ class IntegrationShopifySettingGroup(models.Model):
     def _mappings(self):
         """Return the value mappings of this kind."""
         self.ensure_one()
-        return self.env["integration.mapping"].search(
-            [("backend_id", "=", self.backend_id.id), ("kind", "=", GROUPS[self.code].kind)]
-        )
+        return self.env["integration.mapping"].search(self._mappings_domain())
+
+    def _mappings_domain(self):
+        group = GROUPS[self.code]
+        return [
+            ("backend_id", "=", self.backend_id.id),
+            ("kind", "=", group.kind),
+            *group.domain,
+        ]
 
     def action_open_mappings(self):
         """Open the value mappings of this kind."""
@@ -76,10 +75,7 @@ class IntegrationShopifySettingGroup(models.Model):
             "name": self.display_name,
             "res_model": "integration.mapping",
             "view_mode": "list,form",
-            "domain": [
-                ("backend_id", "=", self.backend_id.id),
-                ("kind", "=", GROUPS[self.code].kind),
-            ],
+            "domain": self._mappings_domain(),
             "context": {
                 "default_backend_id": self.backend_id.id,
                 "default_kind": GROUPS[self.code].kind,

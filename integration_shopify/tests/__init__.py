@@ -9,6 +9,7 @@ from . import (
     test_documents,
     test_known_bugs,
     test_known_bugs_customers,
+    test_known_bugs_mappings,
     test_known_bugs_products_in,
     test_ledger,
     test_life,

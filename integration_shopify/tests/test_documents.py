@@ -23,6 +23,7 @@ REFUND_LINES = [
     },
     {"lineItemId": "gid://shopify/LineItem/1", "quantity": 1, "restockType": "NO_RESTOCK"},
 ]
+PRICE_LIST = "gid://shopify/PriceList/1"
 REFUND_DUTIES = [{"dutyId": "gid://shopify/Duty/1", "refundType": "PROPORTIONAL"}]
 TRACKING = {
     "company": "UPS",
@@ -201,6 +202,35 @@ VARIABLES = {
             "query": "updated_at:>='2026-11-20T10:00:00Z'",
         },
     ],
+    "locations": [{"first": 100, "after": None}],
+    "shop_settings": [{"first": 100, "after": "abc"}],
+    "shop_locales": [{}],
+    "markets": [{"first": 20, "after": "abc", "catalogs": 10}],
+    "market_catalogs": [{"id": "gid://shopify/Market/1", "first": 100, "after": None}],
+    "price_lists": [{"first": 100, "after": None}],
+    "price_list_prices_add": [
+        {
+            "id": PRICE_LIST,
+            "prices": [
+                {
+                    "variantId": "gid://shopify/ProductVariant/1",
+                    "price": {"amount": "12.50", "currencyCode": "EUR"},
+                    "compareAtPrice": {"amount": "15.00", "currencyCode": "EUR"},
+                },
+                {
+                    "variantId": "gid://shopify/ProductVariant/2",
+                    "price": {"amount": "1500", "currencyCode": "JPY"},
+                    "compareAtPrice": None,
+                },
+            ],
+        }
+    ],
+    "price_list_prices_delete": [
+        {"id": PRICE_LIST, "variants": ["gid://shopify/ProductVariant/1"]}
+    ],
+    "publications": [{"first": 100, "after": None}],
+    "collections": [{"first": 100, "after": None}],
+    "product_types": [{"first": 100, "after": "abc"}],
     "access_scopes": [{}],
     "shop": [{}],
     "webhook_subscriptions": [

@@ -303,6 +303,7 @@ class TestSettings(SettingsCase):
             location(2, "Paris", address1="rue 5", zip="75001", countryCode="FR"),
             location(3, "Rome"),
             location(4, "Berlin"),
+            location(5, "Depot", isFulfillmentService=True),
         ]
         self.read("location")
         found = {
@@ -313,6 +314,10 @@ class TestSettings(SettingsCase):
         self.assertEqual(found[f"{LOCATION}2"], depot.lot_stock_id)
         self.assertFalse(found[f"{LOCATION}3"], "of another company")
         self.assertFalse(found[f"{LOCATION}4"], "one stock is not sold at two locations")
+        self.assertFalse(found[f"{LOCATION}5"], "somebody else counts what is there")
+        rows = self.rows("location")
+        self.assertEqual(rows["Depot"].shopify_stock_owner, "shopify")
+        self.assertEqual(rows["Rome"].shopify_stock_owner, "odoo")
 
     def test_other_settings_are_recognised(self):
         chf = self.env.ref("base.CHF")
@@ -321,17 +326,29 @@ class TestSettings(SettingsCase):
         swiss = Pricelist.create({"name": "switzerland", "currency_id": chf.id})
         Pricelist.create({"name": "Switzerland", "currency_id": self.usd.id})
         tag = self.env["product.tag"].create({"name": "Summer"})
-        category = self.env["product.category"].create({"name": "Shirts"})
+        self.env["product.category"].create({"name": "Shirts"})
         self.env["res.lang"]._activate_lang("fr_FR")
         self.read()
         self.assertEqual(self.rows("price_list")["Switzerland"].resource_ref, swiss)
         self.assertEqual(self.rows("collection")["Summer"].resource_ref, tag)
         self.assertFalse(self.rows("collection")["Winter"].resource_ref)
-        self.assertEqual(self.rows("product_category")["Shirts"].resource_ref, category)
+        self.assertEqual(self.rows("product_category")["Shirts"].resource_ref.name, "Shirts")
         self.assertEqual(self.rows("locale")["FR"].resource_ref.code, "fr_FR")
         self.assertEqual(self.rows("currency")["CHF"].resource_ref, chf)
         self.assertEqual(self.rows("currency")["CHF"].source, "automatic")
         self.assertFalse(self.rows("publication")["Online Store"].res_model)
+
+    def test_categories_of_the_taxonomy_are_not_product_types(self):
+        row = self.env["integration.mapping"].create(
+            {
+                "backend_id": self.backend.id,
+                "kind": "product_category",
+                "external_value": "gid://shopify/TaxonomyCategory/aa-1",
+            }
+        )
+        self.read("product_type")
+        self.assertFalse(row.gone_at)
+        self.assertEqual(self.backend.shopify_setting_ids.count, 1)
 
     def test_what_a_person_has_emptied_stays_empty(self):
         tag = self.env["product.tag"].create({"name": "Summer"})

@@ -26,6 +26,7 @@ from werkzeug.wrappers import Request, Response
 from .control import Control
 from .executor import Answer, Executor
 from .faults import Fault, Faults
+from .market_api import seed_markets
 from .page import Page
 from .recorder import Recorder
 from .schema import load_schema
@@ -100,6 +101,7 @@ class Simulator:
             return
         if seed:
             seed_catalogue(self.shop)
+            seed_markets(self.shop)
         if self.state:
             self.state.save()
 
@@ -132,6 +134,7 @@ class Simulator:
             self.requested_cost = 0
             if seed:
                 seed_catalogue(self.shop)
+                seed_markets(self.shop)
 
     # === WSGI === #
 

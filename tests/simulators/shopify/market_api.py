@@ -64,6 +64,15 @@ class Market(Record):
 # === WHAT HAPPENS === #
 
 
+def seed_markets(shop: Shop) -> None:
+    """The shop's own country, and one abroad with prices of its own."""
+    add_market(shop, {"name": "Europe", "currency": "EUR"})
+    add_market(
+        shop,
+        {"name": "Switzerland", "currency": "CHF", "priceList": {"percent": 5}},
+    )
+
+
 def add_market(shop: Shop, spec: dict[str, Any]) -> Market:
     """Open a market.
 
@@ -495,5 +504,6 @@ __all__ = [
     "change_market",
     "delete_market",
     "new_location",
+    "seed_markets",
     "truth",
 ]
