@@ -6,6 +6,7 @@ from . import (
     money_api,
     mutations,
     product_api,
+    product_mutations,
     resolvers,
     return_api,
 )
@@ -16,6 +17,7 @@ __all__ = [
     "money_api",
     "mutations",
     "product_api",
+    "product_mutations",
     "resolvers",
     "return_api",
 ]
