@@ -7,7 +7,10 @@ model                                user  operator  auditor  manager
 integration.shopify.agreement        r     r         r        r
 integration.shopify.cancel           -     -         -        -
 integration.shopify.capture          -     -         -        -
+integration.shopify.channel          r     r         r        rwcd
 integration.shopify.fulfillment      r     r         r        r
+integration.shopify.image            r     r         r        r
+integration.shopify.listing          r     r         r        r
 integration.shopify.number           r     r         r        r
 integration.shopify.refund           r     r         r        r
 integration.shopify.refund.line      r     r         r        r
@@ -67,7 +70,19 @@ def _capture(env, company, make):
     return {"order_id": transaction.order_id.id, "transaction_id": transaction.id}
 
 
+def _template(env, company, make):
+    return {"name": "Thing", "company_id": company.id}
+
+
+def _of_product(env, company, make):
+    template = env["product.template"].create(_template(env, company, make))
+    return {"product_tmpl_id": template.id}
+
+
 FACTORIES = {
+    "product.template": _template,
+    "integration.shopify.image": _of_product,
+    "integration.shopify.listing": _of_product,
     "account.move": _credit_note,
     "sale.order": _order,
     "stock.picking": _delivery,

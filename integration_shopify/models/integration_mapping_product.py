@@ -1,0 +1,45 @@
+from odoo import api, fields, models
+
+
+class IntegrationMapping(models.Model):
+    _inherit = "integration.mapping"
+
+    kind = fields.Selection(
+        selection_add=[
+            ("product_category", "Shopify Product Categories"),
+            ("collection", "Collections (of Product Categories)"),
+            ("collection_tag", "Collections (of Product Tags)"),
+            ("locale", "Languages"),
+        ],
+        ondelete={
+            "product_category": "cascade",
+            "collection": "cascade",
+            "collection_tag": "cascade",
+            "locale": "cascade",
+        },
+    )
+
+    @api.model
+    def _kind_models(self):
+        return {
+            **super()._kind_models(),
+            "product_category": "product.category",
+            "collection": "product.category",
+            "collection_tag": "product.tag",
+            "locale": "res.lang",
+        }
+
+    @api.model
+    def _shopify_reversed(self, backend, kind):
+        """Return ``{Odoo record: [external values]}`` of the mapped values of a kind, in order."""
+        found = {}
+        for row in self.search(
+            [
+                ("backend_id", "=", backend.id),
+                ("kind", "=", kind),
+                ("resource_ref", "!=", False),
+            ],
+            order="id",
+        ):
+            found.setdefault(row.resource_ref, []).append(row.external_value)
+        return found
