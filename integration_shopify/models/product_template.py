@@ -1,6 +1,11 @@
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 
+#: Who sees in which shops a product is.
+SEES_SHOPS = (
+    "product.group_product_manager,sales_team.group_sale_salesman,"
+    "integration_base.group_integration_user,integration_shopify.group_shopify_work"
+)
 #: Fields of products whose change is worth another try of one that has not got to a shop yet.
 _SENT = frozenset(
     {
@@ -23,7 +28,11 @@ class ProductTemplate(models.Model):
     _inherit = ["product.template", "integration.bound.mixin"]
 
     shopify_listing_ids = fields.One2many(
-        "integration.shopify.listing", "product_tmpl_id", string="Shopify Shops", copy=False
+        "integration.shopify.listing",
+        "product_tmpl_id",
+        string="Shopify Shops",
+        copy=False,
+        groups=SEES_SHOPS,
     )
     shopify_vendor = fields.Char(
         string="Vendor in Shopify", help="Empty: the one in the settings of the shop."
@@ -38,7 +47,9 @@ class ProductTemplate(models.Model):
         sanitize_style=True,
         help="Empty: the sales description.",
     )
-    shopify_shop_count = fields.Integer(compute="_compute_shopify_shop_count")
+    shopify_shop_count = fields.Integer(
+        compute="_compute_shopify_shop_count", groups=SEES_SHOPS
+    )
 
     @api.depends("shopify_listing_ids")
     def _compute_shopify_shop_count(self):

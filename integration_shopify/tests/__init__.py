@@ -16,6 +16,7 @@ from . import (
     test_pages,
     test_period,
     test_privacy,
+    test_products_out,
     test_refund_amounts,
     test_refunds,
     test_rights,
