@@ -186,6 +186,9 @@ class IntegrationShopifyProduct(models.AbstractModel):
                 )
             },
             "prices": self._prices(backend, variants),
+            "costs": backend.shopify_send_cost
+            and self._shop_currency(backend) == backend.company_id.currency_id,
+            "unit": self._weight_unit(),
             "images": self._checksums(backend, templates, variants),
             "channels": self._channels(backend),
             "metafields": dict(
@@ -297,15 +300,8 @@ class IntegrationShopifyProduct(models.AbstractModel):
             value.attribute_line_id: value.name
             for value in variant.product_template_attribute_value_ids
         }
-        company = backend.company_id
         # the shop counts in its own currency and converts nothing
-        cost = (
-            variant.standard_price
-            if backend.shopify_send_cost and self._shop_currency(backend) == company.currency_id
-            else 0
-        )
-        unit = variant.product_tmpl_id._get_weight_uom_id_from_ir_config_parameter()
-        pounds = unit == self.env.ref("uom.product_uom_lb", raise_if_not_found=False)
+        cost = variant.standard_price if shared["costs"] else 0
         goods = template.type == "consu"
         return {
             "product": variant.id,
@@ -314,22 +310,34 @@ class IntegrationShopifyProduct(models.AbstractModel):
             "barcode": (variant.barcode or "").strip(),
             "price": price,
             "compare": compare,
-            "cost": float_repr(cost, company.currency_id.decimal_places) if cost else None,
-            "weight": [str(Decimal(str(variant.weight)).normalize()),
-                       "POUNDS" if pounds else "KILOGRAMS"] if variant.weight else None,
+            "cost": float_repr(cost, backend.company_id.currency_id.decimal_places)
+            if cost
+            else None,
+            "weight": [format(Decimal(str(variant.weight)).normalize(), "f"), shared["unit"]]
+            if variant.weight
+            else None,
             "hs": "".join(filter(str.isdigit, template.hs_code or "")),
             "origin": template.country_of_origin.code or "",
             "tracked": goods and template.is_storable,
             "shipping": goods,
             "policy": "CONTINUE" if template.shopify_oversell else "DENY",
             "image": shared["images"].get(("product.product", variant.id), ""),
-        }  # fmt: skip
+        }
+
+    @api.model
+    def _weight_unit(self):
+        """Return Shopify's name of the unit that this database weighs in."""
+        unit = self.env["product.template"]._get_weight_uom_id_from_ir_config_parameter()
+        pounds = unit == self.env.ref("uom.product_uom_lb", raise_if_not_found=False)
+        return "POUNDS" if pounds else "KILOGRAMS"
 
     @api.model
     def _shop_currency(self, backend):
         """Return the currency of the shop; that of the company until the shop has told."""
         return (
-            self.env["res.currency"].search([("name", "=", backend.shopify_currency)], limit=1)
+            self.env["res.currency"]
+            .with_context(active_test=False)
+            .search([("name", "=", backend.shopify_currency)], limit=1)
             or backend.company_id.currency_id
         )
 

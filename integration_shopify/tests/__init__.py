@@ -1,10 +1,12 @@
 from . import (
     test_amounts,
     test_books,
+    test_catalogue,
     test_client,
     test_connection,
     test_documents,
     test_known_bugs,
+    test_known_bugs_products_out,
     test_ledger,
     test_life,
     test_matching,
