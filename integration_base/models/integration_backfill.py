@@ -270,7 +270,7 @@ class IntegrationBackfill(models.Model):
     def _out_domain(self, flow, backend):
         resource = flow._resource()
         domain = Domain(resource._export_domain(backend))
-        if resource._resource_export_scope == "bound":
+        if (resource._resource_load_scope or resource._resource_export_scope) == "bound":
             bindings = SQL(
                 "(SELECT res_id FROM integration_binding WHERE backend_id = %s AND resource = %s"
                 " AND res_model = %s)",

@@ -46,6 +46,9 @@ class IntegrationResource(models.AbstractModel):
     _resource_watches: tuple = ()
     #: Which changed records are exported: ``bound`` (those the backend knows) or ``all``.
     _resource_export_scope = "bound"
+    #: Which records an initial load exports, where that is another answer than for changes:
+    #: ``all`` for records that are few among many, and come to be exported in a way of their own.
+    _resource_load_scope = ""
     #: Whether deleting the Odoo record has to reach the service.
     _resource_deletes = False
     #: Whether creating a record twice makes two of it, so that a creation is announced first and

@@ -32,16 +32,8 @@ class IntegrationBackend(models.Model):
         help="Of created products whose category or type in Shopify is not mapped (Value "
         "Mappings: Product Category); empty: Odoo's usual one.",
     )
-    shopify_pricelist_id = fields.Many2one(
-        "product.pricelist",
-        string="Price List",
-        check_company=True,
-        help="The prices of this shop. Needed when variants have prices of their own, when the "
-        "shop sells in another currency than the company's, or to keep the price before an offer "
-        "as the sales price. Empty: the sales price of the product is the price of the shop.",
-    )
 
-    def _shopify_product_flow(self):
+    def _shopify_product_in_flow(self):
         """Return the flow that brings products into Odoo, none when it is off."""
         return self.flow_ids.filtered(
             lambda flow: flow.resource == "product" and flow.direction == "in" and flow.enabled

@@ -12,3 +12,18 @@ class IntegrationMapping(models.Model):
     @api.model
     def _kind_models(self):
         return {**super()._kind_models(), "product_category": "product.category"}
+
+    @api.model
+    def _shopify_reversed(self, backend, kind):
+        """Return ``{Odoo record: [external values]}`` of the mapped values of a kind, in order."""
+        found = {}
+        for row in self.search(
+            [
+                ("backend_id", "=", backend.id),
+                ("kind", "=", kind),
+                ("resource_ref", "!=", False),
+            ],
+            order="id",
+        ):
+            found.setdefault(row.resource_ref, []).append(row.external_value)
+        return found

@@ -13,7 +13,7 @@ class IntegrationShopifyOrder(models.AbstractModel):
 
     def _fetch(self, backend, external_ids):
         payloads = super()._fetch(backend, external_ids)
-        if backend._shopify_product_flow():
+        if backend._shopify_product_in_flow():
             self._fetch_parents(backend, payloads)
         return payloads
 
@@ -57,7 +57,7 @@ class IntegrationShopifyOrder(models.AbstractModel):
     def _product_error(self, backend, item, failures):
         """Let the order wait for its products, unless they were read since it came, in vain."""
         error = super()._product_error(backend, item, failures)
-        flow = backend._shopify_product_flow()
+        flow = backend._shopify_product_in_flow()
         if not flow or any(candidates for _line, candidates in failures):
             return error
         parents = {

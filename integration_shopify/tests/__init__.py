@@ -1,6 +1,7 @@
 from . import (
     test_amounts,
     test_books,
+    test_catalogue,
     test_client,
     test_companies,
     test_connection,
@@ -11,6 +12,7 @@ from . import (
     test_known_bugs_customers,
     test_known_bugs_mappings,
     test_known_bugs_products_in,
+    test_known_bugs_products_out,
     test_ledger,
     test_life,
     test_matching,
@@ -25,6 +27,7 @@ from . import (
     test_privacy,
     test_products_in,
     test_products_lib,
+    test_products_out,
     test_refund_amounts,
     test_refunds,
     test_rights,

@@ -12,6 +12,10 @@ integration.shopify.consent          r     r         r        r
 integration.shopify.fulfillment      r     r         r        r
 integration.shopify.market           r     r         r        r
 integration.shopify.level            r     r         r        r
+integration.shopify.channel          r     r         r        rwcd
+integration.shopify.fulfillment      r     r         r        r
+integration.shopify.image            r     r         r        r
+integration.shopify.listing          r     r         r        r
 integration.shopify.number           r     r         r        r
 integration.shopify.profile          r     r         r        r
 integration.shopify.refund           r     r         r        r
@@ -99,9 +103,19 @@ def _of_partner(env, company, make):
 
 def _consent(env, company, make):
     return {**_of_partner(env, company, make), "company_id": company.id, "origin": "odoo"}
+def _template(env, company, make):
+    return {"name": "Thing", "company_id": company.id}
+
+
+def _of_product(env, company, make):
+    template = env["product.template"].create(_template(env, company, make))
+    return {"product_tmpl_id": template.id}
 
 
 FACTORIES = {
+    "product.template": _template,
+    "integration.shopify.image": _of_product,
+    "integration.shopify.listing": _of_product,
     "account.move": _credit_note,
     "sale.order": _order,
     "stock.picking": _delivery,

@@ -39,7 +39,12 @@ FOREIGN = re.compile(r"marketplace|buyer_membership|quick_sale|pos_staff")
 MUTATIONS = {
     # as for making one
     "fulfillmentCancel": ["write_merchant_managed_fulfillment_orders"],
+    # what may be written of products may be described
+    "metafieldDefinitionCreate": ["write_products"],
+    "metafieldsDelete": ["write_products"],
     "refundCreate": ["write_orders"],
+    # what is uploaded serves whoever may use it
+    "stagedUploadsCreate": [],
     "tagsAdd": ["write_orders"],
     "tagsRemove": ["write_orders"],
     # what may be subscribed to depends on the topic

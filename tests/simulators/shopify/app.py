@@ -169,9 +169,25 @@ class Simulator:
             return self.authorize(request)
         if path.startswith("/control/"):
             return self.control.route(request)
+        if path.startswith("/staged/"):
+            return self.staged(request, path.removeprefix("/staged/"))
         if path == "/" or path.startswith("/page/"):
             return self.page.route(request)
         return json_response({"errors": "Not Found"}, 404)
+
+    # === UPLOADS === #
+
+    def staged(self, request: Request, token: str) -> Response:
+        """Take what ``stagedUploadsCreate`` made room for, as Shopify's storage does."""
+        upload = self.shop.uploads.get(token)
+        if upload is None:
+            return Response("<Error><Code>NoSuchKey</Code></Error>", 404, content_type="text/xml")
+        if request.method != upload["method"] or request.content_type != upload["mime"]:
+            return Response("<Error><Code>SignatureDoesNotMatch</Code></Error>", 403)
+        body = request.get_data()
+        upload["digest"] = hashlib.sha256(body).hexdigest()
+        upload["size"] = len(body)
+        return Response(status=200)
 
     # === FAULTS === #
 
@@ -270,6 +286,7 @@ class Simulator:
                 return json_response({"errors": problem}, 400, **headers)
             if self.recorder:
                 self.recorder.note(query, variables)
+            self.executor.origin = request.host_url.rstrip("/")
             answer: Answer = self.executor.run(
                 query, variables, body.get("operationName"), scopes, version
             )

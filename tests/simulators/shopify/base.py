@@ -79,6 +79,8 @@ class Config:
     taxes_included: bool = True
     # the first one is that of the shop itself
     locales: tuple[str, ...] = ("en", "de", "fr")
+    # channels that may be changed for one product at once
+    publication_limit: int = 250
     client_id: str = "demo-client-id"
     client_secret: str = "demo-client-secret"
     webhook_secret: str | None = None
@@ -154,6 +156,8 @@ class Base:
         "codes",
         "idempotency",
         "effects",
+        "uploads",
+        "translations",
     )
 
     def __init__(self, config: Config | None = None) -> None:
@@ -180,6 +184,10 @@ class Base:
         self.idempotency: dict[str, tuple[str, Any]] = {}
         # How often something that cannot be undone was done, by kind.
         self.effects: Counter[str] = Counter()
+        # What was uploaded, or is going to be, by its token.
+        self.uploads: dict[str, dict[str, Any]] = {}
+        # By id of the record: {(locale, key): (value, digest of what it translates)}.
+        self.translations: dict[str, dict[tuple[str, str], tuple[str, str]]] = {}
         self.shop_id = 68817551382
         self.app_id = 74150117377
 

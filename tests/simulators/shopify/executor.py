@@ -48,6 +48,7 @@ _TYPE_SCOPES: dict[str, tuple[str, ...]] = {
     "Product": ("read_products",),
     "ProductVariant": ("read_products",),
     "Collection": ("read_products",),
+    "TranslatableResource": ("read_translations",),
     "Publication": ("read_publications",),
     "ResourcePublicationV2": ("read_publications",),
     "ShopLocale": ("read_locales", "read_markets_home"),
@@ -119,6 +120,22 @@ _MUTATION_SCOPES: dict[str, tuple[str, ...]] = {
     "fulfillmentEventCreate": ("write_fulfillments",),
     **dict.fromkeys(
         (
+            "productDelete",
+            "productOptionsDelete",
+            "productReorderMedia",
+            "productSet",
+            "productUpdate",
+            "productVariantsBulkCreate",
+            "productVariantsBulkDelete",
+            "productVariantsBulkUpdate",
+        ),
+        ("write_products",),
+    ),
+    **dict.fromkeys(("publishablePublish", "publishableUnpublish"), ("write_publications",)),
+    **dict.fromkeys(("translationsRegister", "translationsRemove"), ("write_translations",)),
+    "fileUpdate": ("write_files", "write_themes"),
+    **dict.fromkeys(
+        (
             "returnApproveRequest",
             "returnCancel",
             "returnClose",
@@ -156,6 +173,8 @@ class Context:
     shop: Shop
     scopes: tuple[str, ...]
     version: str
+    # where uploads are sent to
+    origin: str = "http://localhost"
     overrides: list[Override] = field(default_factory=list)
     search: list[dict[str, Any]] = field(default_factory=list)
 
@@ -455,6 +474,8 @@ class Executor:
 
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
+        # where the shop can be reached, as the last request knew it
+        self.origin = "http://localhost"
         self.bucket = Bucket(shop.config.cost_bucket, shop.config.cost_restore)
 
     def run(
@@ -497,7 +518,7 @@ class Executor:
         if refusal:
             answer.body = refusal
             return answer
-        context = Context(self.shop, scopes, version)
+        context = Context(self.shop, scopes, version, self.origin)
         result = execute(
             schema,
             document,

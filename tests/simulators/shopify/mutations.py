@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from graphql import DirectiveNode, GraphQLResolveInfo, get_named_type
 from graphql.execution.values import get_argument_values
 
-from .records import Order, Record, now
+from .records import Order, Product, Record, now
 from .resolvers import find, gql_error, served, shop_of, stamp
 from .shop import Refused, Shop
 
@@ -336,6 +336,9 @@ def _tag(info: GraphQLResolveInfo, gid: str, change: Callable[[list[str]], list[
         return {"node": None, "userErrors": [user_error("Record does not exist", ["id"])]}
     if isinstance(record, Order):
         shop_of(info).touch(record, {"tags": change(record.tags)})
+    elif isinstance(record, Product):
+        record.tags = change(record.tags)
+        shop_of(info).product_changed(record)
     else:
         record.tags = change(record.tags)
         record.updated_at = now()

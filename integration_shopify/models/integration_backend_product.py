@@ -1,0 +1,248 @@
+import hashlib
+from dataclasses import replace
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from odoo import api, fields, models
+from odoo.exceptions import UserError
+
+from odoo.addons.integration_base.lib.errors import IntegrationError
+from odoo.addons.integration_base.lib.http import HttpClient
+from odoo.addons.integration_base.models.integration_exchange import record_exchange
+
+#: Seconds to connect, between two pieces of the answer, and for a whole upload.
+UPLOAD_TIMEOUT = (5.0, 30.0, 120.0)
+
+
+class IntegrationBackend(models.Model):
+    _inherit = "integration.backend"
+
+    shopify_pricelist_id = fields.Many2one(
+        "product.pricelist",
+        string="Price List of the Shop",
+        check_company=True,
+        help="What products cost in the shop, in the shop's currency. Needed when variants have "
+        "prices of their own, when the shop sells in another currency than the company's, or for "
+        "offers (the sales price is then the price before). Empty: the sales price.",
+    )
+    shopify_price_tax = fields.Selection(
+        [
+            ("as_is", "As in Odoo"),
+            ("included", "Tax included"),
+            ("excluded", "Tax excluded"),
+        ],
+        string="Prices in the Shop",
+        required=True,
+        default="as_is",
+        help="Shopify has one setting for all its prices (Settings > Taxes). Where yours in Odoo "
+        "are the other way round, they are converted by the sales taxes of each product.",
+    )
+    shopify_compare_at = fields.Boolean(
+        string="Show the Sales Price as Compare-At",
+        default=True,
+        help="Where the price list is lower than the sales price, the shop shows that crossed out.",
+    )
+    shopify_product_status = fields.Selection(
+        [("ACTIVE", "Active"), ("DRAFT", "Draft")],
+        string="New Products Become",
+        required=True,
+        default="ACTIVE",
+        help="Draft: somebody looks at a product in Shopify first, and sets its status on the "
+        "product in Odoo.",
+    )
+    shopify_vendor = fields.Char(
+        string="Vendor",
+        help="Of products that have none of their own (page Shopify of the product). Empty: "
+        "whatever the shop says.",
+    )
+    shopify_lang = fields.Selection(
+        selection=lambda self: self.env["res.lang"].get_installed(),
+        string="Language of the Shop",
+        help="In which names and descriptions are sent; empty: that of the company.",
+    )
+    shopify_translate = fields.Boolean(
+        string="Send Translations",
+        help="Names and descriptions in the other languages of Odoo that the shop has as well. It "
+        "needs two more calls for a product.",
+    )
+    shopify_send_images = fields.Boolean(
+        string="Send Pictures",
+        default=True,
+        help="The pictures of products and variants. Those added in Shopify stay. Off: pictures "
+        "belong to the shop.",
+    )
+    shopify_send_cost = fields.Boolean(
+        string="Send Costs",
+        default=True,
+        help="What products cost you, for the profit reports of Shopify; only where the company "
+        "has the shop's currency.",
+    )
+    shopify_send_type = fields.Boolean(
+        string="Category as Product Type",
+        default=True,
+        help="Off: the product type belongs to the shop.",
+    )
+    shopify_send_tags = fields.Boolean(
+        string="Send Tags",
+        default=True,
+        help="Tags of products. Those added in Shopify stay. Off: tags belong to the shop.",
+    )
+    shopify_archived_policy = fields.Selection(
+        [("archive", "Archive"), ("keep", "Leave as they are")],
+        string="Archived Products",
+        required=True,
+        default="archive",
+        help="What becomes in the shop of products that are archived in Odoo.",
+    )
+    shopify_deleted_policy = fields.Selection(
+        [("archive", "Archive"), ("delete", "Delete"), ("keep", "Leave as they are")],
+        string="Deleted Products",
+        required=True,
+        default="archive",
+        help="What becomes in the shop of products that are deleted in Odoo. What Shopify deletes "
+        "is gone for good, with its reviews and its place in collections.",
+    )
+    shopify_removed_variants = fields.Selection(
+        [("delete", "Delete"), ("keep", "Leave and report")],
+        string="Removed Variants",
+        required=True,
+        default="delete",
+        help="What becomes in the shop of variants that Odoo no longer has. Variants that somebody "
+        "added in Shopify are never touched.",
+    )
+    shopify_product_key = fields.Char(
+        readonly=True, copy=False, help="Key of the metafield that holds our ids in this shop."
+    )
+    shopify_channel_ids = fields.One2many(
+        "integration.shopify.channel", "backend_id", string="Sales Channels"
+    )
+    shopify_listing_count = fields.Integer(
+        string="Products", compute="_compute_shopify_listing_count"
+    )
+
+    @api.depends_context("uid")
+    def _compute_shopify_listing_count(self):
+        rows = self.env["integration.shopify.listing"]._read_group(
+            [("backend_id", "in", self.ids)], ["backend_id"], ["__count"]
+        )
+        counts = {backend.id: count for backend, count in rows}
+        for backend in self:
+            backend.shopify_listing_count = counts.get(backend.id, 0)
+
+    # === BUSINESS METHODS === #
+
+    def _shopify_product_out_flow(self):
+        """Return the flow that sends products to the shop, empty while it is off."""
+        return self.flow_ids.filtered(
+            lambda flow: (
+                flow.resource == "product" and flow.direction == "out" and flow.enabled
+            )
+        )
+
+    def _shopify_send_products(self, templates):
+        """Have products sent to this shop soon, as far as it is to have them."""
+        # sudo: whoever may change a product may have it sent
+        flow = self.sudo()._shopify_product_out_flow()
+        if flow and templates:
+            self.env["integration.sync.log"].sudo()._append_records(
+                flow, templates.sudo(), "change"
+            )
+            flow._wake_after_commit()
+
+    def _shopify_products(self, domain):
+        """Return the products of a domain that this shop has or shall have."""
+        resource = self._resource("product")
+        return (
+            self.env["product.template"]
+            .with_context(active_test=False)
+            .search([*domain, *resource._export_domain(self)])
+        )
+
+    def _shopify_send_dated_prices(self):
+        """Send the products whose price changes today because a rule begins or ends."""
+        now = fields.Datetime.now()
+        window = [
+            (name, operator, value)
+            for name in ("date_start", "date_end")
+            for operator, value in ((">=", now - timedelta(hours=25)), ("<=", now))
+        ]
+        rules = (
+            self.env["product.pricelist.item"]
+            .sudo()
+            .search(["|", "&", window[0], window[1], "&", window[2], window[3]])
+        )
+        rules._shopify_send()
+
+    def _shopify_metafield_key(self):
+        """Return the key of the metafield (namespace ``odoo``) that holds ids of this database.
+
+        Several databases may send products to one shop, each with ids of its own.
+        """
+        # sudo: system parameters are for administrators
+        database = self.env["ir.config_parameter"].sudo().get_param("database.uuid") or ""
+        return f"db_{hashlib.sha256(database.encode()).hexdigest()[:12]}"
+
+    def _shopify_upload(self, target, body, mime):
+        """Send a file to where Shopify has made room for it.
+
+        :param dict target: of ``stagedUploadsCreate``.
+        :param bytes body: the file.
+        :param str mime: its type.
+        :raises IntegrationError: it did not arrive.
+        """
+        url = urlsplit(target["url"])
+        self._ensure_callable()
+        with HttpClient(
+            f"{url.scheme}://{url.netloc}",
+            **self._guard_options(),
+            timeout=UPLOAD_TIMEOUT,
+            # the picture itself is nothing anybody would look for in a record of calls
+            on_exchange=lambda exchange: record_exchange(
+                self, replace(exchange, request_body=f"({len(body)} bytes, {mime})")
+            ),
+        ) as client:
+            client.request(
+                "PUT",
+                target["url"],
+                data=body,
+                headers={"Content-Type": mime},
+                label="upload a picture",
+            )
+
+    def _shopify_read_channels(self):
+        """Read the sales channels of the shop into the list.
+
+        :raises IntegrationError: they cannot be read.
+        """
+        client, names, after = self._shopify_client(), {}, None
+        while True:
+            found = client.execute("product_channels", {"after": after}).data["publications"]
+            names.update(
+                (row["id"], (row["catalog"] or {}).get("title") or row["id"].rpartition("/")[2])
+                for row in found["nodes"]
+            )
+            if not found["pageInfo"]["hasNextPage"]:
+                break
+            after = found["pageInfo"]["endCursor"]
+        self.env["integration.shopify.channel"]._learn(self, names)
+
+    # === ACTIONS === #
+
+    def action_shopify_read_channels(self):
+        """Read which sales channels the shop has."""
+        self.ensure_one()
+        self.check_access("write")
+        try:
+            self._with_renewed_auth(self._shopify_read_channels)
+        except IntegrationError as error:
+            raise UserError(error.message) from error
+
+    def action_shopify_open_products(self):
+        """Open the list of products this shop has or shall have."""
+        self.ensure_one()
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "integration_shopify.integration_shopify_listing_action"
+        )
+        action["domain"] = [("backend_id", "=", self.id)]
+        action["context"] = {"default_backend_id": self.id}
+        return action

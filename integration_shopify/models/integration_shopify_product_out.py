@@ -1,0 +1,1326 @@
+from decimal import Decimal
+
+from odoo import api, models
+from odoo.tools import float_repr, html_sanitize, is_html_empty, plaintext2html
+
+from odoo.addons.integration_base.lib.errors import (
+    AmbiguousMatchError,
+    AuthError,
+    ConfigurationError,
+    ConflictError,
+    IntegrationError,
+    MissingScopeError,
+    NotReadyError,
+    RateLimitedError,
+    RequestRefused,
+)
+from odoo.addons.integration_base.lib.records import Watch
+
+from ..lib import catalogue
+from ..lib.client import UserErrors
+from ..lib.resources import INVENTORY_ITEM, VARIANT
+
+#: Namespace of the metafield that holds our own id.
+NAMESPACE = "odoo"
+#: Variants read with a product, and by each further page.
+FIRST_VARIANTS, MORE_VARIANTS = 50, 100
+#: Pictures Shopify takes as they are.
+PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+#: Seconds after which channels that were busy are worth another try.
+CHANNELS_BUSY_SECONDS = 60
+#: Seconds that Shopify needs for new pictures.
+PICTURES_SECONDS = 20
+
+
+class IntegrationShopifyProduct(models.AbstractModel):
+    """Products out of Odoo: a template becomes a product, its variants become variants.
+
+    Nothing that is not ours is lost. A product is read before it is written, only what differs is
+    written, and by mutations that touch nothing else (``productUpdate`` and those of variants).
+    ``productSet``, which deletes what is left out, makes products that do not exist yet, and gives
+    others new options; then it names options and variants only.
+
+    A creation is sent as ``productSet`` under our own id, a unique metafield, so Shopify itself
+    makes one product of two requests; ``_recover`` looks for the same id, without a search index.
+    """
+
+    _inherit = "integration.shopify.product"
+
+    _resource_deletes = True
+    _resource_load_scope = "all"
+    _resource_watches = (
+        Watch(
+            "product.template",
+            (
+                "name",
+                "active",
+                "type",
+                "is_storable",
+                "list_price",
+                "categ_id",
+                "company_id",
+                "description_sale",
+                "product_tag_ids",
+                "taxes_id",
+                "image_1920",
+                "hs_code",
+                "country_of_origin",
+                "shopify_vendor",
+                "shopify_oversell",
+                "shopify_description",
+            ),
+        ),
+        Watch(
+            "product.product",
+            (
+                "active",
+                "default_code",
+                "barcode",
+                "weight",
+                "standard_price",
+                "image_variant_1920",
+                "product_template_attribute_value_ids",
+            ),
+            "product_tmpl_id",
+        ),
+        Watch(
+            "product.template.attribute.line",
+            ("attribute_id", "value_ids", "sequence"),
+            "product_tmpl_id",
+        ),
+        Watch("product.template.attribute.value", ("price_extra",), "product_tmpl_id"),
+    )
+
+    #: Names of the documents the export runs.
+    _shopify_out_documents = (
+        "product_by_key",
+        "product_candidates",
+        "product_channels",
+        "product_delete",
+        "product_key_definition",
+        "product_media_detach",
+        "product_media_reorder",
+        "product_metafields_delete",
+        "product_publish",
+        "product_set",
+        "product_state",
+        "product_translate",
+        "product_translations",
+        "product_unpublish",
+        "product_update",
+        "product_uploads",
+        "product_variants_create",
+        "product_variants_delete",
+        "product_variants_update",
+    )
+    _shopify_optional_scopes = frozenset(
+        {
+            "read_files",
+            "read_locales",
+            "read_publications",
+            "read_translations",
+            "write_files",
+            "write_publications",
+            "write_translations",
+        }
+    )
+
+    # === HOOKS - ACCESS === #
+
+    def _resource_scopes(self, backend, direction):
+        if direction == "out":
+            return self._shopify_scopes(backend, self._shopify_out_documents)
+        return super()._resource_scopes(backend, direction)
+
+    def _shopify_scope_reasons(self, backend):
+        return {
+            **super()._shopify_scope_reasons(backend),
+            "write_products": self.env._("send products and their prices to the shop"),
+            "write_publications": self.env._("show products in sales channels"),
+            "write_translations": self.env._("send names and descriptions in other languages"),
+            "read_locales": self.env._("know which languages the shop has"),
+            "write_files": self.env._("take pictures off products that Odoo no longer has"),
+        }
+
+    # === HOOKS - EXPORTING === #
+
+    def _export_domain(self, backend):
+        return [
+            ("type", "in", ("consu", "service")),
+            ("company_id", "in", [False, *backend.company_id.parent_ids.ids]),
+            "|",
+            ("shopify_listing_ids", "any", [("backend_id", "=", backend.id)]),
+            (
+                "integration_binding_ids",
+                "any",
+                [
+                    ("backend_id", "=", backend.id),
+                    ("resource", "=", "product"),
+                    ("deleted_at", "=", False),
+                ],
+            ),
+        ]
+
+    def _export(self, backend, items):
+        lang = self._lang(backend)
+        archived = [item for item in items if not item.record.active]
+        for item in archived:
+            if item.external_id and backend.shopify_archived_policy == "archive":
+                item.values = {"archived": True}
+            else:
+                item.skip(self.env._("%s is archived in Odoo.", item.label))
+        items = [item for item in items if item.record.active]
+        if not items:
+            return
+        templates = self.env["product.template"].union(*(item.record for item in items))
+        templates = templates.with_context(lang=lang).with_company(backend.company_id)
+        variants = templates.product_variant_ids
+        shared = {
+            "listings": {
+                row.product_tmpl_id.id: row
+                for row in self.env["integration.shopify.listing"].search(
+                    [
+                        ("backend_id", "=", backend.id),
+                        ("product_tmpl_id", "in", templates.ids),
+                    ]
+                )
+            },
+            "prices": self._prices(backend, variants),
+            "costs": backend.shopify_send_cost
+            and self._shop_currency(backend) == backend.company_id.currency_id,
+            "unit": self._weight_unit(),
+            "images": self._checksums(backend, templates, variants),
+            "channels": self._channels(backend),
+            "metafields": dict(
+                zip(
+                    templates.ids,
+                    self.env["integration.field.mapping"]._shopify_metafields(
+                        backend, "product", templates
+                    ),
+                    strict=True,
+                )
+            ),
+            "locales": self._locales(backend, lang),
+            **{
+                kind: self.env["integration.mapping"]._shopify_reversed(backend, kind)
+                for kind in ("product_category", "collection")
+            },
+        }
+        for item, template in zip(items, templates, strict=True):
+            try:
+                values = self._values(backend, template, shared)
+            except IntegrationError as error:
+                item.fail(error)
+                continue
+            if not values["variants"]:
+                item.skip(self.env._("%s has no variant yet, so there is nothing to sell.",
+                                     item.label))  # fmt: skip
+            elif problems := catalogue.problems(values):
+                item.fail(self._refusal(item.label, problems))
+            else:
+                item.values = values
+
+    @api.model
+    def _lang(self, backend):
+        return backend.shopify_lang or backend.company_id.partner_id.lang or "en_US"
+
+    @api.model
+    def _values(self, backend, template, shared):
+        """Return what a product shall be in the shop, see ``lib/catalogue.py``."""
+        listing = shared["listings"].get(template.id)
+        lines = self._option_lines(template)
+        status = (listing and listing.status) or backend.shopify_product_status
+        if listing and not listing.publish:
+            status = "DRAFT"
+        category = template.categ_id
+        return {
+            "title": template.name,
+            "html": self._html(template),
+            "vendor": template.shopify_vendor or backend.shopify_vendor or "",
+            "type": (category.name or "") if backend.shopify_send_type else "",
+            "category": self._nearest(category, shared["product_category"]),
+            "status": status,
+            "tags": sorted({tag.strip() for tag in template.product_tag_ids.mapped("name")})
+            if backend.shopify_send_tags
+            else [],
+            "options": self._options(template, lines),
+            "variants": [
+                self._variant_values(backend, template, variant, lines, shared)
+                for variant in template.product_variant_ids.sorted("id")
+            ],
+            "image": shared["images"].get(("product.template", template.id), ""),
+            "metafields": shared["metafields"][template.id],
+            "collections": self._collections(template, shared),
+            "channels": shared["channels"],
+            "translations": self._translations(template, shared["locales"]),
+        }
+
+    @api.model
+    def _html(self, template):
+        if not is_html_empty(template.shopify_description):
+            text = template.shopify_description
+        else:
+            text = plaintext2html(template.description_sale or "") if (
+                template.description_sale
+            ) else ""
+        return str(html_sanitize(text, strip_style=True, strip_classes=True)) if text else ""
+
+    @api.model
+    def _option_lines(self, template):
+        """Return the attribute lines that tell variants apart.
+
+        Where there are more than Shopify has room for, those with a single value tell nothing.
+        """
+        lines = template.attribute_line_ids.filtered(
+            lambda line: line.attribute_id.create_variant != "no_variant"
+        )
+        if len(lines) > catalogue.MAX_OPTIONS:
+            lines = lines.filtered(lambda line: len(line.value_ids) > 1)
+        return lines
+
+    @api.model
+    def _options(self, template, lines):
+        used = template.product_variant_ids.product_template_attribute_value_ids
+        return [
+            {
+                "name": line.attribute_id.name,
+                "values": [
+                    value.name
+                    for value in line.product_template_value_ids
+                    if value in used and value.ptav_active
+                ],
+            }
+            for line in lines
+        ]
+
+    @api.model
+    def _variant_values(self, backend, template, variant, lines, shared):
+        price, compare = shared["prices"][variant.id]
+        chosen = {
+            value.attribute_line_id: value.name
+            for value in variant.product_template_attribute_value_ids
+        }
+        # the shop counts in its own currency and converts nothing
+        cost = variant.standard_price if shared["costs"] else 0
+        goods = template.type == "consu"
+        return {
+            "product": variant.id,
+            "options": [chosen[line] for line in lines if line in chosen],
+            "sku": (variant.default_code or "").strip(),
+            "barcode": (variant.barcode or "").strip(),
+            "price": price,
+            "compare": compare,
+            "cost": float_repr(cost, backend.company_id.currency_id.decimal_places)
+            if cost
+            else None,
+            "weight": [format(Decimal(str(variant.weight)).normalize(), "f"), shared["unit"]]
+            if variant.weight
+            else None,
+            "hs": "".join(filter(str.isdigit, template.hs_code or "")),
+            "origin": template.country_of_origin.code or "",
+            "tracked": goods and template.is_storable,
+            "shipping": goods,
+            "policy": "CONTINUE" if template.shopify_oversell else "DENY",
+            "image": shared["images"].get(("product.product", variant.id), ""),
+        }
+
+    @api.model
+    def _weight_unit(self):
+        """Return Shopify's name of the unit that this database weighs in."""
+        unit = self.env["product.template"]._get_weight_uom_id_from_ir_config_parameter()
+        pounds = unit == self.env.ref("uom.product_uom_lb", raise_if_not_found=False)
+        return "POUNDS" if pounds else "KILOGRAMS"
+
+    @api.model
+    def _shop_currency(self, backend):
+        """Return the currency of the shop; that of the company until the shop has told."""
+        return (
+            self.env["res.currency"]
+            .with_context(active_test=False)
+            .search([("name", "=", backend.shopify_currency)], limit=1)
+            or backend.company_id.currency_id
+        )
+
+    @api.model
+    def _prices(self, backend, variants):
+        """Return ``{variant id: (price, compare-at price or None)}`` as texts."""
+        pricelist = backend.shopify_pricelist_id
+        company = backend.company_id
+        currency = pricelist.currency_id or company.currency_id
+        if currency != self._shop_currency(backend):
+            raise ConfigurationError(
+                self.env._(
+                    "The prices for %(shop)s are in %(currency)s, but the shop sells in %(own)s. "
+                    "Choose a price list in %(own)s on the page Products of the backend, then "
+                    "press Retry.",
+                    shop=backend.display_name,
+                    currency=currency.name,
+                    own=backend.shopify_currency,
+                )
+            )
+        sales = {variant.id: variant.lst_price for variant in variants}
+        prices = pricelist._get_products_price(variants, 1.0) if pricelist else sales
+        found = {}
+        for variant in variants:
+            price = self._taxed(backend, variant, prices[variant.id], currency)
+            compare = None
+            if pricelist and backend.shopify_compare_at:
+                sale = company.currency_id._convert(sales[variant.id], currency, company)
+                sale = self._taxed(backend, variant, sale, currency)
+                if currency.compare_amounts(sale, price) > 0:
+                    compare = float_repr(sale, currency.decimal_places)
+            found[variant.id] = (float_repr(price, currency.decimal_places), compare)
+        return found
+
+    @api.model
+    def _taxed(self, backend, variant, price, currency):
+        """Return a price as the shop wants it, with or without tax, rounded."""
+        taxes = variant.taxes_id._filter_taxes_by_company(backend.company_id)
+        if backend.shopify_price_tax != "as_is" and taxes:
+            totals = taxes.compute_all(price, currency, 1.0, product=variant)
+            price = totals[f"total_{backend.shopify_price_tax}"]
+        return currency.round(price)
+
+    @api.model
+    def _checksums(self, backend, templates, variants):
+        """Return ``{(model, id): checksum}`` of the pictures, in one query."""
+        if not backend.shopify_send_images:
+            return {}
+        # sudo: pictures of products are attachments that only administrators may search
+        rows = (
+            self.env["ir.attachment"]
+            .sudo()
+            .search_fetch(
+                [
+                    "|",
+                    "&",
+                    "&",
+                    ("res_model", "=", "product.template"),
+                    ("res_field", "=", "image_1920"),
+                    ("res_id", "in", templates.ids),
+                    "&",
+                    "&",
+                    ("res_model", "=", "product.product"),
+                    ("res_field", "=", "image_variant_1920"),
+                    ("res_id", "in", variants.ids),
+                ],
+                ["res_model", "res_id", "checksum", "mimetype"],
+            )
+        )
+        return {
+            (row.res_model, row.res_id): row.checksum for row in rows if row.mimetype in PICTURES
+        }
+
+    @api.model
+    def _channels(self, backend):
+        """Return the ids of the channels products are published to; None while none are known."""
+        rows = self.env["integration.shopify.channel"].search([("backend_id", "=", backend.id)])
+        return sorted(rows.filtered("publish").mapped("external_id")) if rows else None
+
+    @api.model
+    def _nearest(self, category, mapped):
+        """Return the value of the nearest category above that is mapped, empty without one."""
+        while category:
+            if category in mapped:
+                return mapped[category][0]
+            category = category.parent_id
+        return ""
+
+    @api.model
+    def _collections(self, template, shared):
+        return sorted(
+            {
+                gid
+                for tag in template.product_tag_ids
+                for gid in shared["collection"].get(tag, ())
+            }
+        )
+
+    @api.model
+    def _locales(self, backend, lang):
+        """Return ``{language code of Odoo: locale of the shop}`` of the other languages."""
+        if not backend.shopify_translate:
+            return {}
+        mapped = self.env["integration.mapping"]._shopify_reversed(backend, "locale")
+        locales = {}
+        for language in self.env["res.lang"].search([("code", "!=", lang)]):
+            known = mapped.get(language)
+            locales[language.code] = known[0] if known else (
+                language.iso_code or language.code
+            ).replace("_", "-")
+        return locales
+
+    @api.model
+    def _translations(self, template, locales):
+        """Return ``{locale: {key: text}}`` of what is not the same as in the shop's language."""
+        found = {}
+        own = {"title": template.name, "body_html": self._html(template)}
+        for code, locale in locales.items():
+            other = template.with_context(lang=code)
+            texts = {"title": other.name, "body_html": self._html(other)}
+            texts = {key: text for key, text in texts.items() if text and text != own[key]}
+            if texts:
+                found[locale] = texts
+        return found
+
+    @api.model
+    def _refusal(self, label, problems):
+        """Return the error for what Shopify would refuse, all of it at once."""
+        texts = {
+            "title": self.env._("The name has more than %(limit)s characters: shorten it."),
+            "tags": self.env._("It has %(count)s tags, Shopify allows %(limit)s."),
+            "variants": self.env._(
+                "It has %(count)s variants, Shopify allows %(limit)s: split the product, or take "
+                "values off its attributes."
+            ),
+            "options": self.env._(
+                "It has %(count)s attributes, Shopify allows %(limit)s: join some, or let them "
+                "create no variants."
+            ),
+            "option_name": self.env._('Rename the attribute %(name)s: it contains " / ".'),
+            "option_twice": self.env._("The attribute %(name)s is there twice."),
+            "value_twice": self.env._(
+                "The attribute %(name)s has the value %(value)s twice: rename one."
+            ),
+            "same": self.env._("Two variants are the same in Shopify: %(value)s."),
+            "price": self.env._("The price of %(value)s is negative."),
+        }
+        listed = " ".join(texts[code] % values for code, values in problems)
+        return ConfigurationError(
+            self.env._(
+                "%(product)s cannot be sent to Shopify. %(problems)s Then press Retry.",
+                product=label,
+                problems=listed,
+            )
+        )
+
+    # === SENDING === #
+
+    def _push(self, backend, items):
+        client = backend._shopify_client()
+        templates = self.env["product.template"].union(*(item.record for item in items))
+        shared = {
+            "known": self.env["integration.shopify.image"]._known(backend, templates),
+            "listings": {
+                row.product_tmpl_id.id: row
+                for row in self.env["integration.shopify.listing"].search(
+                    [
+                        ("backend_id", "=", backend.id),
+                        ("product_tmpl_id", "in", templates.ids),
+                    ]
+                )
+            },
+            "key": backend._shopify_metafield_key(),
+            "defined": backend.shopify_product_key == backend._shopify_metafield_key(),
+        }
+        for item in items:
+            try:
+                self._send_one(backend, client, item, shared)
+                item.mark_sent(item.external_id)
+            except (AuthError, MissingScopeError, RateLimitedError):
+                raise
+            except IntegrationError as error:
+                # one product never keeps others back
+                item.fail(error)
+
+    @api.model
+    def _send_one(self, backend, client, item, shared):
+        if item.values.get("archived"):
+            client.mutate(
+                "product_update",
+                {"product": {"id": item.external_id, "status": "ARCHIVED"}, "media": None},
+                action=self.env._("archive %s", item.label),
+            )
+            item.values["_sent"] = {"archived": True}
+            return
+        if not item.external_id:
+            item.external_id = self._adopted(backend, client, item)
+        if item.external_id:
+            self._update(backend, client, item, shared)
+        else:
+            self._create(backend, client, item, shared)
+
+    @api.model
+    def _key(self, item, shared):
+        """Return the metafield that holds our own id of a product."""
+        return {
+            "namespace": NAMESPACE,
+            "key": shared["key"],
+            "type": "id",
+            "value": str(item.record.id),
+        }
+
+    @api.model
+    def _define_key(self, client, shared):
+        """Have the shop know the metafield with our ids, once."""
+        if shared["defined"]:
+            return
+        try:
+            client.mutate(
+                "product_key_definition",
+                {
+                    "definition": {
+                        "name": self.env._("Product in Odoo"),
+                        "namespace": NAMESPACE,
+                        "key": shared["key"],
+                        "type": "id",
+                        "ownerType": "PRODUCT",
+                        "description": self.env._("Tells which product of Odoo this is."),
+                    }
+                },
+                action=self.env._("define the metafield with the ids of Odoo"),
+            )
+        except UserErrors as error:
+            if not error.only("TAKEN"):
+                raise
+        shared["defined"] = True
+
+    # === FINDING === #
+
+    @api.model
+    def _adopted(self, backend, client, item):
+        """Return the id of the product of the shop that is this one already, empty without one.
+
+        :raises AmbiguousMatchError: several could be it, or one that is another product of Odoo.
+        """
+        skus = {row["sku"] for row in item.values["variants"]} - {""}
+        barcodes = {row["barcode"] for row in item.values["variants"]} - {""}
+        found = {}
+        for query in catalogue.candidate_queries(item.values):
+            answer = client.execute("product_candidates", {"query": query, "first": 100})
+            for row in answer.data["productVariants"]["nodes"]:
+                # a search finds what is alike
+                if row["sku"] in skus or row["barcode"] in barcodes:
+                    found[row["product"]["id"]] = row["product"]["title"]
+        if not found:
+            return ""
+        bound = self.env["integration.binding"]._find(backend, "product", list(found))
+        others = {gid: record for gid, record in bound.items() if record.id != item.record.id}
+        free = {gid: title for gid, title in found.items() if gid not in others}
+        if len(free) == 1:
+            return next(iter(free))
+        if free:
+            raise AmbiguousMatchError(
+                self.env._(
+                    "%(product)s could be any of these products of %(shop)s, which have its SKUs "
+                    "or barcodes: %(candidates)s. Link the right one (Integration > Links), or "
+                    "make them unique, then press Retry.",
+                    product=item.label,
+                    shop=backend.display_name,
+                    candidates=", ".join(
+                        f"{title} ({gid.rpartition('/')[2]})" for gid, title in sorted(free.items())
+                    ),
+                )
+            )
+        raise AmbiguousMatchError(
+            self.env._(
+                "%(shop)s has the SKUs or barcodes of %(product)s already, in a product that is "
+                "linked to %(other)s. Give each product its own, then press Retry.",
+                product=item.label,
+                shop=backend.display_name,
+                other=", ".join(sorted(record.display_name for record in others.values())),
+            )
+        )
+
+    def _recover(self, backend, items):
+        client = backend._shopify_client()
+        for item in items:
+            answer = client.execute(
+                "product_by_key",
+                {
+                    "identifier": {
+                        "customId": {
+                            "namespace": NAMESPACE,
+                            "key": backend._shopify_metafield_key(),
+                            "value": str(item.record.id),
+                        }
+                    }
+                },
+            )
+            item.external_id = (answer.data.get("productByIdentifier") or {}).get("id") or ""
+
+    # === CREATING === #
+
+    @api.model
+    def _create(self, backend, client, item, shared):
+        values, key = item.values, self._key(item, shared)
+        self._define_key(client, shared)
+        sources = self._upload(backend, client, item, catalogue.pictures(values))
+        made = client.mutate(
+            "product_set",
+            {
+                "identifier": {
+                    "customId": {name: key[name] for name in ("namespace", "key", "value")}
+                },
+                "input": catalogue.creation_input(values, key, sources, values["title"]),
+                "variants": MORE_VARIANTS,
+            },
+            action=self.env._("create %s", item.label),
+        )["product"]
+        # whatever happens next, it is there
+        item.external_id = made["id"]
+        images = dict(
+            zip(sources, (row["id"] for row in made["media"]["nodes"]), strict=False)
+        )
+        variants = self._all_variants(client, made)
+        pairing = catalogue.pair_variants(values, variants, {}, ())
+        self._publish(backend, client, item, set(), {})
+        self._translate(client, item)
+        item.values["_sent"] = self._outcome(values, pairing, images, [])
+
+    @api.model
+    def _all_variants(self, client, product):
+        """Return all variants of a product of which the first page was read."""
+        page = product["variants"]
+        found = list(page["nodes"])
+        while page["pageInfo"]["hasNextPage"]:
+            answer = client.execute(
+                "product_state",
+                {
+                    "id": product["id"],
+                    "variants": MORE_VARIANTS,
+                    "after": page["pageInfo"]["endCursor"],
+                    "keys": [],
+                    "channels": False,
+                },
+            )
+            page = (answer.data["product"] or {}).get("variants")
+            if page is None:
+                break
+            found += page["nodes"]
+        return found
+
+    @api.model
+    def _outcome(self, values, pairing, images, kept):
+        """Return what is to be stored of what was written."""
+        return {
+            "variants": {
+                str(values["variants"][index]["product"]): [
+                    variant["id"],
+                    variant["inventoryItem"]["id"],
+                    values["variants"][index]["sku"] or " / ".join(
+                        values["variants"][index]["options"]
+                    ),
+                ]
+                for index, variant in pairing.pairs.items()
+            },
+            "images": images,
+            "kept": [self._variant_name(variant) for variant in kept],
+            "gone": [variant["id"] for variant in pairing.gone],
+        }
+
+    @api.model
+    def _variant_name(self, variant):
+        return variant["title"] if not variant["sku"] else f"{variant['title']} ({variant['sku']})"
+
+    # === PICTURES === #
+
+    @api.model
+    def _upload(self, backend, client, item, checksums):
+        """Send pictures to Shopify's storage; returns ``{checksum: address}`` in their order."""
+        if not checksums:
+            return {}
+        template = item.record
+        # sudo: pictures of products are attachments that only administrators may search
+        files = (
+            self.env["ir.attachment"]
+            .sudo()
+            .search(
+                [
+                    ("checksum", "in", checksums),
+                    "|",
+                    "&",
+                    "&",
+                    ("res_model", "=", "product.template"),
+                    ("res_field", "=", "image_1920"),
+                    ("res_id", "=", template.id),
+                    "&",
+                    "&",
+                    ("res_model", "=", "product.product"),
+                    ("res_field", "=", "image_variant_1920"),
+                    ("res_id", "in", template.product_variant_ids.ids),
+                ]
+            )
+        )
+        by_checksum = {file.checksum: file for file in files}
+        wanted = [checksum for checksum in checksums if checksum in by_checksum]
+        if not wanted:
+            return {}
+        targets = client.mutate(
+            "product_uploads",
+            {
+                "input": [
+                    {
+                        "resource": "IMAGE",
+                        "filename": catalogue.picture_name(
+                            item.values["title"], checksum, by_checksum[checksum].mimetype
+                        ),
+                        "mimeType": by_checksum[checksum].mimetype,
+                        "httpMethod": "PUT",
+                    }
+                    for checksum in wanted
+                ]
+            },
+            action=self.env._("make room for the pictures of %s", item.label),
+        )["stagedTargets"]
+        sources = {}
+        for checksum, target in zip(wanted, targets, strict=True):
+            file = by_checksum[checksum]
+            backend._shopify_upload(target, file.raw, file.mimetype)
+            sources[checksum] = target["resourceUrl"]
+        return sources
+
+    @api.model
+    def _media_input(self, source, title):
+        return {"originalSource": source, "alt": title, "mediaContentType": "IMAGE"}
+
+    # === UPDATING === #
+
+    @api.model
+    def _read(self, client, item, shared, channels):
+        """Return the product as the shop has it, with all its variants.
+
+        :raises ConflictError: when it is gone.
+        """
+        fields_of = [(row["namespace"], row["key"]) for row in item.values["metafields"]]
+        listing = shared["listings"].get(item.record.id)
+        memory = (listing and listing.memory) or {}
+        fields_of += [tuple(pair) for pair in memory.get("metafields", ())]
+        keys = sorted({f"{space}.{key}" for space, key in fields_of})
+        answer = client.execute(
+            "product_state",
+            {
+                "id": item.external_id,
+                "variants": FIRST_VARIANTS,
+                "after": None,
+                "keys": [f"{NAMESPACE}.{shared['key']}", *keys],
+                "channels": channels,
+            },
+        )
+        product = answer.data.get("product")
+        if not product:
+            raise ConflictError(
+                self.env._(
+                    "%s no longer exists in Shopify. Delete its link (Integration > Links) to have "
+                    "it made anew, or take it out of the shop in Odoo.",
+                    item.label,
+                )
+            )
+        product["variants"]["nodes"] = self._all_variants(client, product)
+        return product, memory
+
+    @api.model
+    def _update(self, backend, client, item, shared):
+        values = item.values
+        channels = values["channels"] is not None
+        state, memory = self._read(client, item, shared, channels)
+        self._check_key(client, item, state, shared)
+        links = self._links(backend, state["variants"]["nodes"])
+        pairing = catalogue.pair_variants(
+            values, state["variants"]["nodes"], links, memory.get("variants", ())
+        )
+        images = self._present_images(item, state, shared)
+        pictures = catalogue.pictures(values)
+        missing = [checksum for checksum in pictures if checksum not in images]
+        sources = self._upload(backend, client, item, missing)
+        known = {row["id"] for row in state["media"]["nodes"]}
+        # new pictures come with the first call that takes them, and are found by its answer
+        self._update_product(client, item, state, memory, shared, sources, images, known)
+        if catalogue.needs_other_options(values, state):
+            pairing = self._restructure(backend, client, item, state, pairing)
+        kept = list(pairing.foreign)
+        if backend.shopify_removed_variants == "keep":
+            kept += pairing.gone
+        else:
+            self._delete_variants(client, item, pairing, state)
+        self._update_variants(client, item, pairing, sources, images, known)
+        if created := self._create_variants(client, item, pairing, sources, images, known):
+            pairing.pairs |= created
+        if backend.shopify_send_images:
+            self._tidy_pictures(client, item, state, shared, images)
+        present = (
+            {row["publication"]["id"] for row in state["resourcePublicationsV2"]["nodes"]}
+            if channels
+            else set()
+        )
+        self._publish(backend, client, item, present, memory)
+        self._translate(client, item)
+        item.values["_sent"] = self._outcome(values, pairing, images, kept)
+
+    @api.model
+    def _check_key(self, client, item, state, shared):
+        """Have a product that others made carry our id, so that it is ours from now on."""
+        key = self._key(item, shared)
+        known = next(
+            (
+                row["value"]
+                for row in state["metafields"]["nodes"]
+                if (row["namespace"], row["key"]) == (key["namespace"], key["key"])
+            ),
+            None,
+        )
+        if known is None:
+            self._define_key(client, shared)
+            item.values["metafields"] = [key, *item.values["metafields"]]
+        elif known != key["value"]:
+            raise ConflictError(
+                self.env._(
+                    "%(product)s is linked to a product of Shopify that says it is another "
+                    "product of this database (number %(number)s). Correct the link (Integration "
+                    "> Links), then press Retry.",
+                    product=item.label,
+                    number=known,
+                )
+            )
+
+    @api.model
+    def _links(self, backend, variants):
+        """Return ``{id of a variant: id of the product.product}`` of those that are linked."""
+        bindings = self.env["integration.binding"]._search_external(
+            backend, VARIANT, [variant["id"] for variant in variants]
+        )
+        return {link.external_id: link.res_id for link in bindings}
+
+    @api.model
+    def _present_images(self, item, state, shared):
+        """Return ``{checksum: id}`` of our pictures that the product still has.
+
+        One whose upload was forgotten (its answer was lost) is recognised by its file name.
+
+        :raises NotReadyError: while pictures are processed that may be ours.
+        """
+        nodes = state["media"]["nodes"]
+        present = {row["id"] for row in nodes}
+        known = shared["known"].get(item.record.id, {})
+        found = {checksum: gid for checksum, gid in known.items() if gid in present}
+        wanted = [c for c in catalogue.pictures(item.values) if c not in found]
+        strange = [row for row in nodes if row["id"] not in found.values()]
+        for row in strange:
+            url = (row.get("image") or {}).get("url") or ""
+            for checksum in wanted:
+                if catalogue.picture_mark(checksum) in url:
+                    found[checksum] = row["id"]
+        left = [checksum for checksum in wanted if checksum not in found]
+        if left and any(row["status"] in ("UPLOADED", "PROCESSING") for row in strange):
+            raise NotReadyError(
+                self.env._(
+                    "Shopify still works on pictures of %s. It goes on by itself.", item.label
+                ),
+                retry_after=PICTURES_SECONDS,
+            )
+        return found
+
+    @api.model
+    def _learn_media(self, answer, sent, images, known):
+        """Note the ids of pictures that a call has added, in the order it was given them.
+
+        :param list sent: checksums.
+        """
+        nodes = (answer.get("product") or {}).get("media", {}).get("nodes", [])
+        fresh = [row["id"] for row in nodes if row["id"] not in known]
+        known.update(fresh)
+        if len(fresh) == len(sent):
+            images.update(zip(sent, fresh, strict=True))
+
+    @api.model
+    def _update_product(self, client, item, state, memory, shared, sources, images, known):
+        values = item.values
+        changes = catalogue.product_changes(values, state, memory)
+        main = values["image"]
+        # one that a variant has as well comes with the variant: it cannot be attached before it
+        # is ready
+        own = [main] if main in sources else []
+        if any(row["image"] == main for row in values["variants"]):
+            own = []
+        media = [self._media_input(sources[c], values["title"]) for c in own] or None
+        if changes or media:
+            answer = client.mutate(
+                "product_update",
+                {"product": {"id": state["id"], **changes}, "media": media},
+                action=self.env._("update %s", item.label),
+            )
+            self._learn_media(answer, own, images, known)
+        gone = catalogue.metafields_to_delete(values, state, memory)
+        gone = [pair for pair in gone if pair != (NAMESPACE, shared["key"])]
+        if gone:
+            client.mutate(
+                "product_metafields_delete",
+                {
+                    "metafields": [
+                        {"ownerId": state["id"], "namespace": space, "key": key}
+                        for space, key in gone
+                    ]
+                },
+                action=self.env._("take metafields off %s", item.label),
+            )
+
+    @api.model
+    def _restructure(self, backend, client, item, state, pairing):
+        """Give a product other options; returns the pairing afterwards."""
+        if pairing.foreign:
+            raise ConflictError(
+                self.env._(
+                    "%(product)s has other attributes in Odoo than options in Shopify, and these "
+                    "variants were added in Shopify: %(variants)s. They would be lost. Add them "
+                    "in Odoo or delete them in Shopify, then press Retry.",
+                    product=item.label,
+                    variants=", ".join(self._variant_name(row) for row in pairing.foreign),
+                )
+            )
+        if pairing.gone and backend.shopify_removed_variants == "keep":
+            raise ConflictError(
+                self.env._(
+                    "%(product)s has other attributes in Odoo than options in Shopify, and Odoo no "
+                    "longer has these variants: %(variants)s. The settings of the shop say that "
+                    "they stay. Delete them in Shopify, then press Retry.",
+                    product=item.label,
+                    variants=", ".join(self._variant_name(row) for row in pairing.gone),
+                )
+            )
+        made = client.mutate(
+            "product_set",
+            {
+                "identifier": {"id": state["id"]},
+                "input": catalogue.restructure_input(item.values, state, pairing),
+                "variants": MORE_VARIANTS,
+            },
+            action=self.env._("change the options of %s", item.label),
+        )["product"]
+        variants = self._all_variants(client, made)
+        links = {
+            variant["id"]: item.values["variants"][index]["product"]
+            for index, variant in pairing.pairs.items()
+        }
+        after = catalogue.pair_variants(item.values, variants, links, ())
+        after.gone = pairing.gone
+        after.foreign = []
+        return after
+
+    @api.model
+    def _delete_variants(self, client, item, pairing, state):
+        present = {row["id"] for row in state["variants"]["nodes"]}
+        gone = [row["id"] for row in pairing.gone if row["id"] in present]
+        if catalogue.needs_other_options(item.values, state):
+            return  # gone with the old options
+        if gone and len(gone) == len(present):
+            # Shopify keeps the last one, so it stays until there are others
+            self._create_first(client, item, pairing)
+        for part in catalogue.chunks(gone):
+            client.mutate(
+                "product_variants_delete",
+                {"productId": state["id"], "variants": part},
+                action=self.env._("delete variants of %s", item.label),
+            )
+
+    @api.model
+    def _create_first(self, client, item, pairing):
+        pairing.pairs |= self._create_variants(client, item, pairing, {}, {}, set())
+
+    @api.model
+    def _update_variants(self, client, item, pairing, sources, images, known):
+        names = catalogue.option_names(item.values)
+        rows = []
+        for index, variant in sorted(pairing.pairs.items()):
+            row = item.values["variants"][index]
+            changes = (
+                catalogue.variant_changes(row, variant, names) if "price" in variant else {}
+            )
+            changes |= self._picture_change(row, variant, sources, images)
+            if changes:
+                rows.append((row["image"], {"id": variant["id"], **changes}))
+        # variants with the same picture stand together, so that it is added once
+        rows.sort(key=lambda pair: pair[0])
+        for part in catalogue.chunks(rows):
+            self._write_variants(
+                client,
+                "product_variants_update",
+                item,
+                part,
+                sources,
+                images,
+                known,
+                self.env._("update variants of %s", item.label),
+            )
+
+    @api.model
+    def _picture_change(self, row, variant, sources, images):
+        """Return what gives a variant its picture, empty where it has it or Odoo has none."""
+        checksum = row["image"]
+        if checksum in images:
+            present = [media["id"] for media in variant.get("media", {}).get("nodes", [])]
+            return {} if images[checksum] in present else {"mediaId": images[checksum]}
+        if checksum in sources:
+            return {"mediaSrc": [sources[checksum]]}
+        return {}
+
+    @api.model
+    def _write_variants(self, client, document, item, part, sources, images, known, action):
+        """Send one part of the variants, with the pictures that come with them.
+
+        :param list part: pairs of a checksum and an input.
+        """
+        sent = list(
+            dict.fromkeys(checksum for checksum, row in part if "mediaSrc" in row)
+        )
+        for checksum, row in part:
+            if "mediaSrc" in row and checksum in images:
+                # an earlier part has brought it
+                del row["mediaSrc"]
+                row["mediaId"] = images[checksum]
+        sent = [checksum for checksum in sent if checksum not in images]
+        answer = client.mutate(
+            document,
+            {
+                "productId": item.external_id,
+                "variants": [row for _checksum, row in part],
+                "media": [
+                    self._media_input(sources[checksum], item.values["title"])
+                    for checksum in sent
+                ]
+                or None,
+            },
+            action=action,
+        )
+        self._learn_media(answer, sent, images, known)
+        return answer
+
+    @api.model
+    def _create_variants(self, client, item, pairing, sources, images, known):
+        """Create the variants the shop does not have; returns ``{position: variant}``."""
+        names = catalogue.option_names(item.values)
+        rows = []
+        for index, row in enumerate(item.values["variants"]):
+            if index not in pairing.pairs:
+                made = catalogue.variant_input(row, names)
+                made |= self._picture_change(row, {}, sources, images)
+                rows.append((index, row["image"], made))
+        found = {}
+        for part in catalogue.chunks(rows):
+            answer = self._write_variants(
+                client,
+                "product_variants_create",
+                item,
+                [(checksum, made) for _index, checksum, made in part],
+                sources,
+                images,
+                known,
+                self.env._("add variants to %s", item.label),
+            )
+            variants = answer["productVariants"] or []
+            found |= {
+                index: variant
+                for (index, _checksum, _made), variant in zip(part, variants, strict=True)
+            }
+        return found
+
+    @api.model
+    def _tidy_pictures(self, client, item, state, shared, images):
+        """Take off the pictures Odoo no longer has, and have its main one come first."""
+        wanted = set(catalogue.pictures(item.values))
+        known = self._present_images(item, state, shared)
+        stale = {checksum: gid for checksum, gid in known.items() if checksum not in wanted}
+        if stale:
+            client.mutate(
+                "product_media_detach",
+                {
+                    "files": [
+                        {"id": gid, "referencesToRemove": [state["id"]]}
+                        for gid in stale.values()
+                    ]
+                },
+                action=self.env._("take pictures off %s", item.label),
+            )
+            for checksum in stale:
+                images.pop(checksum, None)
+        main = images.get(item.values["image"])
+        left = [row["id"] for row in state["media"]["nodes"] if row["id"] not in stale.values()]
+        # only for a picture that is new: its place belongs to whoever sorts them afterwards
+        if main and left and main not in left:
+            client.mutate(
+                "product_media_reorder",
+                {"id": state["id"], "moves": [{"id": main, "newPosition": "0"}]},
+                action=self.env._("put the main picture of %s first", item.label),
+            )
+
+    # === CHANNELS AND LANGUAGES === #
+
+    @api.model
+    def _publish(self, backend, client, item, present, memory):
+        if item.values["channels"] is None:
+            return
+        join, leave = catalogue.channel_changes(
+            item.values["channels"], present, memory.get("channels", ())
+        )
+        for document, gids, action in (
+            ("product_publish", join, self.env._("show %s in sales channels", item.label)),
+            ("product_unpublish", leave, self.env._("take %s out of channels", item.label)),
+        ):
+            if not gids:
+                continue
+            try:
+                client.mutate(
+                    document,
+                    {
+                        "id": item.external_id,
+                        "input": [{"publicationId": gid} for gid in gids],
+                    },
+                    action=action,
+                )
+            except UserErrors as error:
+                if "simultaneous" not in error.message.lower():
+                    raise
+                raise NotReadyError(
+                    self.env._(
+                        "%(product)s is in %(shop)s, but its sales channels are busy with other "
+                        "changes. They are tried again by themselves.",
+                        product=item.label,
+                        shop=backend.display_name,
+                    ),
+                    retry_after=CHANNELS_BUSY_SECONDS,
+                    detail=error.message,
+                ) from error
+
+    @api.model
+    def _translate(self, client, item):
+        """Register the texts in other languages that the shop has and that differ."""
+        available = None
+        for locale, texts in sorted(item.values["translations"].items()):
+            if available is not None and self._shop_locale(locale, available) is None:
+                continue
+            code = self._shop_locale(locale, available) if available else locale
+            answer = client.execute(
+                "product_translations", {"id": item.external_id, "locale": code}
+            )
+            available = {
+                row["locale"]: row["primary"] for row in answer.data.get("shopLocales") or []
+            }
+            known_code = self._shop_locale(locale, available)
+            if known_code is None:
+                continue
+            if known_code != code:
+                answer = client.execute(
+                    "product_translations", {"id": item.external_id, "locale": known_code}
+                )
+            resource = answer.data.get("translatableResource") or {}
+            digests = {row["key"]: row["digest"] for row in resource.get("translatableContent", ())}
+            known = {
+                row["key"]: row["value"]
+                for row in resource.get("translations", ())
+                if not row["outdated"]
+            }
+            rows = [
+                {
+                    "key": key,
+                    "value": text,
+                    "locale": known_code,
+                    "translatableContentDigest": digests[key],
+                }
+                for key, text in sorted(texts.items())
+                if digests.get(key) and known.get(key) != text
+            ]
+            if rows:
+                client.mutate(
+                    "product_translate",
+                    {"id": item.external_id, "translations": rows},
+                    action=self.env._("translate %s", item.label),
+                )
+
+    @api.model
+    def _shop_locale(self, locale, available):
+        """Return the shop's name of a locale (``de-DE`` may be ``de`` there); None without it."""
+        for code in (locale, locale.split("-")[0]):
+            if code in available and not available[code]:
+                return code
+        return None
+
+    # === DELETING === #
+
+    def _push_deletion(self, backend, items):
+        policy = backend.shopify_deleted_policy
+        if policy == "keep":
+            return
+        client = backend._shopify_client()
+        for item in items:
+            try:
+                if policy == "delete":
+                    client.mutate(
+                        "product_delete",
+                        {"id": item.external_id},
+                        action=self.env._("delete %s", item.label),
+                    )
+                else:
+                    client.mutate(
+                        "product_update",
+                        {"product": {"id": item.external_id, "status": "ARCHIVED"}, "media": None},
+                        action=self.env._("archive %s", item.label),
+                    )
+            except UserErrors as error:
+                if "does not exist" not in error.message.lower():
+                    raise
+            except RequestRefused as error:
+                item.fail(error)
+
+    # === AFTERWARDS === #
+
+    def _note_sent(self, backend, items):
+        super()._note_sent(backend, items)
+        Listing = self.env["integration.shopify.listing"].with_context(shopify_listing_learnt=True)
+        Image = self.env["integration.shopify.image"]
+        known = {
+            row.product_tmpl_id.id: row
+            for row in Listing.search(
+                [
+                    ("backend_id", "=", backend.id),
+                    ("product_tmpl_id", "in", [item.record.id for item in items]),
+                ]
+            )
+        }
+        for item in items:
+            sent = item.values.get("_sent")
+            if sent is None:
+                continue
+            values = {"external_id": item.external_id, "sent_at": self.env.cr.now()}
+            if not sent.get("archived"):
+                self._bind_variants(backend, sent)
+                if backend.shopify_send_images:
+                    Image._remember(backend, item.record, sent["images"])
+                ours = [link[0] for link in sent["variants"].values()]
+                values["memory"] = catalogue.remembered(item.values, ours)
+                values["note"] = (
+                    self.env._(
+                        "Variants that only Shopify has: %s", ", ".join(sorted(sent["kept"]))
+                    )
+                    if sent["kept"]
+                    else False
+                )
+            if item.record.id in known:
+                known[item.record.id].write(values)
+            else:
+                Listing.create(
+                    {**values, "backend_id": backend.id, "product_tmpl_id": item.record.id}
+                )
+        key = backend._shopify_metafield_key()
+        if backend.shopify_product_key != key and any(
+            not item.values.get("archived") for item in items
+        ):
+            # sudo: a fact about the shop, noted whoever works
+            backend.sudo().with_context(tracking_disable=True).shopify_product_key = key
+
+    @api.model
+    def _bind_variants(self, backend, sent):
+        Product = self.env["product.product"].with_context(active_test=False)
+        products = Product.browse(int(number) for number in sent["variants"]).exists()
+        by_id = {product.id: product for product in products}
+        Binding = self.env["integration.binding"]
+        gone = Binding._search_external(backend, VARIANT, sent["gone"])
+        items_gone = Binding._search_records(
+            backend, INVENTORY_ITEM, Product.browse(gone.mapped("res_id"))
+        )
+        wanted = {
+            gid: (by_id[int(number)], item_gid, label)
+            for number, (gid, item_gid, label) in sent["variants"].items()
+            if int(number) in by_id
+        }
+        keep = {item_gid for _product, item_gid, _label in wanted.values()}
+        (gone | items_gone.filtered(lambda link: link.external_id not in keep)).unlink()
+        self._link_variants(backend, wanted)

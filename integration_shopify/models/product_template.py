@@ -1,0 +1,104 @@
+from odoo import api, fields, models
+from odoo.exceptions import UserError
+
+#: Who sees in which shops a product is.
+SEES_SHOPS = (
+    "product.group_product_manager,sales_team.group_sale_salesman,"
+    "integration_base.group_integration_user,integration_shopify.group_shopify_work"
+)
+#: Fields of products whose change is worth another try of one that has not got to a shop yet.
+_SENT = frozenset(
+    {
+        "name",
+        "default_code",
+        "barcode",
+        "list_price",
+        "attribute_line_ids",
+        "active",
+        "shopify_description",
+        "description_sale",
+        "hs_code",
+        "product_tag_ids",
+    }
+)
+
+
+class ProductTemplate(models.Model):
+    _name = "product.template"
+    _inherit = ["product.template", "integration.bound.mixin"]
+
+    shopify_listing_ids = fields.One2many(
+        "integration.shopify.listing",
+        "product_tmpl_id",
+        string="Shopify Shops",
+        copy=False,
+        groups=SEES_SHOPS,
+    )
+    shopify_vendor = fields.Char(
+        string="Vendor in Shopify", help="Empty: the one in the settings of the shop."
+    )
+    shopify_oversell = fields.Boolean(
+        string="Sell When Out of Stock",
+        help="Shopify goes on selling the product when none is left.",
+    )
+    shopify_description = fields.Html(
+        string="Description in Shopify",
+        translate=True,
+        sanitize_style=True,
+        help="Empty: the sales description.",
+    )
+    shopify_shop_count = fields.Integer(
+        compute="_compute_shopify_shop_count", groups=SEES_SHOPS
+    )
+
+    @api.depends("shopify_listing_ids")
+    def _compute_shopify_shop_count(self):
+        for template in self:
+            template.shopify_shop_count = len(template.shopify_listing_ids)
+
+    def write(self, vals):
+        result = super().write(vals)
+        if _SENT & vals.keys():
+            self._shopify_send_unsent()
+        return result
+
+    def _shopify_send_unsent(self):
+        """Try again to send products that have not got to a shop yet: something was mended.
+
+        Those that have are watched; see ``_resource_watches``.
+        """
+        # sudo: whoever may change a product may have it sent
+        listings = (
+            self.env["integration.shopify.listing"]
+            .sudo()
+            .search([("product_tmpl_id", "in", self.ids), ("external_id", "=", False)])
+        )
+        listings._export()
+
+    # === ACTIONS === #
+
+    def action_shopify_publish(self):
+        """Put the products into the only shop there is, or back on sale where they are.
+
+        :raises UserError: when a person has to say which shop.
+        """
+        self.check_access("write")
+        Listing = self.env["integration.shopify.listing"]
+        shops = self.env["integration.backend"].search([("connector", "=", "shopify")])
+        for template in self:
+            if template.shopify_listing_ids:
+                template.shopify_listing_ids.filtered(lambda row: not row.publish).publish = True
+                continue
+            if len(shops) != 1:
+                raise UserError(
+                    self.env._(
+                        "Say in which shop: add it to the list on the page Shopify of %s.",
+                        template.display_name,
+                    )
+                )
+            Listing.create({"product_tmpl_id": template.id, "backend_id": shops.id})
+
+    def action_shopify_unpublish(self):
+        """Take the products off sale in every shop; they become drafts there."""
+        self.check_access("write")
+        self.shopify_listing_ids.filtered("publish").publish = False

@@ -1,0 +1,630 @@
+"""Products of Odoo in a simulated shop: made once, kept up to date, nothing of others lost."""
+
+import base64
+
+from odoo.fields import Command
+from odoo.tests import tagged
+
+from odoo.addons.integration_base.lib.records import Item
+
+from ..lib import catalogue
+from .simulated import SimulatedCase
+
+#: Two pictures of one pixel each.
+RED = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
+)
+BLUE = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPj/HwADBwIAMCbHYQAAAABJRU5ErkJggg=="
+)
+
+
+@tagged("post_install", "-at_install")
+class ProductsOutCase(SimulatedCase):
+    """What the tests of products that leave Odoo need."""
+
+    def setUp(self):
+        super().setUp()
+        self.backend.shopify_currency = "USD"
+        self.out = self.backend.flow_ids.filtered(
+            lambda flow: flow.resource == "product" and flow.direction == "out"
+        )
+        self.out.write({"enabled": True, "debounce_seconds": 0})
+        self.env.flush_all()
+
+    def template(self, **values):
+        """Return a product with two sizes in two colours."""
+        size = self.attribute("Size", "S", "M")
+        colour = self.attribute("Colour", "Red", "Blue")
+        template = self.env["product.template"].create(
+            {
+                "name": "Linen Shirt",
+                "type": "consu",
+                "is_storable": True,
+                "list_price": 30,
+                "taxes_id": False,
+                "attribute_line_ids": [
+                    Command.create(
+                        {
+                            "attribute_id": attribute.id,
+                            "value_ids": [Command.set(attribute.value_ids.ids)],
+                        }
+                    )
+                    for attribute in (size, colour)
+                ],
+                **values,
+            }
+        )
+        for variant in template.product_variant_ids:
+            variant.default_code = "LS-" + "-".join(
+                variant.product_template_attribute_value_ids.mapped("name")
+            )
+        return template
+
+    def attribute(self, name, *values):
+        return self.env["product.attribute"].create(
+            {
+                "name": name,
+                "create_variant": "always",
+                "value_ids": [Command.create({"name": value}) for value in values],
+            }
+        )
+
+    def single(self, **values):
+        return self.env["product.template"].create(
+            {
+                "name": "Mug",
+                "type": "consu",
+                "is_storable": True,
+                "default_code": "MUG",
+                "list_price": 12.5,
+                "taxes_id": False,
+                **values,
+            }
+        )
+
+    def list_in_shop(self, templates, backend=None):
+        return self.env["integration.shopify.listing"].create(
+            [
+                {"product_tmpl_id": template.id, "backend_id": (backend or self.backend).id}
+                for template in templates
+            ]
+        )
+
+    def send(self, flow=None):
+        """Run what is due and return the operations; everything has to succeed."""
+        done = self.run_flow(flow or self.out)
+        for row in done:
+            self.assertIn(row.state, ("done", "merged", "skipped"), row.message)
+        return done
+
+    def publish(self, template):
+        """Put a product into the shop; returns the shop's record of it."""
+        self.list_in_shop(template)
+        self.send()
+        self.calls.clear()
+        return self.of(template)
+
+    def read_channels(self):
+        self.env.flush_all()
+        with self.enter_registry_test_mode():
+            self.backend.action_shopify_read_channels()
+
+    def of(self, template, backend=None):
+        link = self.env["integration.binding"]._search_records(
+            backend or self.backend, "product", template
+        )
+        return self.store.find(link.external_id) if link else None
+
+
+class TestProductsOut(ProductsOutCase):
+    def test_made_with_everything(self):
+        category = self.env["product.category"].create({"name": "Shirts"})
+        self.env["integration.mapping"].create(
+            {
+                "backend_id": self.backend.id,
+                "kind": "product_category",
+                "external_value": "gid://shopify/TaxonomyCategory/aa-1",
+                "resource_ref": f"product.category,{category.id}",
+            }
+        )
+        tag = self.env["product.tag"].create({"name": "summer"})
+        template = self.template(
+            categ_id=category.id,
+            product_tag_ids=tag.ids,
+            hs_code="6205.20",
+            country_of_origin=self.env.ref("base.pt").id,
+            shopify_description="<p>Cool <script>x</script></p>",
+            shopify_oversell=True,
+            shopify_vendor="Norte",
+        )
+        template.product_variant_ids.weight = 0.3
+        template.product_variant_ids.standard_price = 9
+        template.product_variant_ids.sorted("id")[0].barcode = "4006381333931"
+        made = self.publish(template)
+        self.assertEqual(made.title, "Linen Shirt")
+        self.assertEqual([option.name for option in made.options], ["Size", "Colour"])
+        self.assertEqual(len(made.variants), 4)
+        self.assertEqual(made.tags, ["summer"])
+        self.assertEqual(made.vendor, "Norte")
+        self.assertEqual(made.product_type, "Shirts")
+        self.assertEqual(made.category, "gid://shopify/TaxonomyCategory/aa-1")
+        self.assertEqual(made.description_html, "<p>Cool </p>")
+        first = made.variants[0]
+        self.assertEqual(first.sku, "LS-S-Red")
+        self.assertEqual(first.barcode, "4006381333931")
+        self.assertEqual(str(first.price), "30.00")
+        self.assertEqual(first.policy, "CONTINUE")
+        self.assertEqual(first.item.weight, (0.3, "KILOGRAMS"))
+        self.assertEqual(first.item.hs_code, "620520")
+        self.assertEqual(first.item.origin, "PT")
+        self.assertEqual(str(first.item.cost), "9.00")
+        self.assertTrue(first.item.tracked)
+        links = self.env["integration.binding"].search(
+            [("backend_id", "=", self.backend.id), ("resource", "in", ("variant", "inventory_item"))]
+        )
+        self.assertEqual(len(links), 8)
+        listing = template.shopify_listing_ids
+        self.assertEqual(listing.state, "done")
+        self.assertIn("/products/", listing.url)
+
+    def test_unchanged_costs_nothing(self):
+        template = self.template()
+        self.publish(template)
+        self.env["integration.sync.log"]._append_records(self.out, template, "change")
+        self.send()
+        self.assertFalse(self.calls)
+
+    def test_a_price_costs_one_reading_and_one_writing(self):
+        template = self.template()
+        made = self.publish(template)
+        template.list_price = 31
+        self.send()
+        self.assertEqual(self.calls, {"ProductState": 1, "ProductVariantsUpdate": 1})
+        self.assertEqual({str(variant.price) for variant in made.variants}, {"31.00"})
+
+    def test_a_name_costs_one_reading_and_one_writing(self):
+        template = self.template()
+        made = self.publish(template)
+        template.name = "Flax Shirt"
+        self.send()
+        self.assertEqual(self.calls, {"ProductState": 1, "ProductUpdate": 1})
+        self.assertEqual(made.title, "Flax Shirt")
+
+    def test_nothing_is_published_by_accident(self):
+        self.single()
+        self.send()
+        self.assertFalse(self.store.all("Product"))
+        self.assertFalse(self.calls)
+
+    def test_what_shopify_owns_stays(self):
+        tag = self.env["product.tag"].create({"name": "summer"})
+        template = self.template(product_tag_ids=tag.ids)
+        made = self.publish(template)
+        shelf = self.store.add_collection("By hand")
+        shelf.products.append(made)
+        made.tags.append("Editor's choice")
+        made.media.append(self.store.add_media("https://example.com/a.png", "By hand"))
+        self.store.set_metafield(made, "custom", "care", "single_line_text_field", "cold")
+        made.vendor, made.seo = "Set there", {"title": "SEO"}
+        extra = self.store.option_value(made.options[0], "XL")
+        self.store.add_variant(made, ["XL", "Red"], {"sku": "BY-HAND"})
+        made.variants[1].item.hs_code = "999999"
+        template.write({"name": "Flax Shirt", "list_price": 31, "product_tag_ids": False})
+        self.send()
+        self.assertEqual(made.title, "Flax Shirt")
+        self.assertEqual(made.tags, ["Editor's choice"])
+        self.assertEqual(len(made.media), 1)
+        self.assertIn(made, shelf.products)
+        fields_of = {(row.namespace, row.key): row.value for row in made.metafields}
+        self.assertEqual(fields_of["custom", "care"], "cold")
+        self.assertEqual(made.vendor, "Set there")
+        self.assertEqual(made.seo["title"], "SEO")
+        self.assertEqual(len(made.variants), 5)
+        self.assertTrue(extra.used)
+        self.assertEqual(made.variants[1].item.hs_code, "999999")
+        self.assertIn("BY-HAND", template.shopify_listing_ids.note)
+
+    # === PICTURES === #
+
+    def test_pictures_are_sent_once(self):
+        template = self.template(image_1920=base64.b64encode(RED))
+        blue = template.product_variant_ids.sorted("id")[1]
+        blue.image_variant_1920 = base64.b64encode(BLUE)
+        self.list_in_shop(template)
+        self.send()
+        made = self.of(template)
+        self.assertEqual(self.calls["upload"], 2)
+        self.assertEqual(len(made.media), 2)
+        self.assertEqual(made.variants[1].media, [made.media[1]])
+        self.calls.clear()
+        template.name = "Flax Shirt"
+        self.send()
+        self.assertEqual(self.calls, {"ProductState": 1, "ProductUpdate": 1})
+
+    def test_a_new_picture_takes_the_place_of_the_old_one(self):
+        template = self.single(image_1920=base64.b64encode(RED))
+        made = self.publish(template)
+        other = self.store.add_media("https://example.com/a.png", "By hand")
+        made.media.append(other)
+        old = made.media[0]
+        template.image_1920 = base64.b64encode(BLUE)
+        self.send()
+        self.assertEqual(self.calls["upload"], 1)
+        self.assertEqual(len(made.media), 2)
+        self.assertEqual(made.media[1], other)
+        self.assertNotIn(old, made.media)
+
+    def test_a_variant_gets_its_picture_later(self):
+        template = self.template()
+        made = self.publish(template)
+        template.product_variant_ids.sorted("id")[2].image_variant_1920 = base64.b64encode(BLUE)
+        self.send()
+        self.assertEqual(
+            self.calls,
+            {"ProductState": 1, "ProductUploads": 1, "upload": 1, "ProductVariantsUpdate": 1},
+        )
+        self.assertEqual(made.variants[2].media, made.media)
+        self.assertEqual(len(made.media), 1)
+
+    # === VARIANTS === #
+
+    def test_a_value_more_and_a_value_less(self):
+        template = self.template()
+        made = self.publish(template)
+        kept = {variant.sku: variant.gid for variant in made.variants}
+        size = template.attribute_line_ids[0]
+        large = self.env["product.attribute.value"].create(
+            {"name": "L", "attribute_id": size.attribute_id.id}
+        )
+        size.value_ids = [Command.link(large.id)]
+        for variant in template.product_variant_ids.filtered(lambda row: not row.default_code):
+            variant.default_code = "LS-" + "-".join(
+                variant.product_template_attribute_value_ids.mapped("name")
+            )
+        self.send()
+        self.assertEqual(len(made.variants), 6)
+        self.assertEqual(self.calls, {"ProductState": 1, "ProductVariantsCreate": 1})
+        self.assertEqual(
+            {variant.sku: variant.gid for variant in made.variants[:4]}, kept, "ids stay"
+        )
+        size.value_ids = [Command.unlink(size.attribute_id.value_ids[0].id)]
+        self.send()
+        self.assertEqual(
+            {variant.sku for variant in made.variants},
+            {"LS-M-Red", "LS-M-Blue", "LS-L-Red", "LS-L-Blue"},
+        )
+        links = self.env["integration.binding"].search(
+            [("backend_id", "=", self.backend.id), ("resource", "=", "variant")]
+        )
+        self.assertEqual(
+            set(links.mapped("external_id")), {variant.gid for variant in made.variants}
+        )
+
+    def test_a_renamed_value_keeps_the_variant(self):
+        template = self.template()
+        made = self.publish(template)
+        ids = [variant.gid for variant in made.variants]
+        template.attribute_line_ids[1].value_ids[0].name = "Crimson"
+        self.send()
+        self.assertEqual([variant.gid for variant in made.variants], ids)
+        self.assertEqual(made.variants[0].options, [("Size", "S"), ("Colour", "Crimson")])
+
+    def test_a_renamed_attribute_keeps_the_variants(self):
+        template = self.template()
+        made = self.publish(template)
+        ids = [variant.gid for variant in made.variants]
+        template.attribute_line_ids[1].attribute_id.name = "Color"
+        self.send()
+        self.assertEqual([variant.gid for variant in made.variants], ids)
+        self.assertEqual([option.name for option in made.options], ["Size", "Color"])
+
+    def test_options_are_not_changed_over_the_head_of_the_shop(self):
+        template = self.template()
+        made = self.publish(template)
+        self.store.option_value(made.options[0], "XL")
+        self.store.add_variant(made, ["XL", "Red"], {"sku": "BY-HAND"})
+        template.attribute_line_ids[1].attribute_id.name = "Color"
+        done = self.run_flow(self.out)
+        self.assertEqual(done.mapped("state"), ["dead"])
+        self.assertIn("BY-HAND", done.message)
+        self.assertEqual(len(made.variants), 5)
+
+    def test_a_single_product_gets_sizes(self):
+        template = self.single()
+        made = self.publish(template)
+        self.assertTrue(made.only_default)
+        size = self.attribute("Size", "S", "M")
+        template.attribute_line_ids = [
+            Command.create(
+                {"attribute_id": size.id, "value_ids": [Command.set(size.value_ids.ids)]}
+            )
+        ]
+        self.send()
+        self.assertEqual([option.name for option in made.options], ["Size"])
+        self.assertEqual(len(made.variants), 2)
+
+    def test_too_many_variants_are_refused_before_the_call(self):
+        template = self.template()
+        self.list_in_shop(template)
+        limit, catalogue.MAX_VARIANTS = catalogue.MAX_VARIANTS, 3
+        try:
+            done = self.run_flow(self.out)
+        finally:
+            catalogue.MAX_VARIANTS = limit
+        self.assertEqual(done.mapped("state"), ["dead"])
+        self.assertIn("4 variants, Shopify allows 3", done.message)
+        self.assertFalse(self.calls)
+
+    # === ENDS === #
+
+    def test_archived_and_back(self):
+        template = self.template()
+        made = self.publish(template)
+        template.active = False
+        self.send()
+        self.assertEqual(made.status, "ARCHIVED")
+        self.assertEqual(self.calls, {"ProductUpdate": 1})
+        template.active = True
+        self.send()
+        self.assertEqual(made.status, "ACTIVE")
+        self.assertEqual(len(made.variants), 4)
+
+    def test_deleted(self):
+        for policy, status in (("archive", "ARCHIVED"), ("keep", "ACTIVE"), ("delete", None)):
+            self.backend.shopify_deleted_policy = policy
+            template = self.single(default_code=f"DEL-{policy}")
+            made = self.publish(template)
+            template.unlink()
+            self.send()
+            self.assertEqual(made.status if made in self.store.all("Product") else None, status)
+
+    def test_unpublished(self):
+        template = self.single()
+        made = self.publish(template)
+        template.action_shopify_unpublish()
+        self.send()
+        self.assertEqual(made.status, "DRAFT")
+        template.action_shopify_publish()
+        self.send()
+        self.assertEqual(made.status, "ACTIVE")
+
+    # === FINDING === #
+
+    def test_linked_by_sku(self):
+        made = self.store.add_product(
+            {
+                "title": "Linen",
+                "options": ["Size", "Colour"],
+                "variants": [
+                    {"sku": "LS-S-Red", "options": ["S", "Red"]},
+                    {"sku": "LS-M-Red", "options": ["M", "Red"]},
+                ],
+            }
+        )
+        template = self.template()
+        self.list_in_shop(template)
+        self.send()
+        self.assertEqual(self.store.all("Product"), [made])
+        self.assertEqual(len(made.variants), 4)
+        self.assertIn(("odoo", str(template.id)), [(m.namespace, m.value) for m in made.metafields])
+
+    def test_two_candidates_are_for_a_person(self):
+        for title in ("Mug", "Other mug"):
+            self.store.add_product({"title": title, "sku": "MUG"})
+        self.list_in_shop(self.single())
+        done = self.run_flow(self.out)
+        self.assertEqual(done.mapped("state"), ["dead"])
+        self.assertEqual(done.error_class, "ambiguous")
+        self.assertIn("Other mug", done.message)
+        self.assertEqual(len(self.store.all("Product")), 2)
+
+    # === CRASHES === #
+
+    def test_a_lost_answer_makes_no_second_product(self):
+        template = self.template(image_1920=base64.b64encode(RED))
+        self.list_in_shop(template)
+        self.after["ProductSet"] = self.lose
+        self.run_flow(self.out)
+        self.assertEqual(len(self.store.all("Product")), 1)
+        self.run_flow(self.out)
+        made = self.of(template)
+        self.assertTrue(made)
+        self.assertEqual(len(self.store.all("Product")), 1)
+        self.assertEqual(self.store.effects["products"], 1)
+        self.assertEqual(len(made.media), 1, "the picture is recognised")
+        links = self.env["integration.binding"].search(
+            [("backend_id", "=", self.backend.id), ("resource", "=", "variant")]
+        )
+        self.assertEqual(len(links), 4)
+
+    def test_what_fails_after_the_creation_goes_on_there(self):
+        channel = self.store.add_publication("Online Store")
+        self.read_channels()
+        self.backend.shopify_channel_ids.publish = True
+        template = self.single()
+        self.list_in_shop(template)
+        self.before["ProductPublish"] = self.lose
+        self.run_flow(self.out)
+        self.run_flow(self.out)
+        made = self.of(template)
+        self.assertEqual(len(self.store.all("Product")), 1)
+        self.assertIn(channel.id, made.publications)
+
+    # === WHAT HANGS ON IT === #
+
+    def test_channels(self):
+        online, till = (self.store.add_publication(name) for name in ("Online", "Till"))
+        self.read_channels()
+        rows = self.backend.shopify_channel_ids
+        self.assertEqual(rows.mapped("name"), ["Online", "Till"])
+        rows[0].publish = True
+        template = self.single()
+        made = self.publish(template)
+        self.assertEqual(set(made.publications), {online.id})
+        self.store.records["Product"][made.id].publications[till.id] = made.created_at
+        rows[0].publish = False
+        template.name = "Cup"
+        self.send()
+        self.assertEqual(set(made.publications), {till.id}, "of others' channels none is left")
+
+    def test_collections(self):
+        shelf, other = (self.store.add_collection(name) for name in ("Kitchen", "Sale"))
+        category = self.env["product.category"].create({"name": "Kitchen"})
+        self.env["integration.mapping"].create(
+            {
+                "backend_id": self.backend.id,
+                "kind": "collection",
+                "external_value": shelf.gid,
+                "resource_ref": f"product.category,{category.id}",
+            }
+        )
+        template = self.single(categ_id=category.id)
+        made = self.publish(template)
+        self.assertEqual(shelf.products, [made])
+        other.products.append(made)
+        template.categ_id = self.env["product.category"].create({"name": "Office"})
+        self.send()
+        self.assertEqual((shelf.products, other.products), ([], [made]))
+        self.assertEqual(self.calls, {"ProductState": 1, "ProductUpdate": 1})
+
+    def test_metafields(self):
+        field = self.env["ir.model.fields"]._get("product.template", "description_purchase")
+        self.env["integration.field.mapping"].create(
+            {
+                "connector": "shopify",
+                "resource": "product",
+                "external_path": "metafields.custom.supply",
+                "field_id": field.id,
+                "owner": "odoo",
+            }
+        )
+        template = self.single(description_purchase="From Porto")
+        made = self.publish(template)
+        self.assertIn(
+            ("custom", "supply", "single_line_text_field", "From Porto"),
+            [(m.namespace, m.key, m.type, m.value) for m in made.metafields],
+        )
+        template.write({"description_purchase": "From Lisbon", "name": "Cup"})
+        self.send()
+        self.assertIn("From Lisbon", [m.value for m in made.metafields])
+        template.write({"description_purchase": False, "name": "Mug"})
+        self.send()
+        self.assertNotIn("supply", [m.key for m in made.metafields])
+
+    def test_translations(self):
+        self.env["res.lang"]._activate_lang("de_DE")
+        self.env["res.lang"]._activate_lang("nl_NL")
+        self.backend.write({"shopify_translate": True, "shopify_lang": "en_US"})
+        template = self.single()
+        template.with_context(lang="de_DE").name = "Becher"
+        template.with_context(lang="nl_NL").name = "Mok"
+        made = self.publish(template)
+        known = {key: text for key, (text, _d) in self.store.translations[made.gid].items()}
+        self.assertEqual(known, {("de", "title"): "Becher"}, "the shop has no Dutch")
+        template.list_price = 13
+        self.send()
+        self.assertFalse(self.calls["ProductTranslate"])
+        template.with_context(lang="de_DE").name = "Tasse"
+        self.send()
+        self.assertEqual(self.calls["ProductTranslate"], 1)
+
+    # === PRICES === #
+
+    def test_a_price_list_reaches_only_its_shop(self):
+        lists = self.env["product.pricelist"].create(
+            [{"name": name, "currency_id": self.usd.id} for name in ("Shop", "Other")]
+        )
+        self.backend.shopify_pricelist_id = lists[0]
+        other = self.backend.copy({"name": "Second", "base_url": "second.myshopify.com"})
+        other.write({"state": "active", "shopify_domain": "second.myshopify.com"})
+        other.write({"shopify_currency": "USD", "shopify_pricelist_id": lists[1].id})
+        flow = other.flow_ids.filtered(
+            lambda row: row.resource == "product" and row.direction == "out"
+        )
+        flow.write({"enabled": True, "debounce_seconds": 0})
+        template = self.single()
+        made = self.publish(template)
+        self.list_in_shop(template, other)
+        self.send(flow)
+        self.calls.clear()
+        item = self.env["product.pricelist.item"].create(
+            {
+                "pricelist_id": lists[0].id,
+                "applied_on": "1_product",
+                "product_tmpl_id": template.id,
+                "compute_price": "fixed",
+                "fixed_price": 10,
+            }
+        )
+        self.env.flush_all()
+        self.assertFalse(
+            self.env["integration.sync.log"].search(
+                [("flow_id", "=", flow.id), ("state", "=", "pending")]
+            )
+        )
+        self.send()
+        variant = made.variants[0]
+        self.assertEqual((str(variant.price), str(variant.compare_at)), ("10.00", "12.50"))
+        item.unlink()
+        self.send()
+        self.assertEqual((str(variant.price), variant.compare_at), ("12.50", None))
+
+    def test_prices_with_tax(self):
+        self.backend.shopify_price_tax = "included"
+        template = self.single(taxes_id=[Command.set(self.tax10.ids)], list_price=9.99)
+        made = self.publish(template)
+        self.assertEqual(str(made.variants[0].price), "10.99")
+
+    def test_another_currency_is_refused(self):
+        self.backend.shopify_currency = "EUR"
+        self.list_in_shop(self.single())
+        done = self.run_flow(self.out)
+        self.assertEqual(done.error_class, "configuration")
+        self.assertFalse(self.calls)
+
+    def test_a_category_rule_reaches_the_products_in_it(self):
+        pricelist = self.env["product.pricelist"].create(
+            {"name": "Shop", "currency_id": self.usd.id}
+        )
+        self.backend.shopify_pricelist_id = pricelist
+        category = self.env["product.category"].create({"name": "Kitchen"})
+        template = self.single(categ_id=category.id)
+        made = self.publish(template)
+        self.env["product.pricelist.item"].create(
+            {
+                "pricelist_id": pricelist.id,
+                "applied_on": "2_product_category",
+                "categ_id": category.id,
+                "compute_price": "percentage",
+                "percent_price": 20,
+            }
+        )
+        self.send()
+        self.assertEqual(str(made.variants[0].price), "10.00")
+
+    # === EFFORT === #
+
+    def test_queries_per_product(self):
+        """Reading what products shall be takes as many queries for twenty as for two."""
+
+        def count(number):
+            templates = self.env["product.template"].create(
+                [
+                    {"name": f"P{number}-{i}", "default_code": f"Q{number}-{i}", "taxes_id": False}
+                    for i in range(number)
+                ]
+            )
+            self.list_in_shop(templates)
+            self.env.flush_all()
+            self.env.invalidate_all()
+            resource = self.env["integration.shopify.product"]
+            items = [Item(i, "", record=row) for i, row in enumerate(templates)]
+            before = self.env.cr.sql_log_count
+            resource._export(self.backend, items)
+            for item in items:
+                self.assertTrue(item.values, item.error)
+            return self.env.cr.sql_log_count - before
+
+        count(1)
+        self.assertLessEqual(count(20) - count(2), 2)
