@@ -815,7 +815,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
         channels = values["channels"] is not None
         state, memory = self._read(client, item, shared, channels)
         self._check_key(client, item, state, shared)
-        links = self._links(backend, state["variants"]["nodes"])
+        links = self._variant_links(backend, state["variants"]["nodes"])
         pairing = catalogue.pair_variants(
             values, state["variants"]["nodes"], links, memory.get("variants", ())
         )
@@ -874,7 +874,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
             )
 
     @api.model
-    def _links(self, backend, variants):
+    def _variant_links(self, backend, variants):
         """Return ``{id of a variant: id of the product.product}`` of those that are linked."""
         bindings = self.env["integration.binding"]._search_external(
             backend, VARIANT, [variant["id"] for variant in variants]

@@ -35,7 +35,8 @@ class ProductTemplate(models.Model):
         groups=SEES_SHOPS,
     )
     shopify_vendor = fields.Char(
-        string="Vendor in Shopify", help="Empty: the one in the settings of the shop."
+        string="Vendor in Shopify",
+        help="The brand or maker, as buyers see it. Empty: the one in the settings of the shop.",
     )
     shopify_oversell = fields.Boolean(
         string="Sell When Out of Stock",

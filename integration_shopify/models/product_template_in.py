@@ -4,9 +4,6 @@ from odoo import fields, models
 class ProductTemplate(models.Model):
     _inherit = "product.template"
 
-    shopify_vendor = fields.Char(
-        string="Vendor in Shopify", help="The brand or maker, as buyers see it in the shop."
-    )
     shopify_product_type = fields.Char(
         string="Type in Shopify",
         help="The shop's own kind of product. The product category is chosen by it, see Value "
