@@ -57,6 +57,7 @@ from . import (
     product_category_stock,
     product_pricelist_item,
     product_product_stock,
+    product_product_in,
     product_template_in,
     product_template_stock,
     res_partner,

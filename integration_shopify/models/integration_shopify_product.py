@@ -545,7 +545,9 @@ class IntegrationShopifyProduct(models.AbstractModel):
         self._update_templates(backend, written)
         self.env["integration.shopify.product.price"]._write(backend, written)
         self._follow_status(backend, written)
-        self._write_mapped(backend, [item for item in whole if item not in written])
+        self._write_mapped(
+            [item for item in whole if item not in written and not item.values["bundle"]]
+        )
         for item in whole:
             links.update(self._links(item))
         self._link_variants(backend, links)
@@ -693,7 +695,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
             "name": data.title,
             "type": "consu" if goods else "service",
             "is_storable": goods and any(row.tracked for row in rows),
-            "list_price": float(min(row.price for row in rows)),
+            "list_price": 0.0,
             # the technical user looks after nothing
             "responsible_id": False,
             "active": data.status != "ARCHIVED",
@@ -739,7 +741,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
                 record.write(vals)
 
     @api.model
-    def _write_mapped(self, backend, items):
+    def _write_mapped(self, items):
         """Write the fields that somebody maps for this backend, of products Odoo owns."""
         for item in items:
             vals = self._differing(item.record, item.values["fields"])

@@ -69,7 +69,7 @@ class IntegrationShopifyProductShape(models.AbstractModel):
             by_id = {product.id: product for product in own | present.union(*by_link.values())}
             item.values["variants"] = {gid: by_id[key] for gid, key in keys.items()}
             item.values["foreign"] = strange
-            rest = own - present.union(*item.values["variants"].values())
+            rest = own - present.browse().union(*item.values["variants"].values())
             item.values["gone"] = rest.filtered(lambda product: product.id in linked)
             item.values["extra"] = rest - item.values["gone"]
             self._adopt_single(item)
@@ -441,8 +441,8 @@ class IntegrationShopifyProductShape(models.AbstractModel):
     @api.model
     def _create_variants(self, backend, items):
         """Create the variants that are missing, of all items at once."""
-        Product = self.env["product.product"].with_context(**BY_HAND)
-        places, vals_list = [], []
+        Product = self.env["product.product"].with_context(**BY_HAND, shopify_new_products=True)
+        places, vals_list, scale = [], [], self._scale()
         for item in items:
             for row in item.values["rows"]:
                 if row.gid in item.values["variants"]:
@@ -455,7 +455,7 @@ class IntegrationShopifyProductShape(models.AbstractModel):
                             Command.set(item.values["combinations"][row.gid])
                         ],
                         "active": item.data.status != "ARCHIVED",
-                        **self._variant_values(item, row),
+                        **self._variant_values(item, row, scale),
                         **self._cost(backend, item, row),
                     }
                 )
@@ -463,25 +463,23 @@ class IntegrationShopifyProductShape(models.AbstractModel):
             item.values["variants"][gid] = product.with_env(self.env)
 
     @api.model
-    def _variant_values(self, item, row):
+    def _variant_values(self, item, row, scale):
         values = {
             "default_code": row.sku or False,
             "barcode": item.values["barcodes"].get(row.gid, False),
         }
         if row.weight is not None:
-            values["weight"] = products.weight_in(
-                row.weight, pounds=self._weighs_in_pounds(), digits=self._weight_digits()
-            )
+            values["weight"] = products.weight_in(row.weight, **scale)
         return values
 
     @api.model
-    def _weighs_in_pounds(self):
+    def _scale(self):
+        """Return how Odoo weighs products, for :func:`~..lib.products.weight_in`."""
         unit = self.env["product.template"]._get_weight_uom_id_from_ir_config_parameter()
-        return unit == self.env.ref("uom.product_uom_lb")
-
-    @api.model
-    def _weight_digits(self):
-        return self.env["decimal.precision"].precision_get("Stock Weight")
+        return {
+            "pounds": unit == self.env.ref("uom.product_uom_lb"),
+            "digits": self.env["decimal.precision"].precision_get("Stock Weight"),
+        }
 
     @api.model
     def _cost(self, backend, item, row):
@@ -508,8 +506,7 @@ class IntegrationShopifyProductShape(models.AbstractModel):
         An empty SKU or barcode in Shopify takes none away. Barcodes that change hands are cleared
         first: no two products may have the same, not even for a moment.
         """
-        digits = self._weight_digits()
-        changes = {}
+        changes, scale = {}, self._scale()
         for item in items:
             for row in item.values["rows"]:
                 product = item.values["variants"][row.gid]
@@ -517,9 +514,9 @@ class IntegrationShopifyProductShape(models.AbstractModel):
                     continue
                 vals = {
                     name: value
-                    for name, value in self._variant_values(item, row).items()
+                    for name, value in self._variant_values(item, row, scale).items()
                     if (
-                        float_compare(product.weight, value, precision_digits=digits)
+                        float_compare(product.weight, value, precision_digits=scale["digits"])
                         if name == "weight"
                         else value and product[name] != value
                     )

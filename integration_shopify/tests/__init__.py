@@ -21,6 +21,7 @@ from . import (
     test_pages,
     test_period,
     test_prices,
+    test_pictures_in,
     test_privacy,
     test_products_in,
     test_products_lib,
