@@ -5,7 +5,7 @@ from odoo.fields import Command
 from odoo.tools import float_compare
 
 from ..lib import products
-from .integration_shopify_product import VARIANT
+from ..lib.resources import VARIANT
 
 #: What keeps Odoo from making, deleting and reviving variants by its own rules: exactly Shopify's
 #: combinations have to exist, and what documents may hang on is never deleted.
@@ -33,7 +33,7 @@ class IntegrationShopifyProductShape(models.AbstractModel):
 
     @api.model
     def _plan(self, backend, items):
-        """Find the product of each row; set ``item.values["variants"]``, ``["gone"]``, ``["extra"]``.
+        """Find the product of each row: ``item.values["variants"]``, ``["gone"]``, ``["extra"]``.
 
         ``variants``: ``{variant id: product.product}``; ``gone``: those Shopify had before, and
         ``extra``: those it never had.
@@ -47,7 +47,8 @@ class IntegrationShopifyProductShape(models.AbstractModel):
         links = Binding._search_records(backend, VARIANT, present) if present else ()
         linked = {link.res_id: link.external_id for link in links}
         for item in items:
-            own = variants.get(item.record.id, present.browse()) if item.record else present.browse()
+            none = present.browse()
+            own = variants.get(item.record.id, none) if item.record else none
             gids = {row.gid for row in item.values["rows"]}
             by_link = {gid: bound[gid] for gid in gids if gid in bound}
             strange = {gid for gid, product in by_link.items() if product not in own}
@@ -104,10 +105,7 @@ class IntegrationShopifyProductShape(models.AbstractModel):
         # what is read of each of them below
         values = found.with_context(active_test=False).product_template_attribute_value_ids
         values.fetch(["attribute_id", "product_attribute_value_id", "attribute_line_id"])
-        return {
-            template.id: rows
-            for template, rows in found.grouped("product_tmpl_id").items()
-        }
+        return {template.id: rows for template, rows in found.grouped("product_tmpl_id").items()}
 
     @api.model
     def _candidate(self, product, names):
@@ -138,10 +136,10 @@ class IntegrationShopifyProductShape(models.AbstractModel):
         if item.values["variants"] or len(extra) != 1 or not rows:
             return
         skus = {row.sku for row in rows}
-        if extra.default_code and extra.default_code not in skus and "" not in skus:
-            # the template was found by a link: the SKU was changed
-            if not item.bound:
-                return
+        other = extra.default_code and extra.default_code not in skus and "" not in skus
+        # found by a link, the SKU was changed
+        if other and not item.bound:
+            return
         if extra.product_template_attribute_value_ids and item.values["options"]:
             return
         item.values["variants"][rows[0].gid] = extra
@@ -156,11 +154,7 @@ class IntegrationShopifyProductShape(models.AbstractModel):
             item.values["combinations"] = {row.gid: () for row in item.values["rows"]}
         self._drop(backend, items)
         lines = self._lines(items)
-        shaped = [
-            item
-            for item in items
-            if item.values["options"] or lines.get(item.record.id, ())
-        ]
+        shaped = [item for item in items if item.values["options"] or lines.get(item.record.id, ())]
         stale = self._write_lines(shaped, lines) if shaped else ()
         self._move_variants(items)
         self._create_variants(backend, items)
@@ -201,8 +195,10 @@ class IntegrationShopifyProductShape(models.AbstractModel):
             for item in items:
                 for product in (item.values["gone"] | item.values["extra"]) & archived:
                     item.notes.append(
-                        self.env._("Archived, because Shopify has no such variant: %s.",
-                                   product.display_name)
+                        self.env._(
+                            "Archived, because Shopify has no such variant: %s.",
+                            product.display_name,
+                        )
                     )
             archived.flush_recordset(["active"])
 
@@ -524,11 +520,7 @@ class IntegrationShopifyProductShape(models.AbstractModel):
                 if vals:
                     changes[product] = vals
         moving = self.env["product.product"].union(
-            *(
-                product
-                for product, vals in changes.items()
-                if "barcode" in vals and product.barcode
-            )
+            *(product for product, vals in changes.items() if "barcode" in vals and product.barcode)
         )
         if len(moving) > 1:
             moving.write({"barcode": False})

@@ -91,12 +91,12 @@ class TestPicturesIn(ProductCase):
 
     def test_a_picture_that_is_gone_is_taken_away_but_not_a_foreign_one(self):
         template = self.bring_all()
-        template.product_variant_ids.sorted("default_code")[2].image_variant_1920 = (
-            base64.b64encode(picture("yellow"))
-        )
+        template.product_variant_ids.sorted("default_code")[
+            2
+        ].image_variant_1920 = base64.b64encode(picture("yellow"))
         self.payload["pictures"], self.payload["variant_pictures"] = None, {}
         self.bring(self.payload, flow=self.pictures_in)
-        small, medium, large = template.product_variant_ids.sorted("default_code")
+        _small, medium, large = template.product_variant_ids.sorted("default_code")
         self.assertFalse(template.image_1920 or medium.image_variant_1920)
         self.assertTrue(large.image_variant_1920)
 

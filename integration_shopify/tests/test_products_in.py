@@ -2,7 +2,7 @@ from odoo.addons.integration_base.lib.errors import ConfigurationError
 from odoo.addons.integration_base.lib.records import Item
 
 from ..lib import webhook
-from ..models.integration_shopify_product import INVENTORY_ITEM, VARIANT
+from ..lib.resources import INVENTORY_ITEM, VARIANT
 from .common import line, order
 from .product_common import ProductCase, matrix, product, variant
 
@@ -43,8 +43,8 @@ class TestProductsIn(ProductCase):
         self.assertEqual((template.type, template.is_storable), ("consu", True))
         self.assertEqual(sorted(template.product_tag_ids.mapped("name")), ["gift", "kitchen"])
         self.assertEqual((template.shopify_vendor, template.shopify_product_type), ("Acme", "Cups"))
-        self.assertIn("<b>tea</b>", template.description)
-        self.assertNotIn("script", template.description)
+        self.assertIn("<b>tea</b>", template.shopify_description)
+        self.assertNotIn("script", template.shopify_description)
         self.assertFalse(template.company_id)
         bindings = self.env["integration.binding"]
         [found] = bindings._find(self.backend, VARIANT, ["gid://shopify/ProductVariant/7"]).values()
@@ -104,7 +104,9 @@ class TestProductsIn(ProductCase):
         small, medium = template.product_variant_ids.sorted("default_code")
         payload = matrix(1, ["Small", "M", "L"], ["Red"])
         template = self.import_product(payload)
-        self.assertEqual(small.product_template_attribute_value_ids.mapped("name"), ["Small", "Red"])
+        self.assertEqual(
+            small.product_template_attribute_value_ids.mapped("name"), ["Small", "Red"]
+        )
         self.assertEqual(len(template.product_variant_ids), 3)
         self.assertEqual(
             set(template.attribute_line_ids[0].value_ids.mapped("name")), {"Small", "M", "L"}
@@ -134,7 +136,9 @@ class TestProductsIn(ProductCase):
             ),
         )  # fmt: skip
         template = self.import_product(payload)
-        self.assertEqual(template.attribute_line_ids.attribute_id.mapped("name"), ["Colour", "Size"])
+        self.assertEqual(
+            template.attribute_line_ids.attribute_id.mapped("name"), ["Colour", "Size"]
+        )
         self.assertEqual(template.attribute_line_ids[1].attribute_id, size)
         self.assertEqual({row.default_code: row for row in template.product_variant_ids}, before)
         self.assertEqual(
@@ -190,7 +194,9 @@ class TestProductsIn(ProductCase):
         self.assertIn(color, template.attribute_line_ids.attribute_id)
         self.assertEqual(sorted(color.value_ids.mapped("name")), ["Blue", "green", "red"])
         # not every combination: Odoo must not complete them
-        sparse = self.import_product(product(2, *(variant(n, v) for n, v in enumerate(names[:3], 21))))
+        sparse = self.import_product(
+            product(2, *(variant(n, v) for n, v in enumerate(names[:3], 21)))
+        )
         self.assertTrue(sparse.has_dynamic_attributes())
         self.assertEqual(len(sparse.product_variant_ids), 3)
         self.assertEqual(color.create_variant, "always")
@@ -350,7 +356,8 @@ class TestProductsIn(ProductCase):
         category = self.env["product.category"].create({"name": "Cups"})
         template = self.import_product(product(1, productType="Cups"))
         self.assertEqual(template.categ_id, category)
-        payload = product(2, category={"id": "gid://shopify/TaxonomyCategory/aa-1", "fullName": "A"})
+        taxonomy = {"id": "gid://shopify/TaxonomyCategory/aa-1", "fullName": "A"}
+        payload = product(2, category=taxonomy)
         self.backend.shopify_product_category_id = category
         self.assertEqual(self.import_product(payload).categ_id, category)
         row = self.env["integration.mapping"].search(
@@ -552,5 +559,6 @@ class TestProductsIn(ProductCase):
         payload = product(1, *(variant(100 + at, [f"V{at}"]) for at in range(300)))
         self.assertEqual(len(self.import_product(payload).product_variant_ids), 300)
         self.assertEqual(
-            [name for name, _v in self.shop.calls], ["products", "product_variants", "product_variants"]
+            [name for name, _v in self.shop.calls],
+            ["products", "product_variants", "product_variants"],
         )

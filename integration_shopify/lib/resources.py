@@ -1,0 +1,5 @@
+"""Resource codes of bindings that several resources read."""
+
+#: Variants (``product.product``) by the id of Shopify's ProductVariant, and by the id of its
+#: InventoryItem.
+VARIANT, INVENTORY_ITEM = "variant", "inventory_item"
