@@ -25,6 +25,7 @@ from . import (
     test_privacy,
     test_products_in,
     test_products_lib,
+    test_products_simulated,
     test_refund_amounts,
     test_refunds,
     test_rights,

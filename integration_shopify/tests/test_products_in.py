@@ -131,7 +131,10 @@ class TestProductsIn(ProductCase):
             *(
                 variant(number, values, names=("Colour", "Size"))
                 for number, values in (
-                    (11, ["Red", "S"]), (12, ["Blue", "S"]), (13, ["Red", "M"]), (14, ["Blue", "M"]),
+                    (11, ["Red", "S"]),
+                    (12, ["Blue", "S"]),
+                    (13, ["Red", "M"]),
+                    (14, ["Blue", "M"]),
                 )
             ),
         )  # fmt: skip
