@@ -14,7 +14,7 @@ from odoo.addons.integration_base.lib.errors import (
 
 from ..lib import products
 from ..lib.contract_product import Pictures
-from .integration_shopify_product import VARIANT
+from ..lib.resources import VARIANT
 
 #: Resource code of the bindings that remember which picture of the shop is in Odoo, by the id of
 #: the product or the variant that shows it.
@@ -132,9 +132,7 @@ class IntegrationShopifyPicture(models.AbstractModel):
         for item in items:
             template = templates.get(item.external_id)
             if not template:
-                item.skip(
-                    self.env._("%s is not linked to a product in Odoo.", item.label)
-                )
+                item.skip(self.env._("%s is not linked to a product in Odoo.", item.label))
                 continue
             item.values["records"] = {
                 item.external_id: template,
@@ -152,14 +150,13 @@ class IntegrationShopifyPicture(models.AbstractModel):
     def _apply(self, backend, items):
         Binding = self.env["integration.binding"]
         gids = [gid for item in items for gid in item.values["records"]]
-        links = {
-            link.external_id: link for link in Binding._search_external(backend, SOURCE, gids)
-        }
+        links = {link.external_id: link for link in Binding._search_external(backend, SOURCE, gids)}
         new = {}
         for item in items:
             sources = item.data.sources()
             for gid, record in item.values["records"].items():
-                name = "image_1920" if record._name == self._resource_model else "image_variant_1920"
+                main = gid == item.external_id
+                name = "image_1920" if main else "image_variant_1920"
                 picture = item.data._downloads.get(gid)
                 if isinstance(picture, str):
                     item.notes.append(

@@ -19,10 +19,10 @@ from odoo.addons.integration_base.lib.records import Change, ChangePage, Differe
 from ..lib import contract, pages, products
 from ..lib.client import QueryTooExpensive, access_denied, denied_leaves, missing_scopes
 from ..lib.contract_product import Product
+from ..lib.resources import INVENTORY_ITEM, VARIANT
 
-#: Resource codes of the bindings of variants (``product.product``): by the id of Shopify's
-#: ProductVariant, and by the id of its InventoryItem.
-VARIANT, INVENTORY_ITEM = "variant", "inventory_item"
+#: Resource codes of all bindings of a variant: what others have of it goes with it.
+OF_VARIANTS = (VARIANT, INVENTORY_ITEM, "stock", "price")
 #: Products per call. Where Shopify counts a call as too expensive, half as much is asked for.
 PRODUCTS_PER_CALL = 10
 CHANGES_PER_PAGE = 250
@@ -130,9 +130,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
         for product in answer.get("nodes") or []:
             # a deleted product is null, an id of something else an empty object
             if product and product.get("id"):
-                payloads[product["id"]] = self._read_whole(
-                    backend, client, product, products.PLAN
-                )
+                payloads[product["id"]] = self._read_whole(backend, client, product, products.PLAN)
 
     @api.model
     def _read_whole(self, backend, client, product, plan):
@@ -516,12 +514,20 @@ class IntegrationShopifyProduct(models.AbstractModel):
     # === HOOKS - WRITING === #
 
     def _apply(self, backend, items):
-        own = self.with_company(backend.company_id)
+        own = self._in_language(backend)
         backend = backend.with_env(own.env)
         for item in items:
             if item.record:
                 item.record = item.record.with_env(own.env)
         own._apply_own(backend, items)
+
+    @api.model
+    def _in_language(self, backend):
+        """Return this model in the company and the language of the shop."""
+        lang = backend.company_id.partner_id.lang or "en_US"
+        if "shopify_lang" in backend._fields:
+            lang = backend.shopify_lang or lang
+        return self.with_company(backend.company_id).with_context(lang=lang)
 
     def _apply_own(self, backend, items):
         links = {}
@@ -545,7 +551,9 @@ class IntegrationShopifyProduct(models.AbstractModel):
         self._update_templates(backend, written)
         self.env["integration.shopify.product.price"]._write(backend, written)
         self._follow_status(backend, written)
-        self._write_mapped(backend, [item for item in whole if item not in written])
+        self._write_mapped(
+            [item for item in whole if item not in written and not item.values["bundle"]]
+        )
         for item in whole:
             links.update(self._links(item))
         self._link_variants(backend, links)
@@ -635,6 +643,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
             ["barcode", "product_tmpl_id"],
         ):
             holders[product.barcode].append(product)
+        # sudo: as above
         packed = self.env["product.uom"].sudo()
         for unit in packed.search([("barcode", "in", list(wanted)), *self._same_barcodes(backend)]):
             holders[unit.barcode].append(unit.product_id)
@@ -693,7 +702,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
             "name": data.title,
             "type": "consu" if goods else "service",
             "is_storable": goods and any(row.tracked for row in rows),
-            "list_price": float(min(row.price for row in rows)),
+            "list_price": 0.0,
             # the technical user looks after nothing
             "responsible_id": False,
             "active": data.status != "ARCHIVED",
@@ -739,7 +748,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
                 record.write(vals)
 
     @api.model
-    def _write_mapped(self, backend, items):
+    def _write_mapped(self, items):
         """Write the fields that somebody maps for this backend, of products Odoo owns."""
         for item in items:
             vals = self._differing(item.record, item.values["fields"])
@@ -800,9 +809,13 @@ class IntegrationShopifyProduct(models.AbstractModel):
         if not changing:
             return changing
         # sudo: whether there are any, not which
-        groups = self.env["stock.move"].sudo()._read_group(
-            [("product_id.product_tmpl_id", "in", changing.ids), ("state", "!=", "cancel")],
-            ["product_id"],
+        groups = (
+            self.env["stock.move"]
+            .sudo()
+            ._read_group(
+                [("product_id.product_tmpl_id", "in", changing.ids), ("state", "!=", "cancel")],
+                ["product_id"],
+            )
         )
         ids = {product.product_tmpl_id.id for (product,) in groups}
         return changing.filtered(lambda template: template.id in ids)
@@ -872,15 +885,19 @@ class IntegrationShopifyProduct(models.AbstractModel):
         if not templates:
             return templates
         # sudo: backends of other companies count as well
-        links = self.env["integration.binding"].sudo().search_fetch(
-            [
-                ("backend_id", "!=", backend.id),
-                ("resource", "=", "product"),
-                ("res_model", "=", templates._name),
-                ("res_id", "in", templates.ids),
-                ("deleted_at", "=", False),
-            ],
-            ["res_id"],
+        links = (
+            self.env["integration.binding"]
+            .sudo()
+            .search_fetch(
+                [
+                    ("backend_id", "!=", backend.id),
+                    ("resource", "=", "product"),
+                    ("res_model", "=", templates._name),
+                    ("res_id", "in", templates.ids),
+                    ("deleted_at", "=", False),
+                ],
+                ["res_id"],
+            )
         )
         return templates.browse(set(links.mapped("res_id")))
 
@@ -890,15 +907,19 @@ class IntegrationShopifyProduct(models.AbstractModel):
         if not variants:
             return variants
         # sudo: backends of other companies count as well
-        links = self.env["integration.binding"].sudo().search_fetch(
-            [
-                ("backend_id", "!=", backend.id),
-                ("resource", "=", VARIANT),
-                ("res_model", "=", variants._name),
-                ("res_id", "in", variants.ids),
-                ("deleted_at", "=", False),
-            ],
-            ["res_id"],
+        links = (
+            self.env["integration.binding"]
+            .sudo()
+            .search_fetch(
+                [
+                    ("backend_id", "!=", backend.id),
+                    ("resource", "=", VARIANT),
+                    ("res_model", "=", variants._name),
+                    ("res_id", "in", variants.ids),
+                    ("deleted_at", "=", False),
+                ],
+                ["res_id"],
+            )
         )
         return variants.browse(set(links.mapped("res_id")))
 
@@ -914,9 +935,10 @@ class IntegrationShopifyProduct(models.AbstractModel):
             if item.alive and (self._follows(backend) or item.values.get("created"))
         ]
         if flow and changes:
-            # sudo: what became of work is written by the engine only
-            self.env["integration.sync.log"].sudo()._append(flow, changes, "dependency")
-            flow.sudo()._wake_after_commit()
+            # sudo: the log is the engine's
+            flow = flow.sudo()
+            flow.env["integration.sync.log"]._append(flow, changes, "dependency")
+            flow._wake_after_commit()
 
     # === VARIANTS === #
 
@@ -935,9 +957,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
             INVENTORY_ITEM: {item: product for product, item, _label in variants.values() if item},
         }
         labels = {
-            name: label
-            for gid, (_product, item, label) in variants.items()
-            for name in (gid, item)
+            name: label for gid, (_product, item, label) in variants.items() for name in (gid, item)
         }
         for resource, records in wanted.items():
             known = Binding._search_external(backend, resource, list(records))
@@ -965,7 +985,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
         if not variants:
             return
         Binding = self.env["integration.binding"]
-        for resource in (VARIANT, INVENTORY_ITEM):
+        for resource in OF_VARIANTS:
             Binding._search_records(backend, resource, variants).unlink()
 
     # === HOOKS - DELETIONS === #
@@ -1015,8 +1035,16 @@ class IntegrationShopifyProduct(models.AbstractModel):
 
     def _compare(self, backend, items):
         """Compare the links of variants and, where Shopify owns the products, their values."""
+        result = super()._compare(backend, [item for item in items if item.outgoing])
+        own = self._in_language(backend)
         incoming = [item for item in items if not item.outgoing]
-        super()._compare(backend, [item for item in items if item.outgoing])
+        for item in incoming:
+            item.record = item.record.with_env(own.env)
+        own._compare_own(backend.with_env(own.env), incoming)
+        return result
+
+    @api.model
+    def _compare_own(self, backend, incoming):
         gids = [row.gid for item in incoming for row in item.values["rows"]]
         bound = self.env["integration.binding"]._find(backend, VARIANT, gids)
         for item in incoming:

@@ -5,7 +5,7 @@ from odoo.fields import Command
 from odoo.tools import float_compare
 
 from ..lib import products
-from .integration_shopify_product import VARIANT
+from ..lib.resources import VARIANT
 
 #: What keeps Odoo from making, deleting and reviving variants by its own rules: exactly Shopify's
 #: combinations have to exist, and what documents may hang on is never deleted.
@@ -33,7 +33,7 @@ class IntegrationShopifyProductShape(models.AbstractModel):
 
     @api.model
     def _plan(self, backend, items):
-        """Find the product of each row; set ``item.values["variants"]``, ``["gone"]``, ``["extra"]``.
+        """Find the product of each row: ``item.values["variants"]``, ``["gone"]``, ``["extra"]``.
 
         ``variants``: ``{variant id: product.product}``; ``gone``: those Shopify had before, and
         ``extra``: those it never had.
@@ -47,7 +47,8 @@ class IntegrationShopifyProductShape(models.AbstractModel):
         links = Binding._search_records(backend, VARIANT, present) if present else ()
         linked = {link.res_id: link.external_id for link in links}
         for item in items:
-            own = variants.get(item.record.id, present.browse()) if item.record else present.browse()
+            none = present.browse()
+            own = variants.get(item.record.id, none) if item.record else none
             gids = {row.gid for row in item.values["rows"]}
             by_link = {gid: bound[gid] for gid in gids if gid in bound}
             strange = {gid for gid, product in by_link.items() if product not in own}
@@ -69,7 +70,7 @@ class IntegrationShopifyProductShape(models.AbstractModel):
             by_id = {product.id: product for product in own | present.union(*by_link.values())}
             item.values["variants"] = {gid: by_id[key] for gid, key in keys.items()}
             item.values["foreign"] = strange
-            rest = own - present.union(*item.values["variants"].values())
+            rest = own - present.browse().union(*item.values["variants"].values())
             item.values["gone"] = rest.filtered(lambda product: product.id in linked)
             item.values["extra"] = rest - item.values["gone"]
             self._adopt_single(item)
@@ -104,10 +105,7 @@ class IntegrationShopifyProductShape(models.AbstractModel):
         # what is read of each of them below
         values = found.with_context(active_test=False).product_template_attribute_value_ids
         values.fetch(["attribute_id", "product_attribute_value_id", "attribute_line_id"])
-        return {
-            template.id: rows
-            for template, rows in found.grouped("product_tmpl_id").items()
-        }
+        return {template.id: rows for template, rows in found.grouped("product_tmpl_id").items()}
 
     @api.model
     def _candidate(self, product, names):
@@ -138,10 +136,10 @@ class IntegrationShopifyProductShape(models.AbstractModel):
         if item.values["variants"] or len(extra) != 1 or not rows:
             return
         skus = {row.sku for row in rows}
-        if extra.default_code and extra.default_code not in skus and "" not in skus:
-            # the template was found by a link: the SKU was changed
-            if not item.bound:
-                return
+        other = extra.default_code and extra.default_code not in skus and "" not in skus
+        # found by a link, the SKU was changed
+        if other and not item.bound:
+            return
         if extra.product_template_attribute_value_ids and item.values["options"]:
             return
         item.values["variants"][rows[0].gid] = extra
@@ -156,11 +154,7 @@ class IntegrationShopifyProductShape(models.AbstractModel):
             item.values["combinations"] = {row.gid: () for row in item.values["rows"]}
         self._drop(backend, items)
         lines = self._lines(items)
-        shaped = [
-            item
-            for item in items
-            if item.values["options"] or lines.get(item.record.id, ())
-        ]
+        shaped = [item for item in items if item.values["options"] or lines.get(item.record.id, ())]
         stale = self._write_lines(shaped, lines) if shaped else ()
         self._move_variants(items)
         self._create_variants(backend, items)
@@ -201,8 +195,10 @@ class IntegrationShopifyProductShape(models.AbstractModel):
             for item in items:
                 for product in (item.values["gone"] | item.values["extra"]) & archived:
                     item.notes.append(
-                        self.env._("Archived, because Shopify has no such variant: %s.",
-                                   product.display_name)
+                        self.env._(
+                            "Archived, because Shopify has no such variant: %s.",
+                            product.display_name,
+                        )
                     )
             archived.flush_recordset(["active"])
 
@@ -441,8 +437,8 @@ class IntegrationShopifyProductShape(models.AbstractModel):
     @api.model
     def _create_variants(self, backend, items):
         """Create the variants that are missing, of all items at once."""
-        Product = self.env["product.product"].with_context(**BY_HAND)
-        places, vals_list = [], []
+        Product = self.env["product.product"].with_context(**BY_HAND, shopify_new_products=True)
+        places, vals_list, scale = [], [], self._scale()
         for item in items:
             for row in item.values["rows"]:
                 if row.gid in item.values["variants"]:
@@ -455,7 +451,7 @@ class IntegrationShopifyProductShape(models.AbstractModel):
                             Command.set(item.values["combinations"][row.gid])
                         ],
                         "active": item.data.status != "ARCHIVED",
-                        **self._variant_values(item, row),
+                        **self._variant_values(item, row, scale),
                         **self._cost(backend, item, row),
                     }
                 )
@@ -463,25 +459,23 @@ class IntegrationShopifyProductShape(models.AbstractModel):
             item.values["variants"][gid] = product.with_env(self.env)
 
     @api.model
-    def _variant_values(self, item, row):
+    def _variant_values(self, item, row, scale):
         values = {
             "default_code": row.sku or False,
             "barcode": item.values["barcodes"].get(row.gid, False),
         }
         if row.weight is not None:
-            values["weight"] = products.weight_in(
-                row.weight, pounds=self._weighs_in_pounds(), digits=self._weight_digits()
-            )
+            values["weight"] = products.weight_in(row.weight, **scale)
         return values
 
     @api.model
-    def _weighs_in_pounds(self):
+    def _scale(self):
+        """Return how Odoo weighs products, for :func:`~..lib.products.weight_in`."""
         unit = self.env["product.template"]._get_weight_uom_id_from_ir_config_parameter()
-        return unit == self.env.ref("uom.product_uom_lb")
-
-    @api.model
-    def _weight_digits(self):
-        return self.env["decimal.precision"].precision_get("Stock Weight")
+        return {
+            "pounds": unit == self.env.ref("uom.product_uom_lb"),
+            "digits": self.env["decimal.precision"].precision_get("Stock Weight"),
+        }
 
     @api.model
     def _cost(self, backend, item, row):
@@ -508,8 +502,7 @@ class IntegrationShopifyProductShape(models.AbstractModel):
         An empty SKU or barcode in Shopify takes none away. Barcodes that change hands are cleared
         first: no two products may have the same, not even for a moment.
         """
-        digits = self._weight_digits()
-        changes = {}
+        changes, scale = {}, self._scale()
         for item in items:
             for row in item.values["rows"]:
                 product = item.values["variants"][row.gid]
@@ -517,9 +510,9 @@ class IntegrationShopifyProductShape(models.AbstractModel):
                     continue
                 vals = {
                     name: value
-                    for name, value in self._variant_values(item, row).items()
+                    for name, value in self._variant_values(item, row, scale).items()
                     if (
-                        float_compare(product.weight, value, precision_digits=digits)
+                        float_compare(product.weight, value, precision_digits=scale["digits"])
                         if name == "weight"
                         else value and product[name] != value
                     )
@@ -527,11 +520,7 @@ class IntegrationShopifyProductShape(models.AbstractModel):
                 if vals:
                     changes[product] = vals
         moving = self.env["product.product"].union(
-            *(
-                product
-                for product, vals in changes.items()
-                if "barcode" in vals and product.barcode
-            )
+            *(product for product, vals in changes.items() if "barcode" in vals and product.barcode)
         )
         if len(moving) > 1:
             moving.write({"barcode": False})

@@ -9,7 +9,9 @@ from odoo.addons.integration_base.lib.records import Change
 from .common import FakeShop, ShopifyCase, connection
 
 
-def variant(number, values=(), *, sku=None, price="10.00", names=("Size", "Color", "Fabric"), **extra):
+def variant(
+    number, values=(), *, sku=None, price="10.00", names=("Size", "Color", "Fabric"), **extra
+):
     """Return a variant of Shopify's with these values of its options.
 
     ``stock`` in ``extra`` are values of its inventory item.
@@ -152,7 +154,9 @@ class ProductShop(FakeShop):
 
     def _product_versions(self, variables):
         known = [self.products.get(gid) for gid in variables["ids"]]
-        return {"nodes": [row and {"id": row["id"], "updatedAt": row["updatedAt"]} for row in known]}
+        return {
+            "nodes": [row and {"id": row["id"], "updatedAt": row["updatedAt"]} for row in known]
+        }
 
     def _product_pictures(self, variables):
         rows = []
@@ -169,7 +173,9 @@ class ProductShop(FakeShop):
                         *(
                             {
                                 "id": v["id"],
-                                "media": connection(*row.get("variant_pictures", {}).get(v["id"], ())),
+                                "media": connection(
+                                    *row.get("variant_pictures", {}).get(v["id"], ())
+                                ),
                             }
                             for v in row["variants"]["nodes"]
                         )

@@ -31,7 +31,9 @@ class TestKnownBugsProductsIn(ProductCase):
 
     def test_bug_11_an_option_with_several_values_goes(self):
         template = self.import_product(matrix(1, ["S", "M"], ["Red", "Blue"]))
-        kept = template.product_variant_ids.filtered(lambda v: v.default_code in ("SKU-11", "SKU-13"))
+        kept = template.product_variant_ids.filtered(
+            lambda v: v.default_code in ("SKU-11", "SKU-13")
+        )
         payload = product(1, variant(11, ["S"]), variant(13, ["M"]))
         self.import_product(payload)
         self.assertEqual(template.product_variant_ids, kept)
@@ -107,8 +109,11 @@ class TestKnownBugsProductsIn(ProductCase):
         second.write(
             {"state": "active", "shopify_product_owner": "shopify", "shopify_currency": "USD"}
         )
-        type(self).backend, type(self).products_in = second, second.flow_ids.filtered(
-            lambda flow: flow.resource == "product" and flow.direction == "in"
+        type(self).backend, type(self).products_in = (
+            second,
+            second.flow_ids.filtered(
+                lambda flow: flow.resource == "product" and flow.direction == "in"
+            ),
         )
         self.addCleanup(setattr, type(self), "backend", first)
         self.addCleanup(setattr, type(self), "products_in", first_flow)

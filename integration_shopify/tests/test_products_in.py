@@ -1,4 +1,8 @@
-from ..models.integration_shopify_product import INVENTORY_ITEM, VARIANT
+from odoo.addons.integration_base.lib.errors import ConfigurationError
+from odoo.addons.integration_base.lib.records import Item
+
+from ..lib import webhook
+from ..lib.resources import INVENTORY_ITEM, VARIANT
 from .common import line, order
 from .product_common import ProductCase, matrix, product, variant
 
@@ -39,8 +43,8 @@ class TestProductsIn(ProductCase):
         self.assertEqual((template.type, template.is_storable), ("consu", True))
         self.assertEqual(sorted(template.product_tag_ids.mapped("name")), ["gift", "kitchen"])
         self.assertEqual((template.shopify_vendor, template.shopify_product_type), ("Acme", "Cups"))
-        self.assertIn("<b>tea</b>", template.description)
-        self.assertNotIn("script", template.description)
+        self.assertIn("<b>tea</b>", template.shopify_description)
+        self.assertNotIn("script", template.shopify_description)
         self.assertFalse(template.company_id)
         bindings = self.env["integration.binding"]
         [found] = bindings._find(self.backend, VARIANT, ["gid://shopify/ProductVariant/7"]).values()
@@ -51,7 +55,7 @@ class TestProductsIn(ProductCase):
         self.assertEqual(found, template.product_variant_id)
 
     def test_gift_cards_and_what_is_not_shipped_are_services(self):
-        card = self.import_product(product(1, isGiftCard=True))
+        card = self.import_product(product(9, isGiftCard=True))
         self.assertEqual((card.type, card.is_storable), ("service", False))
         course = product(2, variant(2, stock={"tracked": False, "requiresShipping": False}))
         self.assertEqual(self.import_product(course).type, "service")
@@ -100,7 +104,9 @@ class TestProductsIn(ProductCase):
         small, medium = template.product_variant_ids.sorted("default_code")
         payload = matrix(1, ["Small", "M", "L"], ["Red"])
         template = self.import_product(payload)
-        self.assertEqual(small.product_template_attribute_value_ids.mapped("name"), ["Small", "Red"])
+        self.assertEqual(
+            small.product_template_attribute_value_ids.mapped("name"), ["Small", "Red"]
+        )
         self.assertEqual(len(template.product_variant_ids), 3)
         self.assertEqual(
             set(template.attribute_line_ids[0].value_ids.mapped("name")), {"Small", "M", "L"}
@@ -125,12 +131,17 @@ class TestProductsIn(ProductCase):
             *(
                 variant(number, values, names=("Colour", "Size"))
                 for number, values in (
-                    (11, ["Red", "S"]), (12, ["Blue", "S"]), (13, ["Red", "M"]), (14, ["Blue", "M"]),
+                    (11, ["Red", "S"]),
+                    (12, ["Blue", "S"]),
+                    (13, ["Red", "M"]),
+                    (14, ["Blue", "M"]),
                 )
             ),
         )  # fmt: skip
         template = self.import_product(payload)
-        self.assertEqual(template.attribute_line_ids.attribute_id.mapped("name"), ["Colour", "Size"])
+        self.assertEqual(
+            template.attribute_line_ids.attribute_id.mapped("name"), ["Colour", "Size"]
+        )
         self.assertEqual(template.attribute_line_ids[1].attribute_id, size)
         self.assertEqual({row.default_code: row for row in template.product_variant_ids}, before)
         self.assertEqual(
@@ -186,7 +197,9 @@ class TestProductsIn(ProductCase):
         self.assertIn(color, template.attribute_line_ids.attribute_id)
         self.assertEqual(sorted(color.value_ids.mapped("name")), ["Blue", "green", "red"])
         # not every combination: Odoo must not complete them
-        sparse = self.import_product(product(2, *(variant(n, v) for n, v in enumerate(names[:3], 21))))
+        sparse = self.import_product(
+            product(2, *(variant(n, v) for n, v in enumerate(names[:3], 21)))
+        )
         self.assertTrue(sparse.has_dynamic_attributes())
         self.assertEqual(len(sparse.product_variant_ids), 3)
         self.assertEqual(color.create_variant, "always")
@@ -233,7 +246,7 @@ class TestProductsIn(ProductCase):
         found = self.env["integration.binding"]._find(
             self.backend, VARIANT, [row["id"] for row in payload["variants"]["nodes"]]
         )
-        self.assertEqual(list(found.values()), [first, second])
+        self.assertEqual(set(found.values()), {first, second})
         self.assertEqual(first.name, "Product SKU-11")
         # and found again by their links
         first.default_code = "renamed"
@@ -346,7 +359,8 @@ class TestProductsIn(ProductCase):
         category = self.env["product.category"].create({"name": "Cups"})
         template = self.import_product(product(1, productType="Cups"))
         self.assertEqual(template.categ_id, category)
-        payload = product(2, category={"id": "gid://shopify/TaxonomyCategory/aa-1", "fullName": "A"})
+        taxonomy = {"id": "gid://shopify/TaxonomyCategory/aa-1", "fullName": "A"}
+        payload = product(2, category=taxonomy)
         self.backend.shopify_product_category_id = category
         self.assertEqual(self.import_product(payload).categ_id, category)
         row = self.env["integration.mapping"].search(
@@ -392,6 +406,82 @@ class TestProductsIn(ProductCase):
         self.assertIn("JPY", self.notes)
         self.assertNotEqual(template.list_price, 1500)
 
+    # === DELETION, COMPANIES, COMPARISON === #
+
+    def test_a_deleted_product_is_archived_with_its_variants(self):
+        payload = matrix(1, ["S", "M"])
+        template = self.import_product(payload)
+        variants = template.product_variant_ids
+        del self.shop.products[payload["id"]]
+        [operation] = self.bring(payload, deleted=True)
+        self.assertEqual(operation.state, "done", operation.message)
+        self.assertFalse(template.active or any(variants.mapped("active")))
+        self.assertFalse(
+            self.env["integration.binding"].search([("resource", "in", (VARIANT, INVENTORY_ITEM))])
+        )
+
+    def test_a_deleted_product_stays_where_odoo_owns_it(self):
+        self.backend.shopify_product_owner = "odoo"
+        payload = matrix(1, ["S", "M"])
+        template = self.import_product(payload)
+        del self.shop.products[payload["id"]]
+        [operation] = self.bring(payload, deleted=True)
+        self.assertTrue(template.active)
+        self.assertIn("stays in Odoo", operation.message)
+
+    def test_products_of_one_company(self):
+        self.backend.shopify_product_company = True
+        template = self.import_product(product(2))
+        self.assertEqual(template.company_id, self.company)
+
+    def test_products_of_other_companies_are_not_found(self):
+        other = self.env["res.company"].create({"name": "Other"})
+        self._product("SKU-2", company_id=other.id)
+        template = self.import_product(product(2))
+        self.assertFalse(template.company_id)
+        self.assertNotIn(other, template.company_id)
+
+    def test_what_differs_is_compared(self):
+        payload = matrix(1, ["S", "M"])
+        template = self.import_product(payload)
+        resource = self.env["integration.shopify.product"]
+        data = resource._validate(self.backend, payload, "")
+        item = Item(0, payload["id"], "Product 1", record=template, data=data)
+
+        def compared():
+            item.differences, item.notes = None, []
+            resource._map(self.backend, [item])
+            resource._compare(self.backend, [item])
+            return [(found.field, found.odoo, found.external) for found in item.differences]
+
+        self.assertEqual(compared(), [])
+        template.name = "Other"
+        template.product_variant_ids[0].default_code = "typo"
+        self.assertEqual(
+            compared(),
+            [("Product 1 - S: SKU", "typo", "SKU-11"), ("Name", "Other", "Product 1")],
+        )
+        self.backend.shopify_product_owner = "odoo"
+        self.assertEqual(compared(), [])
+
+    def test_products_are_listed_counted_and_named(self):
+        resource = self.env["integration.shopify.product"]
+        self.shop.put(product(1, title="Mug"), product(2, title="Cup"))
+        page = resource._fetch_changes(self.backend, None, None)
+        self.assertEqual([change.label for change in page.changes], ["Mug", "Cup"])
+        self.assertEqual(resource._count(self.backend), 2)
+        gid = "gid://shopify/Product/2"
+        for text in ("cup", "SKU-2", "product-2", gid):
+            self.assertEqual(resource._resolve_reference(self.backend, text), gid)
+        with self.assertRaisesRegex(ConfigurationError, "0 products"):
+            resource._resolve_reference(self.backend, "nothing")
+
+    def test_notifications_point_at_products(self):
+        found = webhook.read("products/update", b'{"id": 5, "updated_at": "2026-11-20T10:00:00Z"}')
+        self.assertEqual((found[0], found[1].external_id), ("product", "gid://shopify/Product/5"))
+        found = webhook.read("products/delete", b'{"id": 5}')
+        self.assertTrue(found[1].deleted)
+
     # === ORDERS === #
 
     def test_an_order_brings_its_product(self):
@@ -412,7 +502,7 @@ class TestProductsIn(ProductCase):
         sold = line(1, "10.00", sku="NEW-8", variant={"id": "gid://shopify/ProductVariant/8"})
         operation = self.drain(order(1001, [sold], "10.00"))
         self.run_flow(self.products_in)
-        operation.next_attempt_at = False
+        operation.sudo().next_attempt_at = "2026-01-01"
         self.run_flow(self.flow)
         self.assertEqual(operation.state, "dead", operation.message)
         self.assertIn("no active product in Odoo has the SKU", operation.message)
@@ -454,13 +544,24 @@ class TestProductsIn(ProductCase):
             before = self.env.cr.sql_log_count
             self.bring(payload)
             counts[sizes] = (made, self.env.cr.sql_log_count - before)
-        print("QUERIES", counts)  # noqa: T201
+        # 153, 145, 165 when it was measured: rows are inserted a hundred at a time
         self.assertLess(counts[250][0] - counts[50][0], 40, counts)
-        self.assertLess(counts[250][1] - counts[50][1], 20, counts)
+        self.assertLess(counts[250][1] - counts[50][1], 10, counts)
+
+    def test_queries_of_many_products(self):
+        counts = {}
+        for size in (10, 40):
+            payloads = [matrix(1000 * size + at, ["S", "M"]) for at in range(size)]
+            before = self.env.cr.sql_log_count
+            self.bring(*payloads)
+            counts[size] = self.env.cr.sql_log_count - before
+        # what Odoo itself asks per template, and nothing of ours
+        self.assertLess((counts[40] - counts[10]) / 30, 12, counts)
 
     def test_all_variants_come_however_many(self):
         payload = product(1, *(variant(100 + at, [f"V{at}"]) for at in range(300)))
         self.assertEqual(len(self.import_product(payload).product_variant_ids), 300)
         self.assertEqual(
-            [name for name, _v in self.shop.calls], ["products", "product_variants", "product_variants"]
+            [name for name, _v in self.shop.calls],
+            ["products", "product_variants", "product_variants"],
         )

@@ -85,13 +85,14 @@ class TestMatching(BaseCase):
                 products.Candidate("other", "SKU-1", "", ("S",)),
             ],
         )
-        self.assertEqual(
-            found, {rows[0].gid: "linked", rows[1].gid: "sku", rows[2].gid: "values"}
-        )
+        self.assertEqual(found, {rows[0].gid: "linked", rows[1].gid: "sku", rows[2].gid: "values"})
 
     def test_a_sku_that_comes_twice_tells_nothing(self):
         rows = self.rows(variant(1, ["S"], sku="A"), variant(2, ["M"], sku="A"))
-        candidates = [products.Candidate(1, "A", "", ("M",)), products.Candidate(2, "A", "", ("S",))]
+        candidates = [
+            products.Candidate(1, "A", "", ("M",)),
+            products.Candidate(2, "A", "", ("S",)),
+        ]
         self.assertEqual(
             products.match_rows(rows, {}, candidates), {rows[0].gid: 2, rows[1].gid: 1}
         )
