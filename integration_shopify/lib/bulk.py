@@ -32,6 +32,8 @@ MAX_FILE = 15 * 1024 * 1024
 MAX_FILE_LINES = 5000
 #: Hours for which a result is used; Shopify keeps it for seven days.
 FRESH_HOURS = 6 * 24
+#: Hours in which another load takes over what was asked for and never read.
+REUSE_HOURS = 24
 
 PARENT = "__parentId"
 LINE_NUMBER = "__lineNumber"

@@ -37,9 +37,15 @@ FOREIGN = re.compile(r"marketplace|buyer_membership|quick_sale|pos_staff")
 #: What the schema leaves out or spells otherwise (``orders``, for refunds); Shopify's pages of the
 #: mutations name these.
 MUTATIONS = {
+    # what a bulk operation runs needs scopes of its own
+    "bulkOperationCancel": [],
+    "bulkOperationRunMutation": [],
+    "bulkOperationRunQuery": [],
     # as for making one
     "fulfillmentCancel": ["write_merchant_managed_fulfillment_orders"],
     "refundCreate": ["write_orders"],
+    # for the variables of bulk mutations; other files need a scope of their kind
+    "stagedUploadsCreate": [],
     "tagsAdd": ["write_orders"],
     "tagsRemove": ["write_orders"],
     # what may be subscribed to depends on the topic

@@ -25,3 +25,5 @@ __all__ = [
     "resolvers",
     "return_api",
 ]
+
+bulk_api.take_uploads()

@@ -35,7 +35,16 @@ from werkzeug.wrappers import Request, Response
 from .base import action
 from .mutations import mutation, user_error
 from .records import BulkOperation, StagedUpload, now
-from .resolvers import WHOLE_CONNECTIONS, by_id, gql_error, resolve_type, searched, served, shop_of
+from .resolvers import (
+    FIELDS,
+    WHOLE_CONNECTIONS,
+    by_id,
+    gql_error,
+    resolve_type,
+    searched,
+    served,
+    shop_of,
+)
 from .shop import Shop
 
 MAX_CONNECTIONS = 5
@@ -468,14 +477,24 @@ def _status(operation: BulkOperation) -> str:
 # === FILES === #
 
 
-@mutation("stagedUploadsCreate")
-def _stage(_root: Any, info: GraphQLResolveInfo, input: list[dict[str, Any]]) -> Any:
+def take_uploads() -> None:
+    """Serve the uploads of bulk mutations; other files are left to who serves them so far."""
+    others = FIELDS["Mutation"].get("stagedUploadsCreate")
+
+    @mutation("stagedUploadsCreate")
+    def stage(root: Any, info: GraphQLResolveInfo, input: list[dict[str, Any]]) -> Any:
+        kinds = {row["resource"] for row in input}
+        if kinds == {"BULK_MUTATION_VARIABLES"}:
+            return _stage(info, input)
+        if others is None or "BULK_MUTATION_VARIABLES" in kinds:
+            message = f"This simulator does not stage {', '.join(sorted(kinds))}."
+            raise gql_error(message, "NOT_SIMULATED")
+        return others(root, info, input=input)
+
+
+def _stage(info: GraphQLResolveInfo, input: list[dict[str, Any]]) -> Any:
     shop, targets = shop_of(info), []
     for row in input:
-        if row["resource"] != "BULK_MUTATION_VARIABLES":
-            raise gql_error(
-                f"This simulator does not stage {row['resource']} here.", "NOT_SIMULATED"
-            )
         if row.get("httpMethod") != "POST":
             message = "Bulk mutation variables are uploaded by POST."
             return {"stagedTargets": None, "userErrors": [user_error(message, ["input"])]}
