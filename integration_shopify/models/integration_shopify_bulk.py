@@ -131,7 +131,7 @@ class IntegrationShopifyBulk(models.Model):
     tries = fields.Integer(readonly=True, aggregator=None, default=1)
     item_count = fields.Integer(string="Records", compute="_compute_item_count")
 
-    _slot_unique = models.UniqueIndex("(backend_id, kind, slot) WHERE slot IS NOT NULL")
+    _slot_unique = models.UniqueIndex("(backend_id, kind, slot) WHERE slot > 0")
     _open_index = models.Index("(backend_id, kind) WHERE state IN ('new', 'running', 'ready')")
 
     # === COMPUTE METHODS === #
@@ -198,7 +198,7 @@ class IntegrationShopifyBulk(models.Model):
 
         :raises NotReadyError: while all are taken.
         """
-        if facts["slot"] is not None:
+        if facts["slot"]:
             return
         with contextlib.suppress(psycopg2.errors.UniqueViolation), self._apart() as own:
             own.env.cr.execute(
@@ -208,7 +208,7 @@ class IntegrationShopifyBulk(models.Model):
                         SELECT min(n) FROM generate_series(1, %s) n
                          WHERE n NOT IN (SELECT slot FROM integration_shopify_bulk
                                           WHERE backend_id = %s AND kind = %s
-                                            AND slot IS NOT NULL))
+                                            AND slot > 0))
                      WHERE id = %s RETURNING slot
                     """,
                     bulk.SLOTS,
@@ -720,14 +720,14 @@ class IntegrationShopifyBulk(models.Model):
             facts = self._facts()
         while facts["state"] == "ready" and facts["url"]:
             try:
-                part = self._download(backend, facts, facts["position"])
+                part = self._download(backend, facts, facts["position"] or 0)
             except RetryableError as error:
                 if self._facts()["state"] == "ready":
                     raise
                 _logger.warning("Bulk operation %s: %s", self.id, error.message)
                 break
             results = [bulk.read_result(text) for text in bulk.read_lines(part.body)]
-            position = facts["position"] + len(part.body)
+            position = part.start + len(part.body)
             with self._apart() as own:
                 Item.with_env(own.env)._settle(own, results)
                 own.write({"position": position})
