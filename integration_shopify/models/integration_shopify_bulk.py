@@ -44,6 +44,8 @@ LOOK_SECONDS = (2, 60)
 GATHER_SECONDS = 20
 #: States of an operation that takes one of the five places.
 PLACES = ("new", "running")
+#: How often a new address of one result is asked for: Shopify signs them anew each time.
+MOST_ADDRESSES = 3
 #: Days after which what has ended is forgotten, and rows deleted by one run of the clean-up.
 KEEP_DAYS = 30
 CLEAN_UP_ROWS = 10000
@@ -128,6 +130,7 @@ class IntegrationShopifyBulk(models.Model):
     started_at = fields.Datetime(readonly=True, help="By Shopify's clock.")
     looked_at = fields.Datetime(string="Last Looked At", readonly=True)
     ended_at = fields.Datetime(readonly=True)
+    renewed = fields.Integer(readonly=True, aggregator=None)
     tries = fields.Integer(readonly=True, aggregator=None, default=1)
     item_count = fields.Integer(string="Records", compute="_compute_item_count")
 
@@ -484,6 +487,7 @@ class IntegrationShopifyBulk(models.Model):
             error_code=False,
             message=False,
             position=0,
+            renewed=0,
             tries=facts["tries"] + 1,
         )
 
@@ -526,8 +530,9 @@ class IntegrationShopifyBulk(models.Model):
             "bulkOperation"
         ]
         url = node and (node["url"] or node["partialDataUrl"])
-        if url and url != facts["url"]:
-            self._note(url=url)
+        renewed = facts["renewed"] or 0
+        if url and url != facts["url"] and renewed < MOST_ADDRESSES:
+            self._note(url=url, renewed=renewed + 1)
             reason = self.env._("%s: the address of the result had changed.", facts["name"])
             return NotReadyError(reason, retry_after=2, detail=error.message)
         message = self._explain_code("EXPIRED")

@@ -1,6 +1,7 @@
 from . import (
     test_amounts,
     test_books,
+    test_bulk,
     test_client,
     test_companies,
     test_connection,

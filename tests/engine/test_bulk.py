@@ -1,7 +1,9 @@
 """Bulk operations of Shopify with real transactions and a shop behind a port: nothing is lost,
 nothing is done twice, whatever process dies in between."""
 
+import gc
 import json
+import socket
 import threading
 from collections import Counter
 from unittest.mock import patch
@@ -9,6 +11,7 @@ from unittest.mock import patch
 import pytest
 
 from tests.simulators.shopify.app import Simulator
+from tests.simulators.shopify.client import ShopSimulator
 from tests.simulators.shopify.faults import Fault
 from tests.simulators.shopify.mutations import mutation
 from tests.simulators.shopify.resolvers import FIELDS, shop_of
@@ -16,7 +19,7 @@ from tests.simulators.shopify.shop import Config
 
 QUERY = """query BulkTitles {
   products(query: "__SEARCH__") {
-    edges { node { id title updatedAt variants { edges { node { id sku } } } } }
+    edges { node { id title updatedAt variants { edges { node { id sku title } } } } }
   }
 }"""
 MUTATION = """mutation TitleSet($input: ProductSetInput!) {
@@ -486,6 +489,7 @@ def test_five_places_are_never_six(world):
 
 def test_records_are_sent_by_one_call(world):
     names = [f"S{number:03}" for number in range(120)]
+    world.gather(1)
     world.create(*names)
     world.run("label", "out")
     assert world.titles() == Counter(names)
@@ -642,3 +646,65 @@ def test_notification_of_the_end_wakes_what_waits(world):
         world.flows["label", "out"],
     )
     assert due
+
+
+# === MEMORY === #
+
+PRODUCTS, VARIANTS = 200, 100
+#: Megabytes a worker may grow by.
+GROWTH = 200
+
+
+def memory(name):
+    """Return a figure of this process in megabytes: VmRSS now, VmHWM its highest."""
+    with open("/proc/self/status") as file:
+        line = next(line for line in file if line.startswith(name))
+    return int(line.split()[1]) / 1024
+
+
+def test_twenty_thousand_variants_in_bounded_memory(world, record_property):
+    """From the file to payloads that are worked on; the shop is another process."""
+    with socket.create_server(("127.0.0.1", 0)) as free_port:
+        port = free_port.getsockname()[1]
+    text = "x" * 400
+    with ShopSimulator.start(port, "--empty", "--search-delay", "0") as shop:
+        shop.configure(costBucket=20000, costRestore=1000)
+        for start in range(0, PRODUCTS, 20):
+            products = [
+                {
+                    "title": f"S{number:05}",
+                    "description": text,
+                    "options": ["Kind"],
+                    "variants": [
+                        {"sku": f"{number}-{n}", "options": [f"v{n} {text[:200]}"]}
+                        for n in range(VARIANTS)
+                    ],
+                }
+                for number in range(start, start + 20)
+            ]
+            shop.post("seed", {"products": products})
+        with world.engine.env() as env:
+            backend = env["integration.backend"].browse(world.backend_id)
+            backend.base_url = shop.url
+            backend.credential_ids.filtered(lambda row: not row.is_set).value = "shpat_demo"
+        try:
+            load = world.load()
+            gc.collect()
+            with open("/proc/self/clear_refs", "w") as file:
+                file.write("5")
+            before = memory("VmRSS")
+            world.run("title", rounds=400, until=world.loaded(load))
+            grown = memory("VmHWM") - before
+            calls = shop.calls()["byOperation"]
+        finally:
+            with world.engine.env() as env:
+                backend = env["integration.backend"].browse(world.backend_id)
+                backend.base_url = world.simulator.url
+                backend.credential_ids.value = "shpat_demo"
+    record_property("megabytes", grown)
+    print(f"grown by {grown:.0f} MB; calls {calls}")
+    assert len(world.names()) == PRODUCTS
+    assert world.names()[0].count("-") == VARIANTS
+    assert grown < GROWTH
+    [[size]] = world.engine.sql("SELECT max(file_size) FROM integration_shopify_bulk")
+    assert size > 5_000_000, "it is worth the name"
