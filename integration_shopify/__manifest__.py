@@ -39,6 +39,7 @@
         "views/integration_backend_stock_views.xml",
         "views/integration_backend_customer_views.xml",
         "views/res_partner_views.xml",
+        "views/integration_shopify_bulk_views.xml",
     ],
     "assets": {"web.assets_tests": ["integration_shopify/static/tests/tours/**/*"]},
 }

@@ -30,6 +30,7 @@ UPDATE integration_sync_log
    SET state = 'ignored',
        review_note = 'neutralization - it was open in the database this one was copied from'
  WHERE state IN ('pending', 'running');
+DELETE FROM integration_staged_payload;
 UPDATE integration_backfill
    SET state = 'cancelled',
        finished_at = now() AT TIME ZONE 'UTC'

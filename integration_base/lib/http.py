@@ -20,7 +20,7 @@ import time
 import zlib
 from collections.abc import Callable, Collection, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -66,6 +66,9 @@ _CHUNK = 64 * 1024
 _DEFAULT_RATE_LIMIT_WAIT = 5.0
 _METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 _RETRY_STATUS = frozenset({408, 425})
+#: "Range not satisfiable": the file ends before the part asked for.
+_BEYOND_THE_END = 416
+_CONTENT_RANGE = re.compile(r"\s*bytes\s+(\d+)-\d+/(\d+|\*)\s*", re.IGNORECASE)
 #: Server errors that say "we do not know how", which waiting does not change.
 _PERMANENT_5XX = frozenset({501, 505})
 
@@ -238,6 +241,21 @@ class Response:
         return text if len(text) <= length else text[: length - 1].rstrip() + "\u2026"
 
 
+@dataclass(frozen=True)
+class Part:
+    """A part of a file.
+
+    :param start: position of its first byte in the file.
+    :param total: size of the file, None where the server does not tell.
+    :param last: whether the file ends with it.
+    """
+
+    start: int
+    body: bytes = field(repr=False)
+    total: int | None
+    last: bool
+
+
 class HttpClient:
     """Requests to one service, with one account's credentials.
 
@@ -332,6 +350,7 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         label: str | None = None,
         expected: Collection[int] = (),
+        keep_bodies: bool = True,
     ) -> Response:
         """Send one request and read the answer.
 
@@ -341,6 +360,8 @@ class HttpClient:
         :param data: sent as it is, a mapping as a form. Not together with ``json``.
         :param label: what the request is for, in words, for errors and the record.
         :param expected: statuses besides 2xx that the caller handles itself, e.g. ``(404,)``.
+        :param keep_bodies: off for files: the record then only tells their sizes, as long as all
+            goes well.
         :raises RetryableError: no or no complete answer, HTTP 408, 425, 5xx. Its ``outcome`` is
             ``not_sent`` when nothing left this machine, else ``unknown``.
         :raises RateLimitedError: HTTP 429, or what ``before_request`` raises.
@@ -353,7 +374,7 @@ class HttpClient:
         call = self._prepare(method, path, params, json, data, headers, label)
         if self._before_request:
             self._before_request(call.request)
-        return self._send(call, expected)
+        return self._send(replace(call, keep_bodies=keep_bodies), expected)
 
     def get(self, path: str, **options) -> Response:
         """:meth:`request` with GET."""
@@ -362,6 +383,42 @@ class HttpClient:
     def post(self, path: str, **options) -> Response:
         """:meth:`request` with POST."""
         return self.request("POST", path, **options)
+
+    def download(
+        self, path: str, *, start: int = 0, size: int, label: str | None = None
+    ) -> Part:
+        """Read a part of a file, however large the file is.
+
+        A server that cannot begin in the middle is read up to there, keeping nothing, and left as
+        soon as the part is complete.
+
+        :param start: position of the first byte wanted.
+        :param size: most bytes wanted.
+        :returns: :class:`Part`; empty when the file ends before ``start``.
+        :raises IntegrationError: see :meth:`request`.
+        """
+        headers = {"Range": f"bytes={start}-{start + size - 1}", "Accept": "*/*"}
+        call = self._prepare("GET", path, None, None, None, headers, label)
+        if self._before_request:
+            self._before_request(call.request)
+        response = self._send(
+            replace(call, keep_bodies=False, part=(start, size)), (_BEYOND_THE_END,)
+        )
+        if response.status == _BEYOND_THE_END:
+            return Part(start, b"", None, True)
+        total = response.headers.get("Content-Length", "").strip()
+        if response.status == 206:
+            first, total = _read_range(response.headers.get("Content-Range", ""))
+            if first != start:
+                raise RetryableError(
+                    f"{self.host} sent another part of the file than asked for{_about(label)}. It "
+                    f"is asked again later.",
+                )
+        whole = int(total) if total.isdigit() else None
+        end = start + len(response.body)
+        # without a size, a short part is the last one
+        last = len(response.body) < size if whole is None else end >= whole
+        return Part(start, response.body, whole, last)
 
     # === PREPARING === #
 
@@ -486,6 +543,9 @@ class HttpClient:
             limit = self._max_bytes
             if not 200 <= received.status_code < 300:
                 limit = min(limit, _MAX_ERROR_BYTES)
+            elif call.part:
+                self._read_part(call, received, answer)
+                return
             self._read_body(call, received, answer, limit)
         except BaseException:
             # A connection with a rest of an answer on it must not serve the next request.
@@ -529,6 +589,34 @@ class HttpClient:
         body_expected = call.prepared.method != "HEAD" and received.status_code not in (204, 304)
         if body_expected and announced.isdigit() and raw_size < int(announced):
             raise _Truncated(f"{raw_size} of {announced} bytes")
+
+    def _read_part(self, call, received, answer: "_Answer") -> None:
+        """Read a part of a file; the connection is not used again if there is more behind it."""
+        start, size = call.part
+        if received.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+            received.raw.close()
+            raise InvalidPayloadError(
+                f"{self.host} sent the file compressed{_about(call.label)}, which was not asked "
+                f"for. Tell the other side's support."
+            )
+        skip = 0 if received.status_code == 206 else start
+        announced = received.headers.get("Content-Length", "").strip()
+        seen = 0
+        while len(answer.body) < size:
+            chunk = received.raw.read(_CHUNK, decode_content=False)
+            if not chunk:
+                break
+            seen += len(chunk)
+            if seen > skip:
+                answer.body += chunk[max(0, len(chunk) - (seen - skip)) :]
+        whole = len(answer.body) <= size and announced.isdigit() and seen == int(announced)
+        if len(answer.body) < size and announced.isdigit() and seen < int(announced):
+            raise _Truncated(f"{seen} of {announced} bytes")
+        del answer.body[size:]
+        if whole:
+            received.raw.release_conn()
+        else:
+            received.raw.close()
 
     def _failure(
         self, call: "_Call", progress: "_Progress", failure: Exception
@@ -629,17 +717,25 @@ class HttpClient:
                 name: "***" if name.lower() in call.secret_headers else value
                 for name, value in redactor.headers(prepared.headers).items()
             },
-            request_body=_cut(redactor.body(prepared.body, prepared.headers.get("Content-Type"))),
+            request_body=self._recorded(call, prepared.body, prepared.headers),
             status=answer.status,
             response_headers=redactor.headers(answer.headers),
-            response_body=_cut(
-                redactor.body(bytes(answer.body), answer.headers.get("Content-Type"))
+            # what went wrong is said by the answer, and is no file
+            response_body=self._recorded(
+                replace(call, keep_bodies=call.keep_bodies or bool(error)),
+                bytes(answer.body),
+                answer.headers,
             ),
             duration_ms=progress.elapsed_ms,
             error=_cut(redactor.text(error)),
             started_at=started_at,
             label=call.label,
         )
+
+    def _recorded(self, call, body, headers) -> str:
+        if call.keep_bodies or not body:
+            return _cut(call.redactor.body(body, headers.get("Content-Type")))
+        return f"[{len(body):,} bytes, not kept]"
 
 
 # === ONE REQUEST ON ITS WAY === #
@@ -652,6 +748,9 @@ class _Call:
     redactor: Redactor
     secret_headers: frozenset[str]
     request: Request
+    keep_bodies: bool = True
+    #: first byte and number of bytes wanted of a file
+    part: tuple[int, int] | None = None
 
 
 @dataclass
@@ -992,6 +1091,12 @@ def _without_params(url: str, names: Collection[str]) -> str:
     query, hash_mark, fragment = query.partition("#")
     kept = [pair for pair in query.split("&") if unquote_plus(pair.partition("=")[0]) not in names]
     return base + (mark if any(kept) else "") + "&".join(kept) + hash_mark + fragment
+
+
+def _read_range(text: str) -> tuple[int | None, str]:
+    """The position a part begins at, and the size of the whole as text."""
+    found = _CONTENT_RANGE.fullmatch(text)
+    return (int(found[1]), found[2]) if found else (None, "")
 
 
 def _about(label: str | None) -> str:

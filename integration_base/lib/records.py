@@ -15,12 +15,18 @@ class Change:
     :param updated_at: when the external system changed it (naive UTC), if it says so.
     :param label: what people call the record, e.g. ``#1001``.
     :param deleted: whether it was deleted there.
+    :param payload: the record itself, as ``_fetch`` would return it (with a JSON form), where a
+        listing for an initial load brings it along; it is used unless a newer version is told of
+        meanwhile.
+    :param read_at: since when ``payload`` is true, by the clock of the service (naive UTC).
     """
 
     external_id: str
     updated_at: datetime | None = None
     label: str = ""
     deleted: bool = False
+    payload: Any = field(default=None, repr=False)
+    read_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -211,6 +217,8 @@ class Item:
     seen: list[MissingValue] = field(default_factory=list)
     #: notes for the person, shown on the operation when it is done
     notes: list[str] = field(default_factory=list)
+    #: whether ``payload`` came with the listing of an initial load
+    staged: bool = False
     #: why there is no ``payload``: the service no longer has the record
     gone: IntegrationError | None = None
     error: IntegrationError | None = None

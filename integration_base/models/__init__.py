@@ -35,6 +35,7 @@ from . import (
     integration_retention,
     integration_scope,
     integration_settlement,
+    integration_staged_payload,
     integration_sync_attempt,
     integration_sync_edit,
     integration_sync_log,

@@ -1083,6 +1083,28 @@ class IntegrationBackend(models.Model):
             **options,
         )
 
+    def _file_client(self, url, secrets=(), **options):
+        """Return a client of the host that keeps files for the service, e.g. a storage service.
+
+        It never gets the credentials of the backend: who may read a file, or send one, is told by
+        its address or by the form.
+
+        :param str url: absolute address of the file.
+        :param secrets: more texts to keep out of what is recorded.
+        :raises ConfigurationError: when the address must not be called.
+        """
+        self.ensure_one()
+        self._ensure_callable()
+        parts = urlsplit(url)
+        return HttpClient(
+            f"{parts.scheme}://{parts.netloc}",
+            **self._guard_options(),
+            on_exchange=lambda exchange: record_exchange(self, exchange),
+            before_request=lambda _request: check_time(),
+            redactor=self._connector()._redactor().with_secrets(secrets),
+            **options,
+        )
+
     @api.model
     def _server_hosts(self):
         """Return the private hosts that every backend of this server may call (text)."""

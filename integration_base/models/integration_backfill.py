@@ -231,10 +231,9 @@ class IntegrationBackfill(models.Model):
                 lambda: flow._resource()._fetch_period(backend, since, until, position["page"])
             )
             until = None
+            whole = False
         else:
-            page = backend._with_renewed_auth(
-                lambda: flow._resource()._fetch_changes(backend, since, position["page"])
-            )
+            page, whole = self._read_changes(flow, backend, since, position)
         wanted = [
             change
             for change in page.changes
@@ -247,9 +246,25 @@ class IntegrationBackfill(models.Model):
         return {
             "found": self.found + len(wanted),
             "appended": self.appended + len(new),
-            "cursor_page": {"page": page.next_page},
+            "cursor_page": {"page": page.next_page, "whole": whole},
             "read_all": beyond or page.next_page is None,
         }
+
+    def _read_changes(self, flow, backend, since, position):
+        """Return the next page, and whether it comes from a listing with payloads."""
+        resource = flow._resource()
+        page = None
+        whole = position.get("whole", position["page"] is None)
+        if whole:
+            page = backend._with_renewed_auth(
+                lambda: resource._fetch_all(backend, since, position["page"])
+            )
+        if page is None:
+            whole = False
+            page = backend._with_renewed_auth(
+                lambda: resource._fetch_changes(backend, since, position["page"])
+            )
+        return page, whole
 
     def _read_out(self, flow, backend):
         """Append the next records of Odoo; returns the values to write."""

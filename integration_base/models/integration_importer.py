@@ -63,8 +63,11 @@ class IntegrationImporter(models.AbstractModel):
         known = self._versions_read(flow, operations)
         for item in items:
             item.changed = item.operation_id not in known
+        staged = flow.env["integration.staged.payload"]._take(operations)
         for op, item in zip(operations, items, strict=True):
             self._read_edited(backend, resource, op, item)
+            if op["id"] in staged:
+                self._read_staged(backend, resource, op, item, *staged[op["id"]])
         wanted = [i.external_id for i in items if i.alive and i.changed and i.payload is None]
         payloads, fetched_at = {}, None
         if wanted:
@@ -121,6 +124,23 @@ class IntegrationImporter(models.AbstractModel):
             return
         # who edited it meant this version: a listing that shows it again brings nothing new
         item.fetched_at = operation["edited_at"]
+
+    def _read_staged(self, backend, resource, operation, item, payload, read_at):
+        """Take what the listing of everything has brought along instead of asking the service.
+
+        Unless something newer was announced since, or something of which nobody knows the version.
+        """
+        if item.payload is not None or not item.changed or not item.alive:
+            return
+        if isinstance(payload, IntegrationError):
+            item.fail(payload)
+            return
+        item.payload, item.fetched_at, item.staged = payload, read_at, True
+        self._validate(backend, resource, item)
+        announced = operation["external_updated_at"]
+        if item.updated_at and (not announced or item.updated_at < announced):
+            item.payload = item.data = item.error = item.updated_at = item.fetched_at = None
+            item.digest, item.staged = "", False
 
     def _missing(self, resource, backend, operation, item):
         """Return the error for a record that was not in the answer.
@@ -238,6 +258,9 @@ class IntegrationImporter(models.AbstractModel):
                 self._bind(flow, backend, bindings, written)
                 flow.env.flush_all()
                 self.env["integration.settlement"]._finish(cr, batch, written)
+                staged = [item.operation_id for item in written if item.staged]
+                if staged:
+                    flow.env["integration.staged.payload"]._drop(cr, staged)
         except Exception:
             registry.reset_changes()
             raise

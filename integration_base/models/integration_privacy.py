@@ -123,6 +123,12 @@ STORES = (
         whole=_OF_OPERATION,
     ),
     Store(
+        # without it the record is read from the service
+        "integration.staged.payload",
+        blanks=("payload",),
+        linked=_OWN_OPERATION,
+    ),
+    Store(
         "integration.webhook.event",
         texts=("message",),
         documents=("body",),

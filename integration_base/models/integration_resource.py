@@ -121,6 +121,22 @@ class IntegrationResource(models.AbstractModel):
         """
         raise NotImplementedError(f"{self._name}._fetch_changes")
 
+    def _fetch_all(self, backend, since, page):
+        """List everything together with the records themselves; for an initial load.
+
+        For services that hand out all of their data at once. Each :class:`~..lib.records.Change`
+        has a ``payload``, so that the records are not fetched one by one. Called in a transaction
+        that is committed together with ``next_page``: what is written in it is there, or not, as
+        the page is. A page may be empty, and the listing go on.
+
+        :param datetime since: naive UTC; only what was changed since then. None means everything.
+        :param page: what the previous page gave as ``next_page``; None for the first one.
+        :returns: :class:`~..lib.records.ChangePage`; None (only for the first page) when this is
+            not possible: then :meth:`_fetch_changes` is used.
+        :raises NotReadyError: while the service still prepares the data.
+        """
+        return None
+
     def _fetch_period(self, backend, since, until, page):
         """List records by a date of their own, whenever they were changed; for an initial load.
 

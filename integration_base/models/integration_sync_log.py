@@ -293,13 +293,15 @@ class IntegrationSyncLog(models.Model):
         :param list[Change] changes: the records concerned.
         :returns: the new operations.
         """
-        return self._insert(
+        operations = self._insert(
             flow,
             [("record", change.external_id, change, None) for change in changes],
             trigger,
             event_id,
             force,
         )
+        self.env["integration.staged.payload"]._keep(operations, changes)
+        return operations
 
     @api.model
     def _append_records(self, flow, records, trigger, force=False):

@@ -32,6 +32,7 @@ integration.rate.bucket           r     r         r        r
 integration.reconciliation        -     r         r        r
 integration.scope                 -     r         r        r
 integration.set.aside             -     rwcd      -        rwcd
+integration.staged.payload        -     r         r        r
 integration.switch.environment    -     -         -        rwcd
 integration.sync.attempt          -     r         r        r
 integration.sync.edit             -     r         r        r

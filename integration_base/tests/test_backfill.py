@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import datetime
 from unittest.mock import patch
 
@@ -5,9 +6,12 @@ from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.tests import new_test_user, tagged
 from odoo.tools import mute_logger
 
-from ..lib.errors import RequestRefused, RetryableError
-from ..models import integration_backfill
+from ..lib.errors import NotReadyError, RequestRefused, RetryableError
+from ..lib.records import ChangePage
+from ..models import integration_backfill, integration_staged_payload
 from .common import IntegrationCase
+
+READ_AT = datetime(2026, 11, 18, 12)
 
 
 @tagged("post_install", "-at_install")
@@ -116,6 +120,102 @@ class TestBackfill(IntegrationCase):
         self.drain()
         self.advance()
         self.assertEqual((self.backfill.state, len(self.partners())), ("done", 7))
+
+    def bring_payloads(self):
+        """Let the service hand out its records with their listing."""
+
+        def fetch_all(resource, backend, since, page):
+            page = resource._fetch_changes(backend, since, page)
+            changes = [
+                replace(change, payload=self.plain(change.external_id), read_at=READ_AT)
+                for change in page.changes
+            ]
+            return replace(page, changes=changes)
+
+        self.patch(self.registry["integration.fake.contact"], "_fetch_all", fetch_all)
+
+    def plain(self, external_id):
+        row = self.service.records[external_id]
+        return {**row, "updated_at": row["updated_at"].isoformat()}
+
+    def staged(self):
+        self.env.cr.execute("SELECT count(*) FROM integration_staged_payload")
+        return self.env.cr.fetchone()[0]
+
+    def test_payloads_that_come_along_are_not_fetched(self):
+        self.bring_payloads()
+        self.backfill.action_start()
+        with patch.object(type(self.env["integration.importer"]), "_run", lambda *args: None):
+            self.drain()
+        self.assertEqual(self.staged(), 7)
+        self.env.cr.execute("UPDATE integration_sync_log SET state = 'pending', claim_token = NULL")
+        self.drain()
+        self.assertEqual(len(self.partners()), 7)
+        self.assertEqual(self.service.fetches, [])
+        self.assertEqual(self.staged(), 0, "nothing of it is kept")
+        binding = self.env["integration.binding"].search([("external_id", "=", "c1")])
+        self.assertEqual(binding.fetched_at, READ_AT)
+
+    def test_payload_gives_way_to_newer_news(self):
+        self.bring_payloads()
+        self.backfill.action_start()
+        with patch.object(type(self.env["integration.importer"]), "_run", lambda *args: None):
+            self.drain()
+        self.env.cr.execute("UPDATE integration_sync_log SET state = 'pending', claim_token = NULL")
+        self.service.put("c1", "Newer", datetime(2026, 11, 20))
+        self.service.put("c2", "Newer too", datetime(2026, 11, 20))
+        # one came later, one was there before and says no version
+        self.append("c1", updated_at=datetime(2026, 11, 20))
+        self.append("c2")
+        self.env.cr.execute(
+            "UPDATE integration_sync_log SET id = -id WHERE key = 'c2' AND trigger = 'webhook'"
+        )
+        self.drain()
+        self.assertEqual(sorted(sum(self.service.fetches, [])), ["c1", "c2"])
+        partners = self.partners()
+        self.assertEqual((partners["c1"].name, partners["c2"].name), ("Newer", "Newer too"))
+
+    def test_bad_payload_hurts_its_record_alone_and_retry_reads_anew(self):
+        self.bring_payloads()
+        with patch.object(type(self), "plain", lambda test, key: {"id": key}):
+            self.backfill.action_start()
+            self.drain()
+        dead = self.operations().filtered(lambda operation: operation.state == "dead")
+        self.assertEqual(len(dead), 7)
+        self.assertEqual(set(dead.mapped("error_class")), {"invalid_payload"})
+        dead._requeue()
+        self.drain()
+        self.assertEqual(len(self.partners()), 7)
+        self.assertEqual(len(sum(self.service.fetches, [])), 7)
+        self.env["integration.staged.payload"]._gc_over()
+        self.assertEqual(self.staged(), 0)
+
+    def test_large_payloads_are_worked_on_in_smaller_batches(self):
+        self.bring_payloads()
+        self.patch(integration_staged_payload, "BATCH_BYTES", 200)
+        self.backfill.action_start()
+        self.drain()
+        self.assertEqual(len(self.partners()), 7)
+        self.assertEqual(self.service.fetches, [])
+
+    def test_service_that_still_prepares_its_data(self):
+        calls = []
+
+        def fetch_all(resource, backend, since, page):
+            calls.append(page)
+            if len(calls) == 1:
+                raise NotReadyError("The file is being made.", retry_after=60)
+            return ChangePage([], {"file": 1}) if page is None else ChangePage([])
+
+        self.patch(self.registry["integration.fake.contact"], "_fetch_all", fetch_all)
+        self.backfill.action_start()
+        self.drain()
+        self.assertEqual(self.operations("backfill").attempts, 0)
+        self.env.cr.execute("UPDATE integration_sync_log SET next_attempt_at = create_date")
+        self.drain()
+        self.advance()
+        self.assertEqual(calls, [None, None, {"file": 1}])
+        self.assertEqual((self.backfill.state, self.service.listings), ("done", []))
 
     def test_lost_page_is_read_again(self):
         """A transaction that ends in the middle leaves neither operations nor a new position."""

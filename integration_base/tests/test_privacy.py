@@ -190,6 +190,14 @@ class PrivacyCase(IntegrationCase):
             payload=self.payload(),
             reason=words,
         )
+        kept["staged"] = self.insert(
+            "integration.staged.payload",
+            operation_id=operation_id,
+            backend_id=self.backend.id,
+            company_id=self.company.id,
+            payload=self.payload(),
+            read_at=now,
+        )
         for number in (0, 1):
             kept[f"exchange {number}"] = self.insert(
                 "integration.exchange",

@@ -13,3 +13,9 @@ DELETE FROM integration_shopify_refund_request;
 DELETE FROM integration_shopify_cancel;
 DELETE FROM integration_shopify_capture;
 UPDATE integration_shopify_transaction SET payment_ref = NULL;
+-- addresses of files in the shop of the original, and what would be sent there
+DELETE FROM integration_shopify_bulk_line;
+DELETE FROM integration_shopify_bulk_item;
+UPDATE integration_shopify_bulk
+   SET url = NULL, staged_path = NULL, slot = NULL, state = 'cancelled'
+ WHERE state IN ('new', 'running', 'ready');

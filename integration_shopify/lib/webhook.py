@@ -60,6 +60,7 @@ RECORD_TOPICS: dict[str, str] = {
     **_of("inventory", "inventory_levels", "connect", "update"),
     **_of("customer", "customers", "create", "update", "enable", "disable", "delete"),
     **_of("company", "companies", "create", "update", "delete"),
+    **_of("bulk_run", "bulk_operations", "finish"),
 }
 #: Kind of the ids of what a resource reads, where notifications are about the record itself.
 KINDS: dict[str, str] = {
@@ -67,6 +68,7 @@ KINDS: dict[str, str] = {
     "inventory": "InventoryLevel",
     "customer": "Customer",
     "company": "Company",
+    "bulk_run": "BulkOperation",
 }
 #: The same of what is about a part, and names the whole: the resource of the whole, and where its
 #: id stands in the payload (a path). Tags and consent change without ``customers/update``.

@@ -10,6 +10,10 @@ _OF_PARTNER = (
     "r.partner_id IN (SELECT d.id FROM unnest(%(models)s::text[], %(ids)s::int[]) d(model, id)"
     " WHERE d.model = 'res.partner')"
 )
+_OF_RECORD = (
+    "(r.res_model, r.res_id) IN"
+    " (SELECT model, id FROM unnest(%(models)s::text[], %(ids)s::int[]) d(model, id))"
+)
 #: What is kept of orders beside Odoo's own documents.
 STORES = (
     Store(
@@ -28,6 +32,18 @@ STORES = (
     Store("integration.shopify.transaction", blanks=("payment_ref",), linked=_OF_ORDER),
     # what a shop knows of a person; that somebody consented, and when, has to be provable
     Store("integration.shopify.profile", blanks=("tags", "sent_tags"), linked=_OF_PARTNER),
+    # what waits to be sent would send what was erased
+    Store(
+        "integration.shopify.bulk.item",
+        blanks=("label", "variables", "result", "message"),
+        linked=_OF_RECORD,
+    ),
+    Store(
+        "integration.shopify.bulk.line",
+        blanks=("text",),
+        whole="r.bulk_id IN (SELECT id FROM integration_shopify_bulk"
+        " WHERE backend_id = %(backend)s)",
+    ),
 )
 
 

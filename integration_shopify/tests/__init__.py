@@ -2,6 +2,7 @@ from . import (
     test_amounts,
     test_books,
     test_catalogue,
+    test_bulk,
     test_client,
     test_companies,
     test_connection,

@@ -5,6 +5,9 @@
 MATRIX = """
 model                                user  operator  auditor  manager
 integration.shopify.agreement        r     r         r        r
+integration.shopify.bulk             -     r         r        r
+integration.shopify.bulk.item        -     r         r        r
+integration.shopify.bulk.line        -     r         r        r
 integration.shopify.cancel           -     -         -        -
 integration.shopify.capture          -     -         -        -
 integration.shopify.fixed.price      r     r         r        r

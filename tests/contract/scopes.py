@@ -37,6 +37,10 @@ FOREIGN = re.compile(r"marketplace|buyer_membership|quick_sale|pos_staff")
 #: What the schema leaves out or spells otherwise (``orders``, for refunds); Shopify's pages of the
 #: mutations name these.
 MUTATIONS = {
+    # what a bulk operation runs needs scopes of its own
+    "bulkOperationCancel": [],
+    "bulkOperationRunMutation": [],
+    "bulkOperationRunQuery": [],
     # as for making one
     "fulfillmentCancel": ["write_merchant_managed_fulfillment_orders"],
     # what may be written of products may be described

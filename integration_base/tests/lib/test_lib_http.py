@@ -37,6 +37,7 @@ from odoo.addons.integration_base.lib.errors import (
     SkipRecord,
 )
 from odoo.addons.integration_base.lib.http import MAX_RECORDED, ExchangeRecord, HttpClient
+from odoo.addons.integration_base.lib.multipart import encode_form
 from odoo.addons.integration_base.lib.redact import Redactor
 from odoo.addons.integration_base.tests.authority import Authority
 
@@ -1235,3 +1236,84 @@ def test_signature_that_cannot_be_sent(serve, client):
     http = client(wire.url, sign=lambda *_request: {"X-Seal": "a\nb\u20ac"})
     failure(lambda: http.get("a"), ConfigurationError)
     assert wire.requests == []
+
+
+# === FILES === #
+
+FILE = bytes(range(256)) * 40
+
+
+def ranged(_connection, request):
+    """A server of one file that can begin anywhere."""
+    head = request.lower()
+    start, _, end = head.partition(b"range: bytes=")[2].partition(b"\r\n")[0].partition(b"-")
+    start, end = int(start), int(end)
+    if start >= len(FILE):
+        return answer(416, b"")
+    part = FILE[start : end + 1]
+    where = f"bytes {start}-{start + len(part) - 1}/{len(FILE)}"
+    return answer(206, part, "application/jsonl", Content_Range=where)
+
+
+def read_file(http, size):
+    whole, parts, last = b"", 0, False
+    while not last:
+        part = http.download("result.jsonl", start=len(whole), size=size)
+        assert part.start == len(whole) and len(part.body) <= size
+        whole, last, parts = whole + part.body, part.last, parts + 1
+    return whole, parts
+
+
+@pytest.mark.parametrize("size", [1000, 1024, len(FILE), 10 * len(FILE)])
+def test_file_is_read_part_by_part(serve, client, exchanges, size):
+    wire = serve(ranged)
+    whole, parts = read_file(client(wire.url), size)
+    assert whole == FILE
+    assert parts == len(wire.requests) == -(-len(FILE) // size)
+    assert wire.connections == 1
+    assert exchanges[0].response_body.endswith("bytes, not kept]")
+
+
+@pytest.mark.parametrize("size", [1000, 10 * len(FILE)])
+def test_file_of_a_server_that_only_begins_at_the_beginning(serve, client, size):
+    wire = serve(answer(200, FILE, "application/jsonl"))
+    assert read_file(client(wire.url), size)[0] == FILE
+
+
+def test_nothing_behind_the_end_of_a_file(serve, client):
+    part = client(serve(ranged).url).download("f", start=len(FILE), size=10)
+    assert (part.body, part.last) == (b"", True)
+
+
+def test_part_that_breaks_off_is_an_error(serve, client):
+    broken = answer(206, FILE[:10], length=50, Content_Range="bytes 0-49/100")
+    http = client(serve(lambda connection, _r: connection.sendall(broken) or b"").url)
+    failure(lambda: http.download("f", size=50), RetryableError)
+
+
+def test_another_part_than_asked_for_is_an_error(serve, client):
+    wrong = answer(206, FILE[:10], Content_Range="bytes 5-14/100")
+    failure(lambda: client(serve(wrong).url).download("f", size=50), RetryableError)
+
+
+def test_refused_file_says_why(serve, client, exchanges):
+    http = client(serve(answer(403, b"<Code>ExpiredToken</Code>", "application/xml")).url)
+    failure(lambda: http.download("f", size=50), AuthError)
+    assert "ExpiredToken" in exchanges[0].response_body
+
+
+def test_form_with_a_file(serve, client, exchanges):
+    wire = serve(answer(201, b"", ""))
+    body, content_type = encode_form(
+        [("key", "tmp/1"), ("x-name", "\u00fc")], "file", "vars.jsonl", b"{}\n{}", "text/jsonl", "b0"
+    )
+    client(wire.url).post("", data=body, headers={"Content-Type": content_type}, keep_bodies=False)
+    assert wire.requests[0].partition(b"\r\n\r\n")[2] == (
+        b'--b0\r\nContent-Disposition: form-data; name="key"\r\n\r\ntmp/1\r\n'
+        b'--b0\r\nContent-Disposition: form-data; name="x-name"\r\n\r\n\xc3\xbc\r\n'
+        b'--b0\r\nContent-Disposition: form-data; name="file"; filename="vars.jsonl"\r\n'
+        b"Content-Type: text/jsonl\r\n\r\n{}\n{}\r\n--b0--\r\n"
+    )
+    assert exchanges[0].request_body == f"[{len(body)} bytes, not kept]"
+    with pytest.raises(ValueError):
+        encode_form([], "file", 'a"\r\nb', b"", "text/plain")

@@ -1,6 +1,7 @@
 """Everything the API serves: importing this declares every field and every mutation."""
 
 from . import (
+    bulk_api,
     business_api,
     fulfilment_api,
     inventory_api,
@@ -13,6 +14,7 @@ from . import (
 )
 
 __all__ = [
+    "bulk_api",
     "business_api",
     "fulfilment_api",
     "inventory_api",
@@ -23,3 +25,5 @@ __all__ = [
     "resolvers",
     "return_api",
 ]
+
+bulk_api.take_uploads()

@@ -23,6 +23,7 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Request, Response
 
+from . import bulk_api
 from .control import Control
 from .executor import Answer, Executor
 from .faults import Fault, Faults
@@ -167,6 +168,11 @@ class Simulator:
             return self.with_fault("token", [""], lambda: self.token(request))
         if path == "/admin/oauth/authorize":
             return self.authorize(request)
+        if path.startswith(bulk_api.UPLOADS) and request.method == "POST":
+            return self.with_fault("file", ["upload"], lambda: bulk_api.upload(self.shop, request))
+        if path.startswith(bulk_api.RESULTS) and request.method == "GET":
+            self.calls["(bulk result)"] += 1
+            return self.with_fault("file", ["result"], lambda: bulk_api.result(self.shop, request))
         if path.startswith("/control/"):
             return self.control.route(request)
         if path.startswith("/staged/"):
@@ -268,6 +274,7 @@ class Simulator:
             "X-Shopify-Shop-Id": str(self.shop.shop_id),
         }
         with self.shop.lock:
+            self.shop.address = request.host_url.rstrip("/")
             scopes = self.shop.token_scopes(request.headers.get("X-Shopify-Access-Token"))
             if scopes is None:
                 self.calls["(unauthorized)"] += 1

@@ -99,6 +99,14 @@ class Config:
     webhook_timeout: float = 5.0
     webhook_backoff: tuple[float, ...] = (0.5, 1, 2, 4, 8, 16, 32, 64)
     webhook_failures: int = 8
+    #: how long a bulk operation takes, how many run at once, and the largest file of variables
+    bulk_seconds: float = 0.3
+    bulk_slots: int = 5
+    bulk_file_bytes: int = 100 * 1024 * 1024
+    #: error code the next bulk operation fails with, half done
+    bulk_failure: str = ""
+    #: moment (seconds since 1970) until which results are good instead of seven days
+    bulk_expired: float = 0
     rates: dict[str, str] = field(
         default_factory=lambda: {
             "USD": "0.92",
@@ -188,6 +196,10 @@ class Base:
         self.uploads: dict[str, dict[str, Any]] = {}
         # By id of the record: {(locale, key): (value, digest of what it translates)}.
         self.translations: dict[str, dict[tuple[str, str], tuple[str, str]]] = {}
+        # Uploads and results of bulk operations, by name; a restart loses them.
+        self.files: dict[str, bytes] = {}
+        # How the last request called the shop.
+        self.address = ""
         self.shop_id = 68817551382
         self.app_id = 74150117377
 

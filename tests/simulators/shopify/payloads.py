@@ -9,6 +9,7 @@ from typing import Any
 from .money import Bag, rest_amount, total
 from .records import (
     Address,
+    BulkOperation,
     Charged,
     Collection,
     Customer,
@@ -576,6 +577,19 @@ _PROTECTED = [
     "shipping_address",
 ]
 
+def bulk_payload(shop: Shop, operation: BulkOperation) -> dict[str, Any]:
+    """Body of ``bulk_operations/finish``: the only one whose status is in small letters."""
+    done = operation.completed_at
+    return {
+        "admin_graphql_api_id": operation.gid,
+        "completed_at": shop.local(done) if done else None,
+        "created_at": shop.local(operation.created_at),
+        "error_code": (operation.error_code or "").lower() or None,
+        "status": operation.status.lower(),
+        "type": operation.type.lower(),
+    }
+
+
 _BY_TYPE: dict[str, Callable[[Shop, Any], dict[str, Any]]] = {
     "Order": order_payload,
     "Customer": customer_payload,
@@ -590,6 +604,7 @@ _BY_TYPE: dict[str, Callable[[Shop, Any], dict[str, Any]]] = {
     "DraftOrder": draft_payload,
     "InventoryLevel": level_payload,
     "InventoryItem": item_payload,
+    "BulkOperation": bulk_payload,
 }
 
 

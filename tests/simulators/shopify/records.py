@@ -1100,3 +1100,36 @@ class Order(Record):
             held = left and all(fo.status == "ON_HOLD" for fo in left)
             return "ON_HOLD" if held else "UNFULFILLED"
         return "PARTIALLY_FULFILLED" if any(ln.unfulfilled for ln in self.goods) else "FULFILLED"
+
+
+@dataclass(eq=False)
+class BulkOperation(Record):
+    """A query or mutation that runs for a while."""
+
+    type: str
+    query: str
+    scopes: tuple[str, ...] = ()
+    version: str = ""
+    #: of the shop, as the app called it
+    address: str = ""
+    #: variables of each call of a mutation
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    client_identifier: str | None = None
+    status: str = "CREATED"
+    error_code: str | None = None
+    object_count: int = 0
+    root_count: int = 0
+    #: name of its result
+    file: str = ""
+    created_at: datetime = field(default_factory=now)
+    completed_at: datetime | None = None
+    gql_type = "BulkOperation"
+
+
+@dataclass(eq=False)
+class StagedUpload(Record):
+    """A place to upload a file to."""
+
+    key: str
+    fields: dict[str, str]
+    gql_type = "StagedUpload"

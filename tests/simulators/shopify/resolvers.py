@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -31,6 +32,9 @@ Resolver = Callable[..., Any]
 FIELDS: dict[str, dict[str, Resolver]] = {}
 
 MAX_PAGE = 250
+
+#: Whether connections are read to their end, as bulk operations do.
+WHOLE_CONNECTIONS: ContextVar[bool] = ContextVar("whole_connections", default=False)
 
 
 def served(kind: str, /, **fields: Resolver | str) -> None:
@@ -118,10 +122,12 @@ def connection(
     :param key: sort value of a record; without it the given order is the order, and the cursor
         marks a record by its identifier.
     """
-    if first is None and last is None:
+    if WHOLE_CONNECTIONS.get():
+        first, last = len(records), None
+    elif first is None and last is None:
         raise gql_error("you must provide one of first or last", "BAD_REQUEST")
     for name, value in (("first", first), ("last", last)):
-        if value is not None and value > MAX_PAGE:
+        if value is not None and value > MAX_PAGE and not WHOLE_CONNECTIONS.get():
             raise gql_error(
                 f"{name} cannot exceed {MAX_PAGE}", "MAX_INPUT_SIZE_EXCEEDED", maxInputSize=MAX_PAGE
             )
