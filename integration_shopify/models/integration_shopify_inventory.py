@@ -6,7 +6,6 @@ from odoo.addons.integration_base.lib.errors import ConflictError, SkipRecord
 from odoo.addons.integration_base.lib.records import Change, ChangePage, Difference
 
 from ..lib import contract, stock
-from .integration_shopify_product import INVENTORY_ITEM
 
 #: Levels of one page of a listing, and of one reading.
 PAGE = 100
@@ -111,7 +110,7 @@ class IntegrationShopifyInventory(models.AbstractModel):
     def _map(self, backend, items):
         places = self.env["integration.shopify.stock"]._places(backend, "shopify")
         products = self.env["integration.binding"]._find(
-            backend, INVENTORY_ITEM, [item.data.item.id for item in items]
+            backend, stock.INVENTORY_ITEM, [item.data.item.id for item in items]
         )
         wanted = {}
         for item in items:
