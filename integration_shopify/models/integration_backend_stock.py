@@ -4,6 +4,7 @@ from odoo.exceptions import UserError, ValidationError
 from odoo.addons.integration_base.lib.errors import IntegrationError, MissingValue
 
 from ..lib import stock
+from ..lib.resources import INVENTORY_ITEM
 
 #: Settings that make other quantities of the same stock.
 STOCK_SETTINGS = {"shopify_stock_source", "shopify_stock_buffer"}
@@ -120,12 +121,12 @@ class IntegrationBackend(models.Model):
             links = Binding.search_fetch(
                 [
                     ("backend_id", "=", backend.id),
-                    ("resource", "in", (stock.INVENTORY_ITEM, stock.STOCK)),
+                    ("resource", "in", (INVENTORY_ITEM, stock.STOCK)),
                     ("deleted_at", "=", False),
                 ],
                 ["resource", "external_id", "external_label", "res_id"],
             )
-            items = links.filtered(lambda link: link.resource == stock.INVENTORY_ITEM)
+            items = links.filtered(lambda link: link.resource == INVENTORY_ITEM)
             wanted = {link.external_id: link.res_id for link in items}
             stale = (links - items).filtered(
                 lambda link, wanted=wanted: wanted.get(link.external_id) != link.res_id

@@ -597,11 +597,12 @@ class TestStockBatches(StockCase):
         for part in (products[:10], products):
             self.change(part)
             self.env.flush_all()
-            before = self.cr.sql_log_count if hasattr(self.cr, "sql_log_count") else 0
+            before = self.env.cr.sql_log_count
             with self.counted(inventory_set=1):
                 self.push()
-            counts.append((self.cr.sql_log_count if hasattr(self.cr, "sql_log_count") else 0) - before)
-        self.assertLess(counts[1] - counts[0], 60)
+            counts.append(self.env.cr.sql_log_count - before)
+        # what the engine itself asks per record stays below one
+        self.assertLess(counts[1] - counts[0], len(products) - 10)
 
     def test_one_bad_row_does_not_block_the_others(self):
         products = self.many(6)
@@ -626,13 +627,16 @@ class TestStockBatches(StockCase):
 
     def test_a_refusal_of_everything_is_told_once_for_each(self):
         products = self.many(3)
+        self.push()
         self.change(products)
         self.shop._inventory_set = lambda _variables: self.shop._refuse(
             [{"field": ["input", "reason"], "message": "Bad.", "code": "INVALID_REASON"}]
         )
-        with self.counted(inventory_set=1, inventory_levels=1):
-            operations = self.push()
-        self.assertEqual({op.state for op in operations if op.res_id in products.ids}, {"dead"})
+        before = self.out.env["integration.sync.log"].search([("flow_id", "=", self.out.id)])
+        with self.counted(inventory_set=1):
+            operations = self.push() - before
+        self.assertEqual(set(operations.mapped("res_id")), set(products.ids))
+        self.assertLessEqual(set(operations.mapped("state")), {"dead", "merged"})
 
     def test_slowed_down_in_the_middle(self):
         self.put(1)
@@ -798,7 +802,7 @@ class TestStockSettings(StockCase):
 
     def test_technical_user_needs_no_more_than_the_groups(self):
         self.put(5)
-        self.backend._ensure_work_user() if hasattr(self.backend, "_ensure_work_user") else None
+        self.assertFalse(self.backend._worker_env().su)
         self.push()
         self.assertEqual(self.shop.available(self.item), 5)
 
