@@ -135,9 +135,7 @@ class IntegrationShopifyInventory(models.AbstractModel):
             elif not item.data.item.tracked or not item.data.isActive:
                 item.skip(self.env._("Shopify does not count %s there.", item.label))
             elif not product.is_storable:
-                item.skip(
-                    self.env._("Odoo does not track the stock of %s.", product.display_name)
-                )
+                item.skip(self.env._("Odoo does not track the stock of %s.", product.display_name))
             elif product.tracking != "none":
                 item.fail(
                     ConflictError(

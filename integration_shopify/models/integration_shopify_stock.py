@@ -191,8 +191,10 @@ class IntegrationShopifyStock(models.AbstractModel):
         """Send the stock of products once more when what vanished in Shopify is known here."""
         flow = backend._shopify_stock_flow()
         # sudo: the log is the engine's
-        operations = self.env["integration.sync.log"].sudo()._append_records(
-            flow, products, "change", force=True
+        operations = (
+            self.env["integration.sync.log"]
+            .sudo()
+            ._append_records(flow, products, "change", force=True)
         )
         self.env.cr.execute(
             SQL(

@@ -53,9 +53,7 @@ class TestKnownBugsStock(StockCase):
             }
         )
         backend.write({"state": "active", "shopify_domain": "other.myshopify.com"})
-        place = (
-            self.env["stock.warehouse"].search([("company_id", "=", company.id)]).lot_stock_id
-        )
+        place = self.env["stock.warehouse"].search([("company_id", "=", company.id)]).lot_stock_id
         self.link(self.product, 9, backend)
         item = "gid://shopify/InventoryItem/9"
         self.shop.stock(item)

@@ -99,7 +99,9 @@ class StockShop(FakeShop):
     def _inventory_level_nodes(self, variables):
         known = {self.level_id(*key): key for key in self.levels}
         return {
-            "nodes": [self._level(*known[gid]) if gid in known else None for gid in variables["ids"]]
+            "nodes": [
+                self._level(*known[gid]) if gid in known else None for gid in variables["ids"]
+            ]
         }
 
     def _inventory_location_levels(self, variables):
@@ -185,9 +187,7 @@ class StockShop(FakeShop):
         return self.keys[key]
 
     def _refuse(self, errors):
-        return {
-            "inventorySetQuantities": {"inventoryAdjustmentGroup": None, "userErrors": errors}
-        }
+        return {"inventorySetQuantities": {"inventoryAdjustmentGroup": None, "userErrors": errors}}
 
 
 class StockCase(ShopifyCase):
@@ -560,9 +560,7 @@ class TestStockRace(StockCase):
         self.shop.sell(self.item)
         self.put(1)
         # between the reading and the second call
-        self.shop.before = lambda: setattr(
-            self.shop, "before", lambda: self.shop.sell(self.item)
-        )
+        self.shop.before = lambda: setattr(self.shop, "before", lambda: self.shop.sell(self.item))
         self.push()
         self.assertEqual(self.shop.available(self.item), 4)
 
@@ -570,8 +568,9 @@ class TestStockRace(StockCase):
         for quantity in (1, -1, 1, -1):
             self.put(quantity)
             self.push()
-        self.assertEqual([row["quantities"][0]["quantity"] for row in self.shop.sent][1:],
-                         [6, 5, 6, 5])
+        self.assertEqual(
+            [row["quantities"][0]["quantity"] for row in self.shop.sent][1:], [6, 5, 6, 5]
+        )
         self.assertEqual(self.shop.available(self.item), 5)
 
 
