@@ -19,6 +19,8 @@ from datetime import datetime
 from .client import Problem
 from .contract import read_utc
 
+#: Resource code of the bindings of products, by their inventory item, whose stock is sent.
+STOCK = "stock"
 #: Rows of one call; Shopify takes no more.
 MAX_ROWS = 250
 #: What Shopify's numbers may be at most.

@@ -1,4 +1,4 @@
-from odoo import api, fields, models
+from odoo import fields, models
 from odoo.exceptions import UserError, ValidationError
 
 from odoo.addons.integration_base.lib.errors import IntegrationError, MissingValue
@@ -11,6 +11,8 @@ STOCK_SETTINGS = {"shopify_stock_source", "shopify_stock_buffer"}
 
 
 class IntegrationBackend(models.Model):
+    # what is about stock is together here
+    # pylint: disable=consider-merging-classes-inherited
     _inherit = "integration.backend"
 
     shopify_stock_source = fields.Selection(
@@ -121,7 +123,7 @@ class IntegrationBackend(models.Model):
             links = Binding.search_fetch(
                 [
                     ("backend_id", "=", backend.id),
-                    ("resource", "in", (INVENTORY_ITEM, "stock")),
+                    ("resource", "in", (INVENTORY_ITEM, stock.STOCK)),
                     ("deleted_at", "=", False),
                 ],
                 ["resource", "external_id", "external_label", "res_id"],
@@ -156,12 +158,10 @@ class IntegrationBackend(models.Model):
             if not flow.enabled:
                 continue
             # sudo: whoever may change the setting may have it take effect
-            own = backend.sudo()
+            own, flow = backend.sudo(), flow.sudo()
             products = own._shopify_link_stock()
-            own.env["integration.sync.log"]._append_records(
-                flow.sudo(), products.exists(), "backfill"
-            )
-            flow.sudo()._wake_after_commit()
+            own.env["integration.sync.log"]._append_records(flow, products.exists(), "backfill")
+            flow._wake_after_commit()
 
     # === ACTIONS === #
 

@@ -12,7 +12,5 @@ class IntegrationFlow(models.Model):
         started.filtered(
             lambda flow: flow.resource in ("stock", "inventory")
         ).backend_id._check_shopify_places()
-        started.filtered(
-            lambda flow: flow.resource == "stock"
-        ).backend_id._shopify_resend_stock()
+        started.filtered(lambda flow: flow.resource == "stock").backend_id._shopify_resend_stock()
         return result

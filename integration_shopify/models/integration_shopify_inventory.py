@@ -3,10 +3,16 @@ from collections import defaultdict
 from odoo import api, fields, models
 
 from odoo.addons.integration_base.lib.errors import ConflictError, SkipRecord
-from odoo.addons.integration_base.lib.records import Change, ChangePage, Difference
+from odoo.addons.integration_base.lib.records import (
+    Change,
+    ChangePage,
+    Difference,
+    ListPage,
+    Snapshot,
+)
 
 from ..lib import contract, stock
-from .integration_shopify_product import INVENTORY_ITEM
+from ..lib.resources import INVENTORY_ITEM
 
 #: Levels of one page of a listing, and of one reading.
 PAGE = 100
@@ -129,9 +135,7 @@ class IntegrationShopifyInventory(models.AbstractModel):
             elif not item.data.item.tracked or not item.data.isActive:
                 item.skip(self.env._("Shopify does not count %s there.", item.label))
             elif not product.is_storable:
-                item.skip(
-                    self.env._("Odoo does not track the stock of %s.", product.display_name)
-                )
+                item.skip(self.env._("Odoo does not track the stock of %s.", product.display_name))
             elif product.tracking != "none":
                 item.fail(
                     ConflictError(
@@ -258,6 +262,50 @@ class IntegrationShopifyInventory(models.AbstractModel):
         return product.with_context(location=place.id).qty_available
 
     # === HOOKS - COMPARING === #
+
+    def _list(self, backend, page):
+        """List the levels; what somebody changed in Odoo is no longer as it was counted."""
+        found = self._fetch_changes(backend, None, page)
+        changed = self._changed_in_odoo(backend, [change.external_id for change in found.changes])
+        return ListPage(
+            [
+                Snapshot(
+                    change.external_id,
+                    change.updated_at,
+                    digest="changed in Odoo" if change.external_id in changed else None,
+                )
+                for change in found.changes
+            ],
+            found.next_page,
+        )
+
+    @api.model
+    def _changed_in_odoo(self, backend, external_ids):
+        """Return the ids among those of levels whose stock in Odoo is not what was counted."""
+        rows = self.env["integration.shopify.level"].search(
+            [
+                ("backend_id", "=", backend.id),
+                ("external_id", "in", external_ids),
+                ("counted_at", "!=", False),
+            ]
+        )
+        places = self.env["integration.shopify.stock"]._places(backend, "shopify")
+        changed = set()
+        for location, levels in rows.grouped("location").items():
+            if location not in places:
+                continue
+            present = {
+                product.id: product.qty_available
+                for product in levels.product_id.with_context(location=places[location].id)
+            }
+            changed |= {
+                level.external_id
+                for level in levels
+                if not level.product_id.uom_id.is_zero(
+                    present[level.product_id.id] - level.on_hand - level.shipped_ahead
+                )
+            }
+        return changed
 
     def _compare(self, backend, items):
         for item in items:

@@ -117,13 +117,17 @@ class IntegrationShopifyLevel(models.Model):
         taken = self.env._("%(quantity)g on hand", quantity=figures["on_hand"])
         if source == "free":
             reserved = figures["on_hand"] - figures["free"]
-            taken = self.env._("%(on_hand)s - %(reserved)g reserved", on_hand=taken, reserved=reserved)
+            taken = self.env._(
+                "%(on_hand)s - %(reserved)g reserved", on_hand=taken, reserved=reserved
+            )
         elif source == "forecast":
             taken = self.env._(
                 "%(on_hand)s, forecast %(forecast)g", on_hand=taken, forecast=figures["forecast"]
             )
         if figures["buffer"]:
-            taken = self.env._("%(taken)s - %(buffer)s kept back", taken=taken, buffer=figures["buffer"])
+            taken = self.env._(
+                "%(taken)s - %(buffer)s kept back", taken=taken, buffer=figures["buffer"]
+            )
         taken = f"{taken} = {figures['quantity']}"
         if self.pending_quantity:
             taken = self.env._(
@@ -228,7 +232,7 @@ class IntegrationShopifyLevel(models.Model):
         for backend, levels in own.grouped("backend_id").items():
             flow = backend._shopify_stock_flow()
             # the person has decided, so it is sent though Odoo's number is the same
-            self.env["integration.sync.log"].sudo()._append_records(
+            own.env["integration.sync.log"]._append_records(
                 flow, levels.product_id, "manual", force=True
             )
             flow._wake_after_commit()

@@ -32,8 +32,9 @@ class IntegrationShopifyProduct(models.AbstractModel):
         flow = backend._shopify_stock_flow()
         if fresh and flow.enabled:
             # sudo: the log is the engine's
-            self.env["integration.sync.log"].sudo()._append_records(
-                flow.sudo(), products.union(*fresh.values()), "change"
+            flow = flow.sudo()
+            flow.env["integration.sync.log"]._append_records(
+                flow, products.union(*fresh.values()), "change"
             )
-            flow.sudo()._wake_after_commit()
+            flow._wake_after_commit()
         return result

@@ -15,8 +15,6 @@ from odoo.addons.integration_base.lib.records import Difference, ListPage, Snaps
 from ..lib import shipping, stock
 from ..lib.client import QueryTooExpensive, UserErrors
 
-#: Resource code of the bindings that say whose stock is sent.
-STOCK = "stock"
 #: Odoo's quantity by the setting of the backend.
 SOURCES = {"free": "free_qty", "forecast": "virtual_available", "on_hand": "qty_available"}
 #: How often rows are sent again with a number that was just read.
@@ -193,8 +191,10 @@ class IntegrationShopifyStock(models.AbstractModel):
         """Send the stock of products once more when what vanished in Shopify is known here."""
         flow = backend._shopify_stock_flow()
         # sudo: the log is the engine's
-        operations = self.env["integration.sync.log"].sudo()._append_records(
-            flow, products, "change", force=True
+        operations = (
+            self.env["integration.sync.log"]
+            .sudo()
+            ._append_records(flow, products, "change", force=True)
         )
         self.env.cr.execute(
             SQL(
@@ -345,7 +345,7 @@ class IntegrationShopifyStock(models.AbstractModel):
         links = self.env["integration.binding"].search(
             [
                 ("backend_id", "=", backend.id),
-                ("resource", "=", STOCK),
+                ("resource", "=", stock.STOCK),
                 ("deleted_at", "=", False),
                 ("id", ">", page or 0),
             ],
@@ -365,7 +365,7 @@ class IntegrationShopifyStock(models.AbstractModel):
         return self.env["integration.binding"].search_count(
             [
                 ("backend_id", "=", backend.id),
-                ("resource", "=", STOCK),
+                ("resource", "=", stock.STOCK),
                 ("deleted_at", "=", False),
             ]
         )

@@ -25,17 +25,15 @@ class IntegrationSyncLog(models.Model):
 
     def _shopify_decide_stock(self, decision):
         self._check_review_access()
-        # sudo: operators decide, the rows themselves are the engine's
-        levels = (
-            self.env["integration.shopify.level"]
-            .sudo()
-            .search(
+        # in a transaction of its own: the retry has another one, which has to see it
+        with self.env.registry.cursor() as cr:
+            # sudo: operators decide, the rows themselves are the engine's
+            Level = self.env["integration.shopify.level"].with_env(self.env(cr=cr)).sudo()
+            Level.search(
                 [
                     ("backend_id", "in", self.backend_id.ids),
                     ("product_id", "in", self.mapped("res_id")),
                     ("confirmed_at", "!=", False),
                 ]
-            )
-        )
-        levels.decision = decision
+            ).decision = decision
         return self.action_retry()

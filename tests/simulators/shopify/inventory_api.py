@@ -166,9 +166,7 @@ def _check_rows(info: GraphQLResolveInfo, kind: str, rows: list[dict[str, Any]])
         )
 
 
-def _check_header(
-    values: dict[str, Any], names: Iterable[str], code: str
-) -> list[dict[str, Any]]:
+def _check_header(values: dict[str, Any], names: Iterable[str], code: str) -> list[dict[str, Any]]:
     errors: list[dict[str, Any]] = []
     if values["name"] not in names:
         message = (
@@ -182,9 +180,7 @@ def _check_header(
             user_error("The specified reason is invalid.", ["input", "reason"], "INVALID_REASON")
         )
     document = values.get("referenceDocumentUri")
-    if document is not None and (
-        not _URI.match(document) or document.startswith("gid://shopify/")
-    ):
+    if document is not None and (not _URI.match(document) or document.startswith("gid://shopify/")):
         errors.append(
             user_error(
                 "The specified reference document is invalid.",
@@ -320,7 +316,7 @@ def _activate(
     level = item.level(location)
     if level and level.active and (available is not None or onHand is not None):
         answer = _refused_level(
-            "Not allowed to set available quantity when the item is already active at the location.",
+            "Not allowed to set available quantity when the item is already active there.",
             ["available" if available is not None else "onHand"],
         )
         return {**answer, "inventoryLevel": level}

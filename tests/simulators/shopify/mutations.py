@@ -14,7 +14,7 @@ from graphql import DirectiveNode, GraphQLResolveInfo, get_named_type
 from graphql.execution.values import get_argument_values
 
 from .records import Order, Product, Record, now
-from .resolvers import find, gql_error, served, shop_of, stamp
+from .resolvers import find, gql_error, served, shop_of
 from .shop import Refused, Shop
 
 # Since 2026-04 these refuse to run without the @idempotent directive.
@@ -29,6 +29,7 @@ IDEMPOTENT = frozenset(
         "refundCreate",
     }
 )
+
 
 @dataclass(eq=False)
 class Subscription(Record):

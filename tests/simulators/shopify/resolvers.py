@@ -16,10 +16,8 @@ from .money import Bag, api_amount, round_money, total
 from .records import (
     Charged,
     Customer,
-    InventoryItem,
     Level,
     Line,
-    Location,
     Order,
     TaxLine,
 )

@@ -1,0 +1,191 @@
+import time
+from statistics import median
+
+import requests
+
+from tests.simulators.shopify.client import ShopSimulator
+
+from ..case import Sample
+from ..shop import ShopCase
+from ..stack import Stack
+
+#: Rows of one call.
+ROWS = 250
+#: Calls for what a drain finds before the transaction's other changes are due.
+SPARE = 3
+SET = """mutation ($input: InventorySetQuantitiesInput!, $key: String!) {
+  inventorySetQuantities(input: $input) @idempotent(key: $key) { userErrors { message } }
+}"""
+
+
+class Stock(ShopCase):
+    """10,000 changes of stock in one transaction until the shop has them, in calls of 250 rows; and
+    100 single changes, one after the other, while an initial load of orders runs.
+
+    Floor: the same quantities set by nothing but the calls to the shop, one after the other.
+    """
+
+    gate = None
+    rounds = 2
+    products = 10_000
+    singles = 100
+    orders = 500
+
+    def __init__(self, scale: float = 1.0):
+        super().__init__(scale)
+        self.quantity = 1
+        self.keys = 0
+
+    def prepare(self, stack: Stack) -> None:
+        super().prepare(stack)
+        skus = [f"BENCH-{number}" for number in range(self.count(self.products))]
+        seeded = self.shop.post(
+            "seed", {"products": [{"title": sku, "sku": sku, "stock": 0} for sku in skus]}
+        )
+        rows = [variant for product in seeded["products"] for variant in product["variants"]]
+        self.items = [row["inventoryItem"] for row in rows]
+        self.location = rows[0]["levels"][0]["location"]
+        with stack.environment() as env:
+            backend = env["integration.backend"].browse(self.backend)
+            place = env["stock.warehouse"].search([], limit=1).lot_stock_id
+            products = env["product.product"].create(
+                [{"name": sku, "default_code": sku, "is_storable": True} for sku in skus]
+            )
+            env["integration.shopify.product"]._link_variants(
+                backend,
+                {
+                    row["id"]: (product, row["inventoryItem"], row["sku"])
+                    for row, product in zip(rows, products, strict=True)
+                },
+            )
+            self.quants = (
+                env["stock.quant"]
+                .sudo()
+                .create(
+                    [
+                        {"product_id": product.id, "location_id": place.id, "quantity": 1}
+                        for product in products
+                    ]
+                )
+                .ids
+            )
+            env["integration.mapping"].create(
+                {
+                    "backend_id": backend.id,
+                    "kind": "location",
+                    "external_value": self.location,
+                    "resource_ref": f"stock.location,{place.id}",
+                }
+            )
+            self.stock_flow = backend._shopify_stock_flow().id
+        with stack.environment() as env:
+            env["integration.flow"].browse(self.stock_flow).enabled = True
+        self._sent(stack)
+
+    def _sent(self, stack: Stack) -> None:
+        stack.wait(
+            "the stock is sent",
+            lambda: (
+                not stack.server.sql(
+                    "SELECT 1 FROM integration_sync_log WHERE flow_id = %s"
+                    " AND state IN ('pending', 'running') LIMIT 1",
+                    [self.stock_flow],
+                )
+            ),
+            1200,
+        )
+
+    def _change(self, stack: Stack, quants: list[int]) -> None:
+        self.quantity += 1
+        with stack.environment() as env:
+            env["stock.quant"].sudo().browse(quants).write({"quantity": self.quantity})
+
+    def _calls(self) -> int:
+        return self.shop.calls()["byOperation"].get("InventorySet", 0)
+
+    def measure(self, stack: Stack) -> Sample:
+        stack.settle()
+        position, before = stack.log.position(), self._calls()
+        started = time.perf_counter()
+        self._change(stack, self.quants)
+        self._sent(stack)
+        seconds, calls = time.perf_counter() - started, self._calls() - before
+        queries = stack.job_cost(position, "_job_drain").queries
+        failed = stack.server.sql(
+            "SELECT count(*) FROM integration_sync_log WHERE flow_id = %s AND state = 'dead'",
+            [self.stock_flow],
+        )[0][0]
+        return Sample(
+            len(self.quants),
+            seconds,
+            queries,
+            calls,
+            {"dead_letters": failed, "stock_calls": calls, **self._latency(stack)},
+        )
+
+    def _latency(self, stack: Stack) -> dict[str, float]:
+        """Seconds from the commit of a change in Odoo to the shop, while orders are loaded."""
+        from odoo.addons.integration_base.lib.records import Change
+
+        placed = self.place(self.count(self.orders))
+        with stack.environment() as env:
+            flow = env["integration.flow"].browse(self.flow)
+            flow.write({"slots": 1, "batch_size": 50})
+            changes = [Change(order["id"], label=order["name"]) for order in placed]
+            env["integration.sync.log"]._append(flow, changes, "backfill")
+        with stack.environment() as env:
+            env["integration.flow"].browse(self.flow).enabled = True
+        took = []
+        for _number in range(self.count(self.singles)):
+            self._change(stack, self.quants[:1])
+            started = time.perf_counter()
+            while self._available() != self.quantity:
+                time.sleep(0.01)
+            took.append(time.perf_counter() - started)
+        with stack.environment() as env:
+            env["integration.flow"].browse(self.flow).enabled = False
+        return {"single_median_s": round(median(took), 2), "single_worst_s": round(max(took), 2)}
+
+    def _available(self) -> int:
+        return self.shop.stock("BENCH-0")[0]["available"]
+
+    def floor(self, stack: Stack) -> Sample:
+        simulator: ShopSimulator = self.shop
+        session, calls = requests.Session(), 0
+        session.headers["X-Shopify-Access-Token"] = "shpat_demo"
+        started = time.perf_counter()
+        for start in range(0, len(self.items), ROWS):
+            self.keys += 1
+            rows = [
+                {
+                    "inventoryItemId": item,
+                    "locationId": self.location,
+                    "quantity": self.quantity,
+                    "changeFromQuantity": None,
+                }
+                for item in self.items[start : start + ROWS]
+            ]
+            values = {"name": "available", "reason": "correction", "quantities": rows}
+            answer = session.post(
+                f"{simulator.url}/admin/api/2026-10/graphql.json",
+                json={
+                    "query": SET,
+                    "variables": {"input": values, "key": f"floor-{self.keys}"},
+                },
+                timeout=60,
+            )
+            answer.raise_for_status()
+            calls += 1
+        return Sample(len(self.items), time.perf_counter() - started, calls=calls)
+
+    def problems(self, samples: list[Sample]) -> list[str]:
+        found = []
+        most = -(-len(self.quants) // ROWS) + SPARE
+        for sample in samples:
+            if sample.calls > most:
+                found.append(f"{sample.calls} calls for {sample.records} changes, not {most}.")
+            if sample.figures["single_median_s"] >= 3:
+                found.append(f"A single change took {sample.figures['single_median_s']} s.")
+            if sample.figures["dead_letters"]:
+                found.append(f"{sample.figures['dead_letters']} changes failed.")
+        return found
