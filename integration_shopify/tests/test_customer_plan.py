@@ -103,6 +103,12 @@ class TestPlan(BaseCase):
         todo = customers.plan({"addresses": []}, data, (), [data.addresses[0].key])
         self.assertFalse(todo)
 
+    def test_other_name_at_the_same_place(self):
+        data = customer(address(1), default=1)
+        todo = customers.plan({"addresses": [wanted(lastName="Neu")]}, data)
+        self.assertEqual([gid for gid, _row, _usual in todo.change], [data.addresses[0].id])
+        self.assertFalse(todo.create)
+
     def test_names(self):
         self.assertEqual(customers.split_name("Anna Maria  Muster"), ("Anna Maria", "Muster"))
         self.assertEqual(customers.split_name("Muster"), ("", "Muster"))

@@ -56,6 +56,9 @@ _TYPE_SCOPES: dict[str, tuple[str, ...]] = {
         "read_third_party_fulfillment_orders",
     ),
     "PaymentTerms": ("read_payment_terms",),
+    "Company": ("read_customers", "read_companies"),
+    "CompanyContact": ("read_customers", "read_companies"),
+    "CompanyLocation": ("read_customers", "read_companies"),
     "Return": ("read_returns", "read_marketplace_returns"),
     "ReverseFulfillmentOrder": ("read_returns", "read_marketplace_returns"),
 }
@@ -95,6 +98,20 @@ _MUTATION_SCOPES: dict[str, tuple[str, ...]] = {
         _FULFILMENT_SCOPES,
     ),
     "fulfillmentEventCreate": ("write_fulfillments",),
+    **dict.fromkeys(
+        (
+            "customerAddressCreate",
+            "customerAddressDelete",
+            "customerAddressUpdate",
+            "customerCreate",
+            "customerDelete",
+            "customerEmailMarketingConsentUpdate",
+            "customerSet",
+            "customerUpdate",
+        ),
+        ("write_customers",),
+    ),
+    "customerMerge": ("write_customer_merge",),
     **dict.fromkeys(
         (
             "returnApproveRequest",

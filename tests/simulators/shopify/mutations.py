@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from graphql import DirectiveNode, GraphQLResolveInfo, get_named_type
 from graphql.execution.values import get_argument_values
 
-from .records import Order, Record, now
+from .records import Customer, Order, Record, now
 from .resolvers import find, gql_error, served, shop_of, stamp
 from .shop import Refused, Shop
 
@@ -485,6 +485,23 @@ def _tag(info: GraphQLResolveInfo, gid: str, change: Callable[[list[str]], list[
     if isinstance(record, Order):
         shop_of(info).touch(record, {"tags": change(record.tags)})
     else:
-        record.tags = change(record.tags)
+        before, record.tags = record.tags, change(record.tags)
         record.updated_at = now()
+        if isinstance(record, Customer):
+            _tell_tags(shop_of(info), record, before)
     return {"node": record, "userErrors": []}
+
+
+def _tell_tags(shop: Shop, customer: Customer, before: list[str]) -> None:
+    """Notify of tags alone: Shopify sends no customers/update for them."""
+    for topic, tags in (
+        ("CUSTOMER_TAGS_ADDED", [t for t in customer.tags if t not in before]),
+        ("CUSTOMER_TAGS_REMOVED", [t for t in before if t not in customer.tags]),
+    ):
+        if tags:
+            body = {
+                "customerId": customer.gid,
+                "tags": tags,
+                "occurredAt": stamp(customer.updated_at),
+            }
+            shop.emit(topic, body)
