@@ -12,6 +12,7 @@ from odoo.addons.integration_base.lib.errors import (
     NotReadyError,
     RateLimitedError,
     RetryableError,
+    SkipRecord,
 )
 from odoo.addons.integration_base.lib.intents import intent_of
 from odoo.addons.integration_base.lib.records import Change, ChangePage, Watch
@@ -185,6 +186,9 @@ class IntegrationShopifyCustomer(models.AbstractModel):
         )
         withheld = self._withheld(answer)
         for position, node in enumerate(answer.data.get("nodes") or []):
+            if not node and position in withheld:
+                # what may not be empty and is hidden takes the customer with it: nobody is gone
+                payloads_by_id[ids[position]] = SkipRecord(self._hidden())
             if not node or not node.get("id"):
                 continue
             node["withheld"] = sorted(withheld.get(position, ()))
@@ -283,13 +287,7 @@ class IntegrationShopifyCustomer(models.AbstractModel):
                     )
                 )
             elif not {"firstName", "lastName", "defaultEmailAddress"} - set(item.data.withheld):
-                item.skip(
-                    self.env._(
-                        "Shopify does not show personal data of customers to this app, so nothing "
-                        "was written. Ask for access to protected customer data in the Shopify "
-                        "Dev Dashboard; shops on a small plan cannot give it."
-                    )
-                )
+                item.skip(self._hidden())
         alive = [item for item in items if item.alive and not item.data.merged]
         if not alive:
             return
@@ -314,6 +312,14 @@ class IntegrationShopifyCustomer(models.AbstractModel):
                 "position": positions.get(item.operation_id),
                 "places": places,
             }
+
+    @api.model
+    def _hidden(self):
+        return self.env._(
+            "Shopify does not show personal data of customers to this app, so nothing was written. "
+            "Ask for access to protected customer data in the Shopify Dev Dashboard; shops on a "
+            "small plan cannot give it."
+        )
 
     @api.model
     def _languages(self):

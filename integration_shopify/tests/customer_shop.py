@@ -118,12 +118,13 @@ class CustomerShop(FakeShop):
 
     :ivar lost: how many of the next mutations take effect without an answer.
     :ivar hidden: names of fields of customers that the app may not see.
+    :ivar hidden_whole: whether such a field takes the customer with it.
     """
 
     def __init__(self):
         super().__init__()
         self.customers, self.companies = {}, {}
-        self.number, self.lost, self.hidden = 1000, 0, ()
+        self.number, self.lost, self.hidden, self.hidden_whole = 1000, 0, (), False
 
     def put(self, *records):
         for payload in records:
@@ -155,6 +156,9 @@ class CustomerShop(FakeShop):
                 for name in self.hidden:
                     row[name] = None
                     errors.append(denied("nodes", position, name))
+                if self.hidden_whole:
+                    errors.append(denied("nodes", position, "addressesV2"))
+                    row = None
             nodes.append(row)
         self.partial["customers"] = errors
         return {"nodes": nodes}

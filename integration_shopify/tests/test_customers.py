@@ -128,6 +128,15 @@ class TestCustomersIn(CustomerCase):
         self.one(self.changed(record, lastName="Neu", updatedAt="2026-11-20T11:00:00Z"))
         self.assertEqual((partner.name, partner.street), ("Anna Neu", "Hauptstr. 5"))
 
+    def test_hidden_customer_is_not_taken_for_a_deleted_one(self):
+        record = customer(1, place(1))
+        partner = self.one(record)
+        self.shop.hidden_whole = True
+        with patch.object(type(self.env["integration.importer"]), "_missing", missing):
+            operation = self.bring(self.changed(record))
+        self.assertEqual(operation.state, "skipped")
+        self.assertTrue(partner.active and not self.link(partner).deleted_at)
+
     def test_consent_and_its_history(self):
         record = customer(1)
         partner = self.one(record)

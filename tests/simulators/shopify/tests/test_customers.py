@@ -101,7 +101,8 @@ def test_personal_data_is_hidden(graphql: Run, simulator: Simulator) -> None:
     made = create(graphql, email="a@example.com", tags=["vip"])["customer"]["id"]
     simulator.shop.config.protected_data = False
     answer = graphql(READ, {"id": made})
-    assert answer["data"] is None or not answer["data"]["customer"].get("defaultEmailAddress")
+    # the addresses may not be empty, so they take the customer with them
+    assert answer["data"] == {"customer": None}
     assert {e["extensions"]["code"] for e in answer["errors"]} == {"ACCESS_DENIED"}
 
 
