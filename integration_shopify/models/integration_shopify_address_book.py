@@ -58,8 +58,12 @@ class IntegrationShopifyAddressBook(models.AbstractModel):
 
     @api.model
     def _links(self, backend, partners):
-        """Return ``{address (res.partner): binding}`` of the addresses below contacts."""
-        children = partners.with_context(active_test=False).child_ids
+        """Return ``{address (res.partner): binding}`` below contacts, archived ones included."""
+        Partner = self.env["res.partner"]
+        children = Partner.with_context(active_test=False).search(
+            [("parent_id", "in", partners.ids), ("type", "!=", "contact")]
+        )
+        children = Partner.browse(children.ids)
         found = self.env["integration.binding"]._search_records(backend, CUSTOMER_ADDRESS, children)
         return {children.browse(link.res_id): link for link in found}
 
