@@ -169,9 +169,7 @@ class IntegrationShopifyAddressBook(models.AbstractModel):
         for position, (_row, values, key) in enumerate(rows):
             same_place = not position and not partner.parent_id and usual == "other"
             if key == own_key or (
-                same_place
-                and self._is_own(partner, values)
-                and not self._differs(partner, values)
+                same_place and self._is_own(partner, values) and not self._differs(partner, values)
             ):
                 book[key] = partner
             elif key not in book and key not in missing:

@@ -413,7 +413,8 @@ class IntegrationShopifyCompany(models.AbstractModel):
     @api.model
     def _follow_locations(self, backend, items):
         """Make, change and archive the addresses that stand for locations."""
-        Binding, Book = self.env["integration.binding"], self.env["integration.shopify.address.book"]
+        Binding = self.env["integration.binding"]
+        Book = self.env["integration.shopify.address.book"]
         children = self.env["res.partner"].union(*(item.record.child_ids for item in items))
         links = Binding._search_records(backend, COMPANY_LOCATION, children)
         ids = [row.id for item in items for row in item.data.locations]

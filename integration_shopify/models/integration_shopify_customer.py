@@ -351,9 +351,7 @@ class IntegrationShopifyCustomer(models.AbstractModel):
                 for code in codes
                 if code not in known
             ]
-            if not codes:
-                found[item.operation_id] = positions
-            elif len(positions) == 1:
+            if not codes or len(positions) == 1:
                 found[item.operation_id] = positions
             elif positions:
                 item.notes.append(
@@ -651,7 +649,7 @@ class IntegrationShopifyCustomer(models.AbstractModel):
                     )
                 )
         idle = [item for item in items if item.record.id not in busy]
-        super()._apply_deletion(backend, idle)
+        return super()._apply_deletion(backend, idle)
 
     @api.model
     def _busy(self, backend, partners):
@@ -664,9 +662,7 @@ class IntegrationShopifyCustomer(models.AbstractModel):
             busy |= {partner.id for (partner,) in rows}
         everyone = own["res.partner"].with_context(active_test=False).browse(partners.ids)
         busy |= {row.id for row in everyone if row.user_ids or row.is_company}
-        busy |= {
-            child.parent_id.id for child in everyone.child_ids if child.type == "contact"
-        }
+        busy |= {child.parent_id.id for child in everyone.child_ids if child.type == "contact"}
         links = own["integration.binding"].search(
             [
                 ("res_model", "=", "res.partner"),
@@ -747,9 +743,7 @@ class IntegrationShopifyCustomer(models.AbstractModel):
             if partner.lang:
                 fields_in["locale"] = partner.lang.replace("_", "-")
         if "tax" in parts and codes:
-            code = codes.get(
-                partner.with_company(backend.company_id).property_account_position_id
-            )
+            code = codes.get(partner.with_company(backend.company_id).property_account_position_id)
             fields_in["taxExempt"] = bool(code)
             fields_in["taxExemptions"] = [code] if code and code != customers.EXEMPT else []
         if fields_in:

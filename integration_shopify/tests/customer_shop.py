@@ -203,9 +203,8 @@ class CustomerShop(FakeShop):
             for other in self.customers.values():
                 if other is not row and (other[key] or {}).get(inner) == values[field]:
                     text = f"{field.capitalize()} has already been taken"
-                    return {
-                        name: {"customer": None, "userErrors": [{"field": [field], "message": text}]}
-                    }
+                    error = {"field": [field], "message": text}
+                    return {name: {"customer": None, "userErrors": [error]}}
             row[key] = {**(row[key] or {"marketingState": "NOT_SUBSCRIBED"}), inner: values[field]}
         for field in ("firstName", "lastName", "locale", "tags", "taxExempt", "taxExemptions"):
             if field in values:
@@ -328,10 +327,9 @@ class CustomerCase(ShopifyCase):
     def setUpClass(cls):
         super().setUpClass()
         flows = cls.backend.flow_ids
-        cls.customers_in = flows.filtered(lambda f: f.resource == "customer" and f.direction == "in")
-        cls.customers_out = flows.filtered(
-            lambda f: f.resource == "customer" and f.direction == "out"
-        )
+        of_customers = flows.filtered(lambda flow: flow.resource == "customer")
+        cls.customers_in = of_customers.filtered(lambda flow: flow.direction == "in")
+        cls.customers_out = of_customers - cls.customers_in
         cls.companies_in = flows.filtered(lambda f: f.resource == "company")
         (cls.customers_in | cls.customers_out | cls.companies_in).enabled = True
 

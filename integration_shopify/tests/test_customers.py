@@ -17,7 +17,8 @@ from .customer_shop import CustomerCase, customer, gid, place
 @tagged("post_install", "-at_install")
 class TestCustomersIn(CustomerCase):
     def test_new_customer(self):
-        partner = self.one(customer(1, place(1), place(2, "Weg 2"), tags=["VIP"], note="Rings twice"))
+        places = (place(1), place(2, "Weg 2"))
+        partner = self.one(customer(1, *places, tags=["VIP"], note="Rings twice"))
         self.assertEqual(
             (partner.name, partner.email, partner.street, partner.country_id.code),
             ("Anna Muster", "anna@example.com", "Hauptstr. 5", "DE"),
@@ -453,18 +454,14 @@ class TestCustomersOut(CustomerCase):
         self.sent()
         partner.shopify_email_consent = "subscribed"
         self.push()
-        self.assertEqual(
-            self.only()["defaultEmailAddress"]["marketingState"], "NOT_SUBSCRIBED"
-        )
+        self.assertEqual(self.only()["defaultEmailAddress"]["marketingState"], "NOT_SUBSCRIBED")
         self.backend.write(
             {"shopify_customer_master": "both", "shopify_customer_consent_owner": "odoo"}
         )
         partner.shopify_email_consent = "unsubscribed"
         self.sent()
         self.assertEqual(self.only()["defaultEmailAddress"]["marketingState"], "UNSUBSCRIBED")
-        self.assertEqual(
-            partner.shopify_consent_ids.mapped("origin"), ["odoo", "odoo"]
-        )
+        self.assertEqual(partner.shopify_consent_ids.mapped("origin"), ["odoo", "odoo"])
 
     def test_tax_exemption(self):
         self.backend.shopify_customer_master = "odoo"
@@ -511,9 +508,7 @@ class TestCustomersOut(CustomerCase):
         partner = self.contact()
         self.sent()
         self.assertEqual(partner.shopify_backend_ids, self.backend)
-        self.assertFalse(
-            self.env["integration.binding"].search([("backend_id", "=", other.id)])
-        )
+        self.assertFalse(self.env["integration.binding"].search([("backend_id", "=", other.id)]))
         record = copy.deepcopy(self.only())
         flow = other.flow_ids.filtered(
             lambda row: row.resource == "customer" and row.direction == "in"

@@ -28,13 +28,13 @@ CASES = {
 
 
 class TestNotifications(BaseCase):
-    def read(self, topic, payload):
+    def read_json(self, topic, payload):
         return webhook.read(topic, json.dumps(payload).encode())
 
     def test_pointers(self):
         for topic, (payload, resource, gid) in CASES.items():
             with self.subTest(topic):
-                found, change = self.read(topic, payload)
+                found, change = self.read_json(topic, payload)
                 self.assertEqual((found, change.external_id), (resource, gid))
                 self.assertEqual(change.deleted, topic.endswith("s/delete"))
 
@@ -43,11 +43,11 @@ class TestNotifications(BaseCase):
             names = webhook.include_fields(topic)
             sent = {key: payload[key] for key in payload if not names or key in names}
             with self.subTest(topic):
-                self.assertEqual(self.read(topic, sent)[1].external_id, gid)
+                self.assertEqual(self.read_json(topic, sent)[1].external_id, gid)
 
     def test_part_that_is_deleted_is_no_deleted_whole(self):
         payload = {"admin_graphql_api_id": "gid://shopify/CompanyLocation/4", "company": INNER}
-        _resource, change = self.read("company_locations/delete", payload)
+        _resource, change = self.read_json("company_locations/delete", payload)
         self.assertEqual((change.external_id, change.deleted), (COMPANY, False))
 
     def test_merge(self):
@@ -56,17 +56,19 @@ class TestNotifications(BaseCase):
             "admin_graphql_api_customer_deleted_id": GONE,
             "status": "completed",
         }
-        _resource, change = self.read("customers/merge", payload)
+        _resource, change = self.read_json("customers/merge", payload)
         self.assertEqual(webhook.merged_ids(change.external_id), (KEPT, GONE))
-        _resource, change = self.read("customers/merge", {**payload, "status": "failed"})
+        _resource, change = self.read_json("customers/merge", {**payload, "status": "failed"})
         self.assertEqual(webhook.merged_ids(change.external_id), (KEPT, ""))
         with self.assertRaises(InvalidPayloadError):
-            self.read("customers/merge", {**payload, "admin_graphql_api_customer_deleted_id": 0.5})
+            self.read_json(
+                "customers/merge", {**payload, "admin_graphql_api_customer_deleted_id": 0.5}
+            )
 
     def test_names_nobody(self):
         for topic in CASES:
             with self.subTest(topic), self.assertRaises(InvalidPayloadError):
-                self.read(topic, {"x": 1})
+                self.read_json(topic, {"x": 1})
 
     def test_every_topic_has_a_scope(self):
         for topic in webhook.TOPICS:

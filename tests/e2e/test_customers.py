@@ -17,8 +17,10 @@ def people(connected):
         connected.odoo.call("integration.flow", "write", [flow], {"enabled": True})
     connected.odoo.call("integration.backend", "action_check_subscriptions", [connected.backend])
     wait_until(
-        lambda: {"CUSTOMERS_UPDATE", "COMPANIES_UPDATE", "CUSTOMERS_MERGE"}
-        <= {row["topic"] for row in connected.shop.get("subscriptions")}
+        lambda: (
+            {"CUSTOMERS_UPDATE", "COMPANIES_UPDATE", "CUSTOMERS_MERGE"}
+            <= {row["topic"] for row in connected.shop.get("subscriptions")}
+        )
     )
     yield connected
     connected.shop.clear_faults()

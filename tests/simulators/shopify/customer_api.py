@@ -323,9 +323,7 @@ def _address_update(
 
 
 @mutation("customerAddressDelete")
-def _address_delete(
-    _root: Any, info: GraphQLResolveInfo, customerId: str, addressId: str
-) -> Any:
+def _address_delete(_root: Any, info: GraphQLResolveInfo, customerId: str, addressId: str) -> Any:
     customer = _customer(info, customerId)
     known = _address(customer, addressId)
     if customer is None or known is None:

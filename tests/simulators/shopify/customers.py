@@ -65,9 +65,7 @@ class Customers(Base):
             if other and other is not customer:
                 raise Refused(f"{name} has already been taken", [key], "TAKEN")
         known = [getattr(customer, name) for name in _NAMES] if customer else [None] * len(_NAMES)
-        if not any(
-            values.get(name, old) for name, old in zip(_INPUT_NAMES, known, strict=True)
-        ):
+        if not any(values.get(name, old) for name, old in zip(_INPUT_NAMES, known, strict=True)):
             raise Refused("A name, phone number, or email address must be present", None, "BLANK")
         if len(values.get("tags") or ()) > MAX_TAGS:
             raise Refused(f"Tags cannot be more than {MAX_TAGS}", ["tags"], "TOO_LONG")
@@ -179,9 +177,7 @@ class Customers(Base):
         if country in ("US", "CA", "AU", "JP") and not values.get("provinceCode") and not quiet:
             raise Refused("Province is not valid", ["address", "provinceCode"], "INVALID")
         new = self.make_address({key: value for key, value in spec.items() if value})
-        if any(
-            row is not address and _same_address(row, new) for row in customer.addresses
-        ):
+        if any(row is not address and _same_address(row, new) for row in customer.addresses):
             self.records["MailingAddress"].pop(new.id, None)
             raise Refused("Address has already been taken", ["address"], "TAKEN")
         if address is None:

@@ -556,6 +556,7 @@ _PROTECTED = [
     "shipping_address",
 ]
 
+
 def consent_payload(shop: Shop, customer: Customer) -> dict[str, Any]:
     consent = customer.consent or {}
     at = consent.get("marketingUpdatedAt")
