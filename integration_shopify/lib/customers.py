@@ -188,6 +188,12 @@ def _plan_addresses(result: Plan, wanted: list[dict], data: Customer, own: set[s
     for position, row in enumerate(wanted):
         key = address_key(row)
         same = [gid for gid, known in free.items() if address_key(known) == key]
+        usual = free.get(default) if not position else None
+        if not same and usual and address_key(usual)[1:] == key[1:]:
+            # the same place: only the contact has another name now
+            free.pop(default)
+            result.change.append((ids[default], row, False))
+            continue
         if not same:
             missing.append((position, row))
             continue

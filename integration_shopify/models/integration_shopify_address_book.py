@@ -58,8 +58,12 @@ class IntegrationShopifyAddressBook(models.AbstractModel):
 
     @api.model
     def _links(self, backend, partners):
-        """Return ``{address (res.partner): binding}`` of the addresses below contacts."""
-        children = partners.with_context(active_test=False).child_ids
+        """Return ``{address (res.partner): binding}`` below contacts, archived ones included."""
+        Partner = self.env["res.partner"]
+        children = Partner.with_context(active_test=False).search(
+            [("parent_id", "in", partners.ids), ("type", "!=", "contact")]
+        )
+        children = Partner.browse(children.ids)
         found = self.env["integration.binding"]._search_records(backend, CUSTOMER_ADDRESS, children)
         return {children.browse(link.res_id): link for link in found}
 
@@ -165,9 +169,7 @@ class IntegrationShopifyAddressBook(models.AbstractModel):
         for position, (_row, values, key) in enumerate(rows):
             same_place = not position and not partner.parent_id and usual == "other"
             if key == own_key or (
-                same_place
-                and self._is_own(partner, values)
-                and not self._differs(partner, values)
+                same_place and self._is_own(partner, values) and not self._differs(partner, values)
             ):
                 book[key] = partner
             elif key not in book and key not in missing:

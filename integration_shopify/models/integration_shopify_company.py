@@ -12,7 +12,7 @@ from odoo.addons.integration_base.lib.records import Change, ChangePage
 
 from ..lib import address as compare
 from ..lib import contract, customers
-from ..lib.client import QueryTooExpensive
+from ..lib.client import QueryTooExpensive, access_denied, denied_leaves
 from ..lib.contract_customer import Company
 from ..lib.pages import Connection, read_on
 from .integration_shopify_contact import COMPANY, CUSTOMER, Party
@@ -121,7 +121,7 @@ class IntegrationShopifyCompany(models.AbstractModel):
         while pending:
             part = pending.pop(0)
             try:
-                nodes = client.execute("companies", {"ids": part, **FIRST}).data["nodes"]
+                answer = client.execute("companies", {"ids": part, **FIRST})
             except QueryTooExpensive:
                 if len(part) == 1:
                     raise
@@ -134,7 +134,11 @@ class IntegrationShopifyCompany(models.AbstractModel):
                 rest = {gid for row in [part, *pending] for gid in row}
                 found.update(dict.fromkeys(rest, error))
                 break
-            for node in nodes:
+            hidden = {path[1] for path in denied_leaves(answer) if len(path) > 1}
+            for position, node in enumerate(answer.data["nodes"]):
+                if not node and position in hidden:
+                    # not gone: this app, or the plan of the shop, may not read companies
+                    raise access_denied(answer.errors)
                 if not node or not node.get("id"):
                     continue
                 try:
@@ -409,7 +413,8 @@ class IntegrationShopifyCompany(models.AbstractModel):
     @api.model
     def _follow_locations(self, backend, items):
         """Make, change and archive the addresses that stand for locations."""
-        Binding, Book = self.env["integration.binding"], self.env["integration.shopify.address.book"]
+        Binding = self.env["integration.binding"]
+        Book = self.env["integration.shopify.address.book"]
         children = self.env["res.partner"].union(*(item.record.child_ids for item in items))
         links = Binding._search_records(backend, COMPANY_LOCATION, children)
         ids = [row.id for item in items for row in item.data.locations]

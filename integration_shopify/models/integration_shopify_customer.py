@@ -12,6 +12,7 @@ from odoo.addons.integration_base.lib.errors import (
     NotReadyError,
     RateLimitedError,
     RetryableError,
+    SkipRecord,
 )
 from odoo.addons.integration_base.lib.intents import intent_of
 from odoo.addons.integration_base.lib.records import Change, ChangePage, Watch
@@ -185,6 +186,9 @@ class IntegrationShopifyCustomer(models.AbstractModel):
         )
         withheld = self._withheld(answer)
         for position, node in enumerate(answer.data.get("nodes") or []):
+            if not node and position in withheld:
+                # what may not be empty and is hidden takes the customer with it: nobody is gone
+                payloads_by_id[ids[position]] = SkipRecord(self._hidden())
             if not node or not node.get("id"):
                 continue
             node["withheld"] = sorted(withheld.get(position, ()))
@@ -283,13 +287,7 @@ class IntegrationShopifyCustomer(models.AbstractModel):
                     )
                 )
             elif not {"firstName", "lastName", "defaultEmailAddress"} - set(item.data.withheld):
-                item.skip(
-                    self.env._(
-                        "Shopify does not show personal data of customers to this app, so nothing "
-                        "was written. Ask for access to protected customer data in the Shopify "
-                        "Dev Dashboard; shops on a small plan cannot give it."
-                    )
-                )
+                item.skip(self._hidden())
         alive = [item for item in items if item.alive and not item.data.merged]
         if not alive:
             return
@@ -314,6 +312,14 @@ class IntegrationShopifyCustomer(models.AbstractModel):
                 "position": positions.get(item.operation_id),
                 "places": places,
             }
+
+    @api.model
+    def _hidden(self):
+        return self.env._(
+            "Shopify does not show personal data of customers to this app, so nothing was written. "
+            "Ask for access to protected customer data in the Shopify Dev Dashboard; shops on a "
+            "small plan cannot give it."
+        )
 
     @api.model
     def _languages(self):
@@ -345,9 +351,7 @@ class IntegrationShopifyCustomer(models.AbstractModel):
                 for code in codes
                 if code not in known
             ]
-            if not codes:
-                found[item.operation_id] = positions
-            elif len(positions) == 1:
+            if not codes or len(positions) == 1:
                 found[item.operation_id] = positions
             elif positions:
                 item.notes.append(
@@ -645,7 +649,7 @@ class IntegrationShopifyCustomer(models.AbstractModel):
                     )
                 )
         idle = [item for item in items if item.record.id not in busy]
-        super()._apply_deletion(backend, idle)
+        return super()._apply_deletion(backend, idle)
 
     @api.model
     def _busy(self, backend, partners):
@@ -658,9 +662,7 @@ class IntegrationShopifyCustomer(models.AbstractModel):
             busy |= {partner.id for (partner,) in rows}
         everyone = own["res.partner"].with_context(active_test=False).browse(partners.ids)
         busy |= {row.id for row in everyone if row.user_ids or row.is_company}
-        busy |= {
-            child.parent_id.id for child in everyone.child_ids if child.type == "contact"
-        }
+        busy |= {child.parent_id.id for child in everyone.child_ids if child.type == "contact"}
         links = own["integration.binding"].search(
             [
                 ("res_model", "=", "res.partner"),
@@ -741,9 +743,7 @@ class IntegrationShopifyCustomer(models.AbstractModel):
             if partner.lang:
                 fields_in["locale"] = partner.lang.replace("_", "-")
         if "tax" in parts and codes:
-            code = codes.get(
-                partner.with_company(backend.company_id).property_account_position_id
-            )
+            code = codes.get(partner.with_company(backend.company_id).property_account_position_id)
             fields_in["taxExempt"] = bool(code)
             fields_in["taxExemptions"] = [code] if code and code != customers.EXEMPT else []
         if fields_in:

@@ -46,4 +46,5 @@ from . import (
     test_transactions,
     test_versions,
     test_webhook,
+    test_webhook_customers,
 )

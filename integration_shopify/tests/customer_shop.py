@@ -118,12 +118,13 @@ class CustomerShop(FakeShop):
 
     :ivar lost: how many of the next mutations take effect without an answer.
     :ivar hidden: names of fields of customers that the app may not see.
+    :ivar hidden_whole: whether such a field takes the customer with it.
     """
 
     def __init__(self):
         super().__init__()
         self.customers, self.companies = {}, {}
-        self.number, self.lost, self.hidden = 1000, 0, ()
+        self.number, self.lost, self.hidden, self.hidden_whole = 1000, 0, (), False
 
     def put(self, *records):
         for payload in records:
@@ -155,6 +156,9 @@ class CustomerShop(FakeShop):
                 for name in self.hidden:
                     row[name] = None
                     errors.append(denied("nodes", position, name))
+                if self.hidden_whole:
+                    errors.append(denied("nodes", position, "addressesV2"))
+                    row = None
             nodes.append(row)
         self.partial["customers"] = errors
         return {"nodes": nodes}
@@ -199,9 +203,8 @@ class CustomerShop(FakeShop):
             for other in self.customers.values():
                 if other is not row and (other[key] or {}).get(inner) == values[field]:
                     text = f"{field.capitalize()} has already been taken"
-                    return {
-                        name: {"customer": None, "userErrors": [{"field": [field], "message": text}]}
-                    }
+                    error = {"field": [field], "message": text}
+                    return {name: {"customer": None, "userErrors": [error]}}
             row[key] = {**(row[key] or {"marketingState": "NOT_SUBSCRIBED"}), inner: values[field]}
         for field in ("firstName", "lastName", "locale", "tags", "taxExempt", "taxExemptions"):
             if field in values:
@@ -324,10 +327,9 @@ class CustomerCase(ShopifyCase):
     def setUpClass(cls):
         super().setUpClass()
         flows = cls.backend.flow_ids
-        cls.customers_in = flows.filtered(lambda f: f.resource == "customer" and f.direction == "in")
-        cls.customers_out = flows.filtered(
-            lambda f: f.resource == "customer" and f.direction == "out"
-        )
+        of_customers = flows.filtered(lambda flow: flow.resource == "customer")
+        cls.customers_in = of_customers.filtered(lambda flow: flow.direction == "in")
+        cls.customers_out = of_customers - cls.customers_in
         cls.companies_in = flows.filtered(lambda f: f.resource == "company")
         (cls.customers_in | cls.customers_out | cls.companies_in).enabled = True
 

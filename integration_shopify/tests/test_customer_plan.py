@@ -86,7 +86,8 @@ class TestPlan(BaseCase):
     def test_second_address_becomes_the_usual_one(self):
         data = customer(address(1), address(2, "Weg 2"), default=1)
         todo = customers.plan({"addresses": [wanted("Weg 2"), wanted()]}, data)
-        self.assertEqual([(gid, usual) for gid, _row, usual in todo.change], [(data.addresses[1].id, True)])
+        changed = [(gid, usual) for gid, _row, usual in todo.change]
+        self.assertEqual(changed, [(data.addresses[1].id, True)])
         self.assertFalse(todo.create or todo.delete)
 
     def test_address_of_odoo_that_is_gone_is_used_again_or_deleted(self):
@@ -102,6 +103,12 @@ class TestPlan(BaseCase):
         data = customer(address(1), default=1)
         todo = customers.plan({"addresses": []}, data, (), [data.addresses[0].key])
         self.assertFalse(todo)
+
+    def test_other_name_at_the_same_place(self):
+        data = customer(address(1), default=1)
+        todo = customers.plan({"addresses": [wanted(lastName="Neu")]}, data)
+        self.assertEqual([gid for gid, _row, _usual in todo.change], [data.addresses[0].id])
+        self.assertFalse(todo.create)
 
     def test_names(self):
         self.assertEqual(customers.split_name("Anna Maria  Muster"), ("Anna Maria", "Muster"))

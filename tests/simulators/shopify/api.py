@@ -9,6 +9,11 @@ from . import (
     money_api,
     mutations,
     product_api,
+    business_api,
+    customer_api,
+    fulfilment_api,
+    money_api,
+    mutations,
     resolvers,
     return_api,
 )
@@ -16,6 +21,7 @@ from . import (
 __all__ = [
     "bulk_api",
     "business_api",
+    "customer_api",
     "fulfilment_api",
     "inventory_api",
     "market_api",

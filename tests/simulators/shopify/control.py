@@ -78,6 +78,9 @@ class Control:
             ("POST", "locations"): self.change_location,
             ("GET", "markets"): self.markets,
             ("POST", "markets"): self.change_market,
+            ("POST", "customers/update"): self.update_customer,
+            ("POST", "customers/merge"): self.merge_customers,
+            ("POST", "companies"): self.add_company,
             ("GET", "orders"): self.orders,
             ("GET", "books"): self.books,
             ("POST", "orders"): self.place,
@@ -247,6 +250,31 @@ class Control:
                 }
                 for c in self.simulator.shop.all("Customer")
             ]
+
+    def update_customer(self, request: Request, body: dict[str, Any]) -> Any:
+        """{"customer": id, "set": what CustomerInput has, "consent": state, "address": {...}}"""
+        shop = self.simulator.shop
+        with shop.lock:
+            customer = shop.get("Customer", body["customer"])
+            if body.get("set"):
+                shop.write_customer(customer, body["set"])
+            if body.get("consent"):
+                shop.set_consent(customer, {"marketingState": body["consent"]})
+            if body.get("address"):
+                known = customer.addresses[0] if customer.addresses else None
+                shop.write_address(customer, known, body["address"], True)
+            return {"id": customer.gid, "addresses": [a.lines for a in customer.addresses]}
+
+    def merge_customers(self, request: Request, body: dict[str, Any]) -> Any:
+        """{"one": id, "two": id}"""
+        shop = self.simulator.shop
+        with shop.lock:
+            one, two = (shop.get("Customer", body[name]) for name in ("one", "two"))
+            return {"kept": shop.merge_customers(one, two).gid}
+
+    def add_company(self, request: Request, body: dict[str, Any]) -> Any:
+        with self.simulator.shop.lock:
+            return {"id": self.simulator.shop.add_company(body).gid}
 
     def add_customer(self, request: Request, body: dict[str, Any]) -> Any:
         with self.simulator.shop.lock:

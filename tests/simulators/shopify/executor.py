@@ -63,6 +63,9 @@ _TYPE_SCOPES: dict[str, tuple[str, ...]] = {
         "read_third_party_fulfillment_orders",
     ),
     "PaymentTerms": ("read_payment_terms",),
+    "Company": ("read_customers", "read_companies"),
+    "CompanyContact": ("read_customers", "read_companies"),
+    "CompanyLocation": ("read_customers", "read_companies"),
     "Return": ("read_returns", "read_marketplace_returns"),
     "ReverseFulfillmentOrder": ("read_returns", "read_marketplace_returns"),
 }
@@ -134,6 +137,18 @@ _MUTATION_SCOPES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("publishablePublish", "publishableUnpublish"), ("write_publications",)),
     **dict.fromkeys(("translationsRegister", "translationsRemove"), ("write_translations",)),
     "fileUpdate": ("write_files", "write_themes"),
+            "customerAddressCreate",
+            "customerAddressDelete",
+            "customerAddressUpdate",
+            "customerCreate",
+            "customerDelete",
+            "customerEmailMarketingConsentUpdate",
+            "customerSet",
+            "customerUpdate",
+        ),
+        ("write_customers",),
+    ),
+    "customerMerge": ("write_customer_merge",),
     **dict.fromkeys(
         (
             "returnApproveRequest",

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from graphql import DirectiveNode, GraphQLResolveInfo, get_named_type
 from graphql.execution.values import get_argument_values
 
-from .records import Order, Product, Record, now
-from .resolvers import find, gql_error, served, shop_of
+from .records import Customer, Order, Product, Record, now
+from .resolvers import find, gql_error, served, shop_of, stamp
 from .shop import Refused, Shop
 
 # Since 2026-04 these refuse to run without the @idempotent directive.
@@ -341,6 +341,23 @@ def _tag(info: GraphQLResolveInfo, gid: str, change: Callable[[list[str]], list[
         record.tags = change(record.tags)
         shop_of(info).product_changed(record)
     else:
-        record.tags = change(record.tags)
+        before, record.tags = record.tags, change(record.tags)
         record.updated_at = now()
+        if isinstance(record, Customer):
+            _tell_tags(shop_of(info), record, before)
     return {"node": record, "userErrors": []}
+
+
+def _tell_tags(shop: Shop, customer: Customer, before: list[str]) -> None:
+    """Notify of tags alone: Shopify sends no customers/update for them."""
+    for topic, tags in (
+        ("CUSTOMER_TAGS_ADDED", [t for t in customer.tags if t not in before]),
+        ("CUSTOMER_TAGS_REMOVED", [t for t in before if t not in customer.tags]),
+    ):
+        if tags:
+            body = {
+                "customerId": customer.gid,
+                "tags": tags,
+                "occurredAt": stamp(customer.updated_at),
+            }
+            shop.emit(topic, body)

@@ -12,6 +12,9 @@ from .records import (
     BulkOperation,
     Charged,
     Collection,
+    Company,
+    CompanyContact,
+    CompanyLocation,
     Customer,
     Draft,
     Fulfillment,
@@ -590,9 +593,60 @@ def bulk_payload(shop: Shop, operation: BulkOperation) -> dict[str, Any]:
     }
 
 
+def consent_payload(shop: Shop, customer: Customer) -> dict[str, Any]:
+    consent = customer.consent or {}
+    at = consent.get("marketingUpdatedAt")
+    return {
+        "customer_id": customer.id,
+        "email_address": customer.email,
+        "email_marketing_consent": {
+            "state": consent.get("marketingState", "NOT_SUBSCRIBED").lower(),
+            "opt_in_level": (consent.get("marketingOptInLevel") or "single_opt_in").lower(),
+            "consent_updated_at": shop.local(at) if at else None,
+        },
+    }
+
+
+def company_payload(shop: Shop, company: Company) -> dict[str, Any]:
+    return {
+        "name": company.name,
+        "note": company.note,
+        "external_id": company.external_id,
+        "main_contact_admin_graphql_api_id": None,
+        "created_at": shop.local(company.created_at),
+        "updated_at": shop.local(company.updated_at),
+        "customer_since": shop.local(company.created_at),
+        "admin_graphql_api_id": company.gid,
+    }
+
+
+def company_location_payload(shop: Shop, place: CompanyLocation) -> dict[str, Any]:
+    return {
+        "name": place.name,
+        "external_id": place.external_id,
+        "phone": place.phone,
+        "created_at": shop.local(place.created_at),
+        "updated_at": shop.local(place.updated_at),
+        "admin_graphql_api_id": place.gid,
+        "company": company_payload(shop, place.company),
+    }
+
+
+def company_contact_payload(shop: Shop, contact: CompanyContact) -> dict[str, Any]:
+    return {
+        "customer_admin_graphql_api_id": contact.customer.gid,
+        "title": contact.title,
+        "admin_graphql_api_id": contact.gid,
+        "company": company_payload(shop, contact.company),
+    }
+
+
 _BY_TYPE: dict[str, Callable[[Shop, Any], dict[str, Any]]] = {
     "Order": order_payload,
     "Customer": customer_payload,
+    "Company": company_payload,
+    "CompanyLocation": company_location_payload,
+    "CompanyContact": company_contact_payload,
     "Product": product_payload,
     "OrderTransaction": transaction_payload,
     "Refund": refund_payload,
@@ -617,6 +671,8 @@ def payload(shop: Shop, topic: str, record: Any) -> dict[str, Any]:
         return record
     if topic == "ORDERS_EDITED":
         return edit_payload(shop, record)
+    if topic == "CUSTOMERS_EMAIL_MARKETING_CONSENT_UPDATE":
+        return consent_payload(shop, record)
     if topic == "ORDERS_RISK_ASSESSMENT_CHANGED":
         return risk_payload(shop, record)
     body = _BY_TYPE[record.gql_type](shop, record)

@@ -271,6 +271,19 @@ class Product(Record):
 
 
 @dataclass(eq=False)
+class Metafield(Record):
+    """A value an app or the merchant has added to a record."""
+
+    namespace: str
+    key: str
+    type: str = "single_line_text_field"
+    value: str = ""
+    created_at: datetime = field(default_factory=now)
+    updated_at: datetime = field(default_factory=now)
+    gql_type = "Metafield"
+
+
+@dataclass(eq=False)
 class Customer(Record):
     first_name: str | None = None
     last_name: str | None = None
@@ -281,6 +294,9 @@ class Customer(Record):
     addresses: list[Address] = field(default_factory=list)
     state: str = "DISABLED"
     tax_exempt: bool = False
+    tax_exemptions: list[str] = field(default_factory=list)
+    consent: dict[str, Any] | None = None
+    metafields: list[Metafield] = field(default_factory=list)
     locale: str = "en"
     orders: list[Order] = field(default_factory=list)
     created_at: datetime = field(default_factory=now)
@@ -803,7 +819,9 @@ class Company(Record):
     name: str
     external_id: str | None = None
     locations: list[CompanyLocation] = field(default_factory=list)
+    note: str | None = None
     created_at: datetime = field(default_factory=now)
+    updated_at: datetime = field(default_factory=now)
     gql_type = "Company"
 
 
@@ -813,7 +831,13 @@ class CompanyLocation(Record):
     name: str
     external_id: str | None = None
     phone: str | None = None
+    address: Address | None = None
+    tax_registration: str | None = None
+    tax_exempt: bool = False
+    terms: dict[str, Any] | None = None
+    catalogs: list[Catalog] = field(default_factory=list)
     created_at: datetime = field(default_factory=now)
+    updated_at: datetime = field(default_factory=now)
     gql_type = "CompanyLocation"
 
 
@@ -822,7 +846,18 @@ class CompanyContact(Record):
     company: Company
     customer: Customer
     title: str | None = None
+    main: bool = False
+    roles: list[tuple[str, CompanyLocation]] = field(default_factory=list)
     gql_type = "CompanyContact"
+
+
+@dataclass(eq=False)
+class Catalog(Record):
+    """What companies' locations may buy, at prices of their own."""
+
+    title: str
+    status: str = "ACTIVE"
+    gql_type = "CompanyLocationCatalog"
 
 
 @dataclass(eq=False)

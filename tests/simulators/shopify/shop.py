@@ -7,13 +7,14 @@ import time
 from collections.abc import Iterable
 
 from .base import Config, Refused, SpecError
+from .customers import Customers
 from .edits import Edits
 from .returns import Returns
 
 __all__ = ["Config", "Refused", "Shop", "SpecError"]
 
 
-class Shop(Edits, Returns):
+class Shop(Customers, Edits, Returns):
     """Everything; each area is a module of its own."""
 
     # === TOKENS === #

@@ -30,8 +30,11 @@ _PREFIXES = sorted(
         "BULK_OPERATIONS",
         "COLLECTIONS",
         "COMPANIES",
+        "COMPANY_CONTACTS",
+        "COMPANY_CONTACT_ROLES",
         "COMPANY_LOCATIONS",
         "CUSTOMERS",
+        "CUSTOMERS_EMAIL_MARKETING_CONSENT",
         "DISPUTES",
         "DRAFT_ORDERS",
         "FULFILLMENTS",
@@ -58,6 +61,9 @@ _PREFIXES = sorted(
 
 def topic_path(topic: str) -> str:
     """ORDERS_CREATE -> orders/create, ORDER_TRANSACTIONS_CREATE -> order_transactions/create."""
+    if topic.startswith("CUSTOMER_TAGS_"):
+        # one of the few with a dot
+        return f"customer.{topic.removeprefix('CUSTOMER_').lower()}"
     for prefix in _PREFIXES:
         if topic.startswith(prefix + "_"):
             return f"{prefix.lower()}/{topic[len(prefix) + 1 :].lower()}"
