@@ -3,17 +3,13 @@
 from . import (
     bulk_api,
     business_api,
+    customer_api,
     fulfilment_api,
     inventory_api,
     market_api,
     money_api,
     mutations,
     product_api,
-    business_api,
-    customer_api,
-    fulfilment_api,
-    money_api,
-    mutations,
     resolvers,
     return_api,
 )
@@ -31,5 +27,3 @@ __all__ = [
     "resolvers",
     "return_api",
 ]
-
-bulk_api.take_uploads()
