@@ -10,6 +10,7 @@ from . import (
     money_api,
     mutations,
     product_api,
+    product_mutations,
     resolvers,
     return_api,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "money_api",
     "mutations",
     "product_api",
+    "product_mutations",
     "resolvers",
     "return_api",
 ]

@@ -137,6 +137,8 @@ _MUTATION_SCOPES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("publishablePublish", "publishableUnpublish"), ("write_publications",)),
     **dict.fromkeys(("translationsRegister", "translationsRemove"), ("write_translations",)),
     "fileUpdate": ("write_files", "write_themes"),
+    **dict.fromkeys(
+        (
             "customerAddressCreate",
             "customerAddressDelete",
             "customerAddressUpdate",
