@@ -17,7 +17,8 @@ class ResPartner(models.Model):
         string="Shopify Shops",
         domain="[('connector', '=', 'shopify')]",
         copy=False,
-        groups=READERS,
+        # whoever may read backends
+        groups="integration_base.group_integration_user",
         help="The contact becomes a customer of these shops, once the flow Customers (out) of the "
         "shop is on. Contacts that came from a shop are linked to it anyway.",
     )

@@ -4,7 +4,7 @@ import copy
 from unittest.mock import patch
 
 from odoo import Command, fields
-from odoo.tests import tagged
+from odoo.tests import new_test_user, tagged
 
 from odoo.addons.integration_shopify.models.integration_shopify_customer import (
     IntegrationShopifyCustomer,
@@ -243,6 +243,22 @@ class TestCustomersIn(CustomerCase):
         operation = self.bring(self.changed(record, lastName="Neu"))
         self.assertEqual(operation.state, "skipped")
         self.assertEqual((partner.name, partner.active), ("Anna Muster", False))
+
+    def test_contact_opens_for_whoever_may_read_it(self):
+        partner = self.one(customer(1, place(1), consent="SUBSCRIBED"))
+        for login, groups in (
+            ("plain", "base.group_user"),
+            ("seller", "base.group_user,sales_team.group_sale_salesman"),
+            ("clerk", "base.group_user,integration_base.group_integration_user"),
+        ):
+            own = partner.with_user(new_test_user(self.env, login, groups=groups))
+            views = own.get_views([(False, "form")])["models"]["res.partner"]["fields"]
+            names = [name for name in views if name.startswith("shopify_")]
+            self.env.invalidate_all()
+            with self.subTest(login):
+                found = own.web_read({name: {} for name in names})[0]
+                self.assertEqual("shopify_profile_ids" in found, login == "seller")
+                self.assertEqual("shopify_backend_ids" in found, login == "clerk")
 
     def test_queries_do_not_grow_with_customers(self):
         counts = []
