@@ -477,22 +477,8 @@ def _status(operation: BulkOperation) -> str:
 # === FILES === #
 
 
-def take_uploads() -> None:
-    """Serve the uploads of bulk mutations; other files are left to who serves them so far."""
-    others = FIELDS["Mutation"].get("stagedUploadsCreate")
-
-    @mutation("stagedUploadsCreate")
-    def stage(root: Any, info: GraphQLResolveInfo, input: list[dict[str, Any]]) -> Any:
-        kinds = {row["resource"] for row in input}
-        if kinds == {"BULK_MUTATION_VARIABLES"}:
-            return _stage(info, input)
-        if others is None or "BULK_MUTATION_VARIABLES" in kinds:
-            message = f"This simulator does not stage {', '.join(sorted(kinds))}."
-            raise gql_error(message, "NOT_SIMULATED")
-        return others(root, info, input=input)
-
-
-def _stage(info: GraphQLResolveInfo, input: list[dict[str, Any]]) -> Any:
+def stage(info: GraphQLResolveInfo, input: list[dict[str, Any]]) -> Any:
+    """Make room for the variables of bulk mutations."""
     shop, targets = shop_of(info), []
     for row in input:
         if row.get("httpMethod") != "POST":

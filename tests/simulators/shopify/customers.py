@@ -119,7 +119,7 @@ class Customers(Base):
             (m for m in owner.metafields if (m.namespace, m.key) == (namespace, row["key"])), None
         )
         if known is None:
-            known = Metafield(self.next_id("Metafield"), namespace, row["key"])
+            known = Metafield(self.next_id("Metafield"), owner, namespace, row["key"])
             owner.metafields.append(known)
         known.type, known.value = row.get("type", known.type), row["value"]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from graphql import GraphQLResolveInfo
 
+from . import bulk_api
 from .base import SpecError, decimal
 from .catalogue import GRAMS
 from .money import round_money
@@ -737,6 +738,8 @@ def _options_delete(
 
 @mutation("stagedUploadsCreate")
 def _stage(_root: Any, info: GraphQLResolveInfo, input: list[dict[str, Any]]) -> Any:
+    if {row["resource"] for row in input} == {"BULK_MUTATION_VARIABLES"}:
+        return bulk_api.stage(info, input)
     shop = shop_of(info)
     targets = []
     for row in input:

@@ -136,8 +136,8 @@ class Metafield(Record):
     owner: Record
     namespace: str
     key: str
-    type: str
-    value: str
+    type: str = "single_line_text_field"
+    value: str = ""
     created_at: datetime = field(default_factory=now)
     updated_at: datetime = field(default_factory=now)
     gql_type = "Metafield"
@@ -268,19 +268,6 @@ class Product(Record):
         return [option.name for option in self.options] == ["Title"] and (
             [value.name for value in self.options[0].values] == ["Default Title"]
         )
-
-
-@dataclass(eq=False)
-class Metafield(Record):
-    """A value an app or the merchant has added to a record."""
-
-    namespace: str
-    key: str
-    type: str = "single_line_text_field"
-    value: str = ""
-    created_at: datetime = field(default_factory=now)
-    updated_at: datetime = field(default_factory=now)
-    gql_type = "Metafield"
 
 
 @dataclass(eq=False)
