@@ -1,5 +1,5 @@
 from odoo import api, fields, models
-from odoo.exceptions import ValidationError
+from odoo.exceptions import UserError, ValidationError
 
 
 class IntegrationShopifyListing(models.Model):
@@ -150,9 +150,14 @@ class IntegrationShopifyListing(models.Model):
         self.ensure_one()
         self.check_access("write")
         # sudo: the one operation is what the button is for
-        flow = self.sudo().backend_id._shopify_product_flow()
+        own = self.sudo()
+        flow = own.backend_id._shopify_product_flow()
         if not flow:
-            return
-        self.env["integration.sync.log"].sudo()._append_and_run(
-            flow, record=self.product_tmpl_id.sudo()
-        )
+            raise UserError(
+                self.env._(
+                    "Products are not sent to %s so far: switch the flow Products on, out of Odoo, "
+                    "on its page Flows.",
+                    self.backend_id.display_name,
+                )
+            )
+        return own.env["integration.sync.log"]._append_and_run(flow, record=own.product_tmpl_id)

@@ -11,7 +11,13 @@ class ProductPricelistItem(models.Model):
         return items
 
     def write(self, vals):
-        if {"product_tmpl_id", "product_id", "categ_id", "pricelist_id", "applied_on"} & vals.keys():
+        if {
+            "product_tmpl_id",
+            "product_id",
+            "categ_id",
+            "pricelist_id",
+            "applied_on",
+        } & vals.keys():
             # what it was about before costs something else as well
             self._shopify_send()
         result = super().write(vals)
@@ -23,7 +29,7 @@ class ProductPricelistItem(models.Model):
         return super().unlink()
 
     def _shopify_send(self):
-        """Have the products sent whose price these rules decide, to the shops that use them only."""
+        """Have the products sent whose price these rules decide, to the shops that use them."""
         # sudo: whoever may change a price may have it sent
         for pricelist, items in self.sudo().grouped("pricelist_id").items():
             backends = pricelist._shopify_backends()
