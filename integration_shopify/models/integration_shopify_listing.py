@@ -101,10 +101,6 @@ class IntegrationShopifyListing(models.Model):
     def _check_company(self):
         for listing in self:
             company = listing.product_tmpl_id.company_id
-            if listing.backend_id.connector != "shopify":
-                raise ValidationError(
-                    self.env._("%s is not a Shopify shop.", listing.backend_id.display_name)
-                )
             if company and company not in listing.company_id.parent_ids:
                 raise ValidationError(
                     self.env._(

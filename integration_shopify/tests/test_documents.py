@@ -4,6 +4,7 @@ from odoo.tests import BaseCase
 
 from ..lib.client import document
 from .contract import VERSIONS, judge, refusals, schema
+from .product_documents import VARIABLES as PRODUCTS
 
 GID = "gid://shopify/Order/1"
 PAGE = {"first": 250, "after": "abc"}
@@ -29,6 +30,7 @@ TRACKING = {
 }
 #: Each document with the variables we send it, complete and as bare as they can be.
 VARIABLES = {
+    **PRODUCTS,
     "orders": [
         {
             "ids": [GID],
