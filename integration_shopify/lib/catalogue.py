@@ -102,9 +102,7 @@ def option_names(values: dict) -> list[str]:
 
 def _option_values(row: dict, names: list[str]) -> list[dict]:
     chosen = row["options"] or [DEFAULT_VALUE]
-    return [
-        {"optionName": name, "name": value} for name, value in zip(names, chosen, strict=True)
-    ]
+    return [{"optionName": name, "name": value} for name, value in zip(names, chosen, strict=True)]
 
 
 def variant_input(row: dict, names: list[str]) -> dict:

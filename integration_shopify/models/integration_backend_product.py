@@ -15,6 +15,8 @@ UPLOAD_TIMEOUT = (5.0, 30.0, 120.0)
 
 
 class IntegrationBackend(models.Model):
+    # what concerns products stands in files of its own
+    # pylint: disable=consider-merging-classes-inherited
     _inherit = "integration.backend"
 
     shopify_pricelist_id = fields.Many2one(
@@ -134,18 +136,17 @@ class IntegrationBackend(models.Model):
     def _shopify_product_out_flow(self):
         """Return the flow that sends products to the shop, empty while it is off."""
         return self.flow_ids.filtered(
-            lambda flow: (
-                flow.resource == "product" and flow.direction == "out" and flow.enabled
-            )
+            lambda flow: flow.resource == "product" and flow.direction == "out" and flow.enabled
         )
 
     def _shopify_send_products(self, templates):
         """Have products sent to this shop soon, as far as it is to have them."""
         # sudo: whoever may change a product may have it sent
-        flow = self.sudo()._shopify_product_out_flow()
+        own = self.sudo()
+        flow = own._shopify_product_out_flow()
         if flow and templates:
-            self.env["integration.sync.log"].sudo()._append_records(
-                flow, templates.sudo(), "change"
+            own.env["integration.sync.log"]._append_records(
+                flow, templates.with_env(own.env), "change"
             )
             flow._wake_after_commit()
 
@@ -166,6 +167,7 @@ class IntegrationBackend(models.Model):
             for name in ("date_start", "date_end")
             for operator, value in ((">=", now - timedelta(hours=25)), ("<=", now))
         ]
+        # sudo: rules of every company that has shops
         rules = (
             self.env["product.pricelist.item"]
             .sudo()

@@ -82,8 +82,10 @@ class IntegrationFieldMapping(models.Model):
         if value in (False, None, "") or (not value and field.type == "html"):
             return ""
         if isinstance(value, datetime):
-            return f"{value.isoformat(timespec='seconds')}Z" if converter == "datetime" else (
-                value.date().isoformat()
+            return (
+                f"{value.isoformat(timespec='seconds')}Z"
+                if converter == "datetime"
+                else (value.date().isoformat())
             )
         if isinstance(value, date):
             return value.isoformat()

@@ -1,5 +1,5 @@
 from odoo import api, fields, models
-from odoo.exceptions import ValidationError
+from odoo.exceptions import UserError, ValidationError
 
 
 class IntegrationShopifyListing(models.Model):
@@ -101,10 +101,6 @@ class IntegrationShopifyListing(models.Model):
     def _check_company(self):
         for listing in self:
             company = listing.product_tmpl_id.company_id
-            if listing.backend_id.connector != "shopify":
-                raise ValidationError(
-                    self.env._("%s is not a Shopify shop.", listing.backend_id.display_name)
-                )
             if company and company not in listing.company_id.parent_ids:
                 raise ValidationError(
                     self.env._(
@@ -150,9 +146,14 @@ class IntegrationShopifyListing(models.Model):
         self.ensure_one()
         self.check_access("write")
         # sudo: the one operation is what the button is for
-        flow = self.sudo().backend_id._shopify_product_out_flow()
+        own = self.sudo()
+        flow = own.backend_id._shopify_product_out_flow()
         if not flow:
-            return
-        self.env["integration.sync.log"].sudo()._append_and_run(
-            flow, record=self.product_tmpl_id.sudo()
-        )
+            raise UserError(
+                self.env._(
+                    "Products are not sent to %s so far: switch the flow Products on, out of Odoo, "
+                    "on its page Flows.",
+                    self.backend_id.display_name,
+                )
+            )
+        return own.env["integration.sync.log"]._append_and_run(flow, record=own.product_tmpl_id)

@@ -260,9 +260,11 @@ class IntegrationShopifyProduct(models.AbstractModel):
         if not is_html_empty(template.shopify_description):
             text = template.shopify_description
         else:
-            text = plaintext2html(template.description_sale or "") if (
-                template.description_sale
-            ) else ""
+            text = (
+                plaintext2html(template.description_sale or "")
+                if (template.description_sale)
+                else ""
+            )
         return str(html_sanitize(text, strip_style=True, strip_classes=True)) if text else ""
 
     @api.model
@@ -445,9 +447,9 @@ class IntegrationShopifyProduct(models.AbstractModel):
         locales = {}
         for language in self.env["res.lang"].search([("code", "!=", lang)]):
             known = mapped.get(language)
-            locales[language.code] = known[0] if known else (
-                language.iso_code or language.code
-            ).replace("_", "-")
+            locales[language.code] = (
+                known[0] if known else (language.iso_code or language.code).replace("_", "-")
+            )
         return locales
 
     @api.model
@@ -659,9 +661,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
         )["product"]
         # whatever happens next, it is there
         item.external_id = made["id"]
-        images = dict(
-            zip(sources, (row["id"] for row in made["media"]["nodes"]), strict=False)
-        )
+        images = dict(zip(sources, (row["id"] for row in made["media"]["nodes"]), strict=False))
         variants = self._all_variants(client, made)
         pairing = catalogue.pair_variants(values, variants, {}, ())
         self._publish(backend, client, item, set(), {})
@@ -698,9 +698,8 @@ class IntegrationShopifyProduct(models.AbstractModel):
                 str(values["variants"][index]["product"]): [
                     variant["id"],
                     variant["inventoryItem"]["id"],
-                    values["variants"][index]["sku"] or " / ".join(
-                        values["variants"][index]["options"]
-                    ),
+                    values["variants"][index]["sku"]
+                    or " / ".join(values["variants"][index]["options"]),
                 ]
                 for index, variant in pairing.pairs.items()
             },
@@ -1022,9 +1021,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
         rows = []
         for index, variant in sorted(pairing.pairs.items()):
             row = item.values["variants"][index]
-            changes = (
-                catalogue.variant_changes(row, variant, names) if "price" in variant else {}
-            )
+            changes = catalogue.variant_changes(row, variant, names) if "price" in variant else {}
             changes |= self._picture_change(row, variant, sources, images)
             if changes:
                 rows.append((row["image"], {"id": variant["id"], **changes}))
@@ -1059,9 +1056,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
 
         :param list part: pairs of a checksum and an input.
         """
-        sent = list(
-            dict.fromkeys(checksum for checksum, row in part if "mediaSrc" in row)
-        )
+        sent = list(dict.fromkeys(checksum for checksum, row in part if "mediaSrc" in row))
         for checksum, row in part:
             if "mediaSrc" in row and checksum in images:
                 # an earlier part has brought it
@@ -1074,8 +1069,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
                 "productId": item.external_id,
                 "variants": [row for _checksum, row in part],
                 "media": [
-                    self._media_input(sources[checksum], item.values["title"])
-                    for checksum in sent
+                    self._media_input(sources[checksum], item.values["title"]) for checksum in sent
                 ]
                 or None,
             },
@@ -1124,8 +1118,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
                 "product_media_detach",
                 {
                     "files": [
-                        {"id": gid, "referencesToRemove": [state["id"]]}
-                        for gid in stale.values()
+                        {"id": gid, "referencesToRemove": [state["id"]]} for gid in stale.values()
                     ]
                 },
                 action=self.env._("take pictures off %s", item.label),
@@ -1263,7 +1256,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
     # === AFTERWARDS === #
 
     def _note_sent(self, backend, items):
-        super()._note_sent(backend, items)
+        result = super()._note_sent(backend, items)
         Listing = self.env["integration.shopify.listing"].with_context(shopify_listing_learnt=True)
         Image = self.env["integration.shopify.image"]
         known = {
@@ -1305,6 +1298,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
         ):
             # sudo: a fact about the shop, noted whoever works
             backend.sudo().with_context(tracking_disable=True).shopify_product_key = key
+        return result
 
     @api.model
     def _bind_variants(self, backend, sent):

@@ -7,15 +7,13 @@ class ProductAttribute(models.Model):
     def write(self, vals):
         result = super().write(vals)
         if "name" in vals:
-            self._shopify_note_renamed()
+            # sudo: whoever may rename it need not see every product that has it
+            lines = (
+                self.env["product.template.attribute.line"]
+                .sudo()
+                .search([("attribute_id", "in", self.ids)])
+            )
+            self.env["integration.outbox"]._note_changed(
+                "product.template", lines.product_tmpl_id.ids, ["name"]
+            )
         return result
-
-    def _shopify_note_renamed(self):
-        """Have the products sent whose options are called otherwise now."""
-        lines = self.env["product.template.attribute.line"].sudo().search(
-            [("attribute_id", "in", self.ids)]
-        )
-        # sudo: whoever may rename it need not see every product that has it
-        self.env["integration.outbox"]._note_changed(
-            "product.template", lines.product_tmpl_id.ids, ["name"]
-        )

@@ -6,18 +6,15 @@ class ProductPricelist(models.Model):
 
     def _shopify_backends(self):
         """Return the shops whose prices come from this price list, also by way of another one."""
-        lists = reached = self
-        Item = self.env["product.pricelist.item"].sudo()
+        # sudo: a price list that is closed to the user may be built upon this one
+        own = self.sudo()
+        lists = reached = own
         while reached:
-            # sudo: a price list of another company may be built upon this one
-            reached = (
-                Item.search([("base", "=", "pricelist"), ("base_pricelist_id", "in", reached.ids)])
-                .pricelist_id
-                - lists
+            items = own.env["product.pricelist.item"].search(
+                [("base", "=", "pricelist"), ("base_pricelist_id", "in", reached.ids)]
             )
+            reached = items.pricelist_id - lists
             lists |= reached
-        return (
-            self.env["integration.backend"]
-            .sudo()
-            .search([("connector", "=", "shopify"), ("shopify_pricelist_id", "in", lists.ids)])
+        return own.env["integration.backend"].search(
+            [("connector", "=", "shopify"), ("shopify_pricelist_id", "in", lists.ids)]
         )

@@ -37,7 +37,7 @@ class ProductPricelistItem(models.Model):
     # === PRICES OF PRODUCTS === #
 
     def _shopify_send(self):
-        """Have the products sent whose price these rules decide, to the shops that use them only."""
+        """Have the products sent whose price these rules decide, to the shops that use them."""
         # sudo: whoever may change a price may have it sent
         for pricelist, items in self.sudo().grouped("pricelist_id").items():
             backends = pricelist._shopify_backends()

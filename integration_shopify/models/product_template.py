@@ -48,9 +48,7 @@ class ProductTemplate(models.Model):
         sanitize_style=True,
         help="Empty: the sales description.",
     )
-    shopify_shop_count = fields.Integer(
-        compute="_compute_shopify_shop_count", groups=SEES_SHOPS
-    )
+    shopify_shop_count = fields.Integer(compute="_compute_shopify_shop_count", groups=SEES_SHOPS)
 
     @api.depends("shopify_listing_ids")
     def _compute_shopify_shop_count(self):

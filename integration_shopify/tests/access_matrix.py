@@ -33,6 +33,7 @@ integration.shopify.transaction      r     r         r        r
 
 #: ``{field: reason}`` of fields that are called like secrets and are none.
 NO_SECRETS = {
+    "integration.backend.shopify_product_key": "the key of a metafield, for everybody to see",
     "integration.shopify.refund.request.token": "a random number that tells dialogs apart",
 }
 

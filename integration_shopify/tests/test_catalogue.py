@@ -108,7 +108,7 @@ class TestCatalogue(BaseCase):
         )
         self.assertFalse(found.pairs)
 
-    def test_tags(self):
+    def test_tags_of_both_sides(self):
         for have, want, before, after in (
             (["a", "B"], ["c"], [], ["a", "B", "c"]),
             (["a", "B", "c"], ["b"], ["c"], ["a", "B"]),
@@ -147,11 +147,7 @@ class TestCatalogue(BaseCase):
         shop["inventoryItem"]["measurement"]["weight"]["unit"] = "POUNDS"
         self.assertEqual(
             catalogue.variant_changes(values, shop, ["Title"]),
-            {
-                "inventoryItem": {
-                    "measurement": {"weight": {"value": 0.5, "unit": "KILOGRAMS"}}
-                }
-            },
+            {"inventoryItem": {"measurement": {"weight": {"value": 0.5, "unit": "KILOGRAMS"}}}},
         )
 
     def test_compare_at_price_goes_again(self):
@@ -200,8 +196,6 @@ class TestCatalogue(BaseCase):
 
     def test_a_search_is_quoted(self):
         values = wanted(row(1, sku='A"B\\C', barcode="400"))
-        self.assertEqual(
-            catalogue.candidate_queries(values), ['sku:"A\\"B\\\\C" OR barcode:"400"']
-        )
+        self.assertEqual(catalogue.candidate_queries(values), ['sku:"A\\"B\\\\C" OR barcode:"400"'])
         many = wanted(*(row(number, str(number)) for number in range(60)))
         self.assertEqual(len(catalogue.candidate_queries(many)), 3)

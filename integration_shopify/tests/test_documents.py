@@ -5,6 +5,7 @@ from odoo.tests import BaseCase
 from ..lib.client import document
 from .contract import VERSIONS, judge, refusals, schema
 from .documents_customer import VARIABLES as OF_CUSTOMERS
+from .product_documents import VARIABLES as PRODUCTS
 
 GID = "gid://shopify/Order/1"
 PRODUCT = "gid://shopify/Product/1"
@@ -54,6 +55,7 @@ VARIABLES = {
             ]
         }
     ],
+    **PRODUCTS,
     "orders": [
         {
             "ids": [GID],

@@ -1,6 +1,7 @@
 """Bugs that merchants met with other connectors, of products on their way to Shopify.
 
-Numbers as in the list of known bugs: 5, 8, 11, 12, 18, 20, and two shops that must not be mixed (9).
+Numbers as in the list of known bugs: 5, 8, 11, 12, 18, 20, and two shops that must not be
+mixed (9).
 """
 
 import base64

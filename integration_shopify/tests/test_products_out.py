@@ -161,7 +161,10 @@ class TestProductsOut(ProductsOutCase):
         self.assertEqual(str(first.item.cost), "9.00")
         self.assertTrue(first.item.tracked)
         links = self.env["integration.binding"].search(
-            [("backend_id", "=", self.backend.id), ("resource", "in", ("variant", "inventory_item"))]
+            [
+                ("backend_id", "=", self.backend.id),
+                ("resource", "in", ("variant", "inventory_item")),
+            ]
         )
         self.assertEqual(len(links), 8)
         listing = template.shopify_listing_ids

@@ -359,9 +359,7 @@ served(
     variants=lambda p, i, sortKey="POSITION", **a: connection(p.variants, **a),
     variantsCount=lambda p, i: count_of(p.variants),
     hasOnlyDefaultVariant="only_default",
-    hasOutOfStockVariants=lambda p, i: any(
-        v.item.tracked and v.available <= 0 for v in p.variants
-    ),
+    hasOutOfStockVariants=lambda p, i: any(v.item.tracked and v.available <= 0 for v in p.variants),
     hasVariantsThatRequiresComponents=lambda p, i: False,
     requiresSellingPlan=lambda p, i: False,
     totalInventory=lambda p, i: sum(v.available for v in p.variants if v.item.tracked),

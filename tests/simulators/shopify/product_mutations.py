@@ -39,7 +39,9 @@ def _errors(name: str, error: Refused) -> dict[str, Any]:
     return {name: None, "userErrors": [refused(error)]}
 
 
-def _product(info: GraphQLResolveInfo, gid: str, path: list[str], code: str | None = None) -> Product:
+def _product(
+    info: GraphQLResolveInfo, gid: str, path: list[str], code: str | None = None
+) -> Product:
     product = find(info, gid, "Product")
     if product is None:
         raise Refused("Product does not exist", path, code)
@@ -58,7 +60,24 @@ def _money(shop: Shop, value: Any, path: list[str]) -> Decimal | None:
     return amount
 
 
-def _item(shop: Shop, variant: Variant, values: dict[str, Any], path: list[str]) -> None:
+def _check_variant(shop: Shop, row: dict[str, Any], path: list[str]) -> None:
+    """Refuse what a variant cannot have, before anything is changed."""
+    for name in ("price", "compareAtPrice"):
+        _money(shop, row.get(name), [*path, name])
+    values = row.get("inventoryItem") or {}
+    code = values.get("harmonizedSystemCode")
+    if code and not (code.isdigit() and 6 <= len(code) <= 13):
+        raise Refused(
+            "Harmonized system code must be between 6 and 13 digits",
+            [*path, "inventoryItem", "harmonizedSystemCode"],
+            "INVALID_INPUT",
+        )
+    weight = (values.get("measurement") or {}).get("weight")
+    if weight and (weight["unit"] not in GRAMS or weight["value"] < 0):
+        raise Refused("Weight is invalid", [*path, "inventoryItem", "measurement"])
+
+
+def _item(shop: Shop, variant: Variant, values: dict[str, Any]) -> None:
     item = variant.item
     for name, attribute in (
         ("tracked", "tracked"),
@@ -67,13 +86,6 @@ def _item(shop: Shop, variant: Variant, values: dict[str, Any], path: list[str])
     ):
         if name in values:
             setattr(item, attribute, values[name])
-    code = values.get("harmonizedSystemCode")
-    if code and not (code.isdigit() and 6 <= len(code) <= 13):
-        raise Refused(
-            "Harmonized system code must be between 6 and 13 digits",
-            [*path, "inventoryItem", "harmonizedSystemCode"],
-            "INVALID_INPUT",
-        )
     if "cost" in values:
         item.cost = None if values["cost"] is None else decimal(values["cost"])
     if values.get("requiresShipping") is not None:
@@ -82,8 +94,6 @@ def _item(shop: Shop, variant: Variant, values: dict[str, Any], path: list[str])
         variant.sku = values["sku"] or None
     weight = (values.get("measurement") or {}).get("weight")
     if weight:
-        if weight["unit"] not in GRAMS or weight["value"] < 0:
-            raise Refused("Weight is invalid", [*path, "inventoryItem", "measurement"])
         shop.set_weight(item, weight["value"], weight["unit"])
     item.updated_at = now()
 
@@ -115,14 +125,24 @@ def _attach(variant: Variant, media: Media, path: list[str]) -> None:
     variant.media = [media]
 
 
-def _write_metafields(info: GraphQLResolveInfo, owner: Any, rows: list[dict[str, Any]]) -> None:
+Plan = list[tuple[str, str, str, str]]
+
+
+def _plan_metafields(
+    info: GraphQLResolveInfo, kind: str, owner: Any, rows: list[dict[str, Any]]
+) -> Plan:
+    """Namespace, key, type and value of each.
+
+    :param owner: None for one that is going to be made.
+    :raises Refused: one of them is wrong.
+    """
     kinds = {"Product": "PRODUCT", "ProductVariant": "PRODUCTVARIANT", "Collection": "COLLECTION"}
     shop = shop_of(info)
     plan = []
     for index, row in enumerate(rows):
         path = ["metafields", str(index)]
         space = space_of(info, row.get("namespace"))
-        definition = definition_of(info, kinds[owner.gql_type], space, row["key"])
+        definition = definition_of(info, kinds[kind], space, row["key"])
         type_ = row.get("type") or (definition.type if definition else None)
         if not type_:
             raise Refused("Type can't be blank", [*path, "type"], "BLANK")
@@ -141,9 +161,11 @@ def _write_metafields(info: GraphQLResolveInfo, owner: Any, rows: list[dict[str,
         if type_ == "number_integer" and not value.lstrip("-").isdigit():
             raise Refused("Value must be an integer.", [*path, "value"], "INVALID_VALUE")
         if type_ == "single_line_text_field" and "\n" in value:
-            raise Refused("Value must be a single line text string.", [*path, "value"], "INVALID_VALUE")
+            raise Refused(
+                "Value must be a single line text string.", [*path, "value"], "INVALID_VALUE"
+            )
         if definition and definition.unique:
-            for other in shop.all(owner.gql_type):
+            for other in shop.all(kind):
                 if other is owner:
                     continue
                 if any(
@@ -152,24 +174,32 @@ def _write_metafields(info: GraphQLResolveInfo, owner: Any, rows: list[dict[str,
                 ):
                     raise Refused("Value has already been taken", [*path, "value"], "TAKEN")
         plan.append((space, row["key"], type_, value))
-    for space, key, type_, value in plan:
-        shop.set_metafield(owner, space, key, type_, value)
+    return plan
+
+
+def _write_metafields(info: GraphQLResolveInfo, owner: Any, rows: list[dict[str, Any]]) -> None:
+    for row in _plan_metafields(info, owner.gql_type, owner, rows):
+        shop_of(info).set_metafield(owner, *row)
+
+
+def _check_collections(info: GraphQLResolveInfo, gids: list[str], path: str) -> None:
+    for gid in gids:
+        collection = find(info, gid, "Collection")
+        if collection is None:
+            raise Refused("Collection does not exist", [path])
+        if collection.rules:
+            raise Refused("Can't add product to a smart collection", [path])
 
 
 def _collections(
     info: GraphQLResolveInfo, product: Product, join: list[str], leave: list[str]
 ) -> None:
-    for name, gids in (("collectionsToJoin", join), ("collectionsToLeave", leave)):
-        for gid in gids:
-            collection = find(info, gid, "Collection")
-            if collection is None:
-                raise Refused("Collection does not exist", [name])
-            if collection.rules:
-                raise Refused("Can't add product to a smart collection", [name])
-            if name == "collectionsToJoin" and product not in collection.products:
-                collection.products.append(product)
-            if name == "collectionsToLeave" and product in collection.products:
-                collection.products.remove(product)
+    for gid in join:
+        if product not in find(info, gid).products:
+            find(info, gid).products.append(product)
+    for gid in leave:
+        if product in find(info, gid).products:
+            find(info, gid).products.remove(product)
 
 
 _PLAIN = {
@@ -182,18 +212,30 @@ _PLAIN = {
 }
 
 
-def _write_product(info: GraphQLResolveInfo, product: Product, values: dict[str, Any]) -> None:
+def _check_product(
+    info: GraphQLResolveInfo, product: Product | None, values: dict[str, Any]
+) -> None:
+    """Refuse what a product cannot have, before anything is changed."""
     if "title" in values and not (values["title"] or "").strip():
         raise Refused("Title can't be blank", ["title"])
     if len(values.get("title") or "") > 255:
         raise Refused("Title is too long (maximum is 255 characters)", ["title"])
     if values.get("category") and values["category"] not in CATEGORIES:
         raise Refused("Category is invalid", ["category"])
-    for tag in values.get("tags") or []:
-        if len(tag) > 255:
-            raise Refused("Tags is too long", ["tags"])
+    if any(len(tag) > 255 for tag in values.get("tags") or []):
+        raise Refused("Tags is too long", ["tags"])
     if len(values.get("tags") or []) > 250:
         raise Refused("Too many tags", ["tags"])
+    if values.get("handle"):
+        others = [p for p in shop_of(info).all("Product") if p is not product]
+        if any(p.handle == values["handle"] for p in others):
+            raise Refused(f"Handle '{values['handle']}' already in use", ["handle"])
+    for name in ("collectionsToJoin", "collectionsToLeave", "collections"):
+        _check_collections(info, values.get(name) or [], name)
+    _plan_metafields(info, "Product", product, values.get("metafields") or [])
+
+
+def _write_product(info: GraphQLResolveInfo, product: Product, values: dict[str, Any]) -> None:
     for name, attribute in _PLAIN.items():
         if name in values:
             setattr(product, attribute, values[name] or ("" if name != "templateSuffix" else None))
@@ -207,9 +249,6 @@ def _write_product(info: GraphQLResolveInfo, product: Product, values: dict[str,
     if "seo" in values:
         product.seo = dict(values["seo"] or {})
     if values.get("handle"):
-        taken = any(p is not product and p.handle == values["handle"] for p in shop_of(info).all("Product"))
-        if taken:
-            raise Refused(f"Handle '{values['handle']}' already in use", ["handle"])
         product.handle = values["handle"]
 
 
@@ -238,48 +277,21 @@ def _set_product(
     info: GraphQLResolveInfo, values: dict[str, Any], identifier: dict[str, Any]
 ) -> Product:
     shop = shop_of(info)
-    if values.get("id") and identifier:
-        raise Refused("The id field is not allowed if identifier is provided.", ["id"], "ID_NOT_ALLOWED")
-    identifier = identifier or ({"id": values["id"]} if values.get("id") else {})
-    custom = identifier.get("customId")
-    if custom:
-        space = space_of(info, custom.get("namespace"))
-        definition = definition_of(info, "PRODUCT", space, custom["key"])
-        if definition is None or not definition.unique:
-            raise Refused("Metafield definition not found for the identifier.", ["identifier"], "INVALID_METAFIELD")
-        for row in values.get("metafields") or []:
-            if (space_of(info, row.get("namespace")), row["key"]) == (space, custom["key"]) and row[
-                "value"
-            ] != custom["value"]:
-                raise Refused("The metafield does not match the identifier.", ["metafields"], "METAFIELD_MISMATCH")
-    product = identified(info, "Product", identifier) if identifier else None
-    if identifier.get("id") and product is None:
-        raise Refused("Product does not exist", ["id"], "PRODUCT_DOES_NOT_EXIST")
-    options, variants = values.get("productOptions"), values.get("variants")
-    if options is not None and variants is None:
-        raise Refused("Variants input is required when updating product options", ["variants"], "VARIANTS_INPUT_MISSING")
-    if variants is not None and options is None:
-        raise Refused("Product options input is required when updating variants", ["productOptions"], "PRODUCT_OPTIONS_INPUT_MISSING")
-    plan = _check_variants(product, options, variants) if variants is not None else None
-    _check_files(values)
+    product = _to_set(info, values, identifier)
+    plan = _check_set(info, product, values)
     created = product is None
     if product is None:
-        if not (values.get("title") or "").strip():
-            raise Refused("Title can't be blank", ["title"], "MISSING_FIELD_REQUIRED")
-        product = Product(
-            shop.next_id("Product"), values["title"], shop.free_handle(values.get("handle") or values["title"]),
-            vendor=shop.config.name,
-        )
-    _write_product(info, product, {k: v for k, v in values.items() if k != "handle" or not created})
-    if created:
+        handle = shop.free_handle(values.get("handle") or values["title"])
+        product = Product(shop.next_id("Product"), values["title"], handle, vendor=shop.config.name)
         shop.add(product)
-        if plan is None:
+        if not plan:
             plan = [({"optionValues": []}, None, ("Default Title",))]
-            options = [{"name": "Title"}]
+            values = {**values, "productOptions": [{"name": "Title"}]}
+    _write_product(info, product, {k: v for k, v in values.items() if k != "handle" or not created})
     if values.get("files") is not None:
-        product.media = [_file(info, product, row) for row in values["files"]]
-    if plan is not None:
-        _rebuild(info, product, options or [], plan)
+        product.media = [_file(info, row) for row in values["files"]]
+    if plan:
+        _rebuild(info, product, values["productOptions"], plan)
     if values.get("metafields") is not None:
         keep = [
             (space_of(info, row.get("namespace")), row.get("key")) for row in values["metafields"]
@@ -287,23 +299,73 @@ def _set_product(
         # a list replaces what there was
         product.metafields = [m for m in product.metafields if (m.namespace, m.key) in keep]
         _write_metafields(info, product, values["metafields"])
+    custom = identifier.get("customId")
     if custom:
-        definition = definition_of(info, "PRODUCT", space, custom["key"])
-        shop.set_metafield(product, space, custom["key"], definition.type, custom["value"])  # type: ignore[union-attr]
+        space = space_of(info, custom.get("namespace"))
+        shop.set_metafield(product, space, custom["key"], "id", custom["value"])
     if values.get("collections") is not None:
         now_in = [c.gid for c in shop.all("Collection") if product in c.products and not c.rules]
         wanted = values["collections"]
         _collections(info, product, wanted, [gid for gid in now_in if gid not in wanted])
-    if created:
-        for publication in shop.all("Publication"):
-            if publication.auto:
-                product.publications[publication.id] = now()
-        shop.index_product(product)
-        shop.effects["products"] += 1
-        shop.emit("PRODUCTS_CREATE", product)
-    else:
+    if not created:
         shop.product_changed(product)
+        return product
+    for publication in shop.all("Publication"):
+        if publication.auto:
+            product.publications[publication.id] = now()
+    shop.index_product(product)
+    shop.effects["products"] += 1
+    shop.emit("PRODUCTS_CREATE", product)
     return product
+
+
+def _to_set(
+    info: GraphQLResolveInfo, values: dict[str, Any], identifier: dict[str, Any]
+) -> Product | None:
+    """The product that is meant, None for a new one.
+
+    :raises Refused: it does not exist, or what identifies it is wrong.
+    """
+    if values.get("id") and identifier:
+        message = "The id field is not allowed if identifier is provided."
+        raise Refused(message, ["id"], "ID_NOT_ALLOWED")
+    identifier = identifier or ({"id": values["id"]} if values.get("id") else {})
+    custom = identifier.get("customId")
+    if custom:
+        space = space_of(info, custom.get("namespace"))
+        definition = definition_of(info, "PRODUCT", space, custom["key"])
+        if definition is None or not definition.unique:
+            message = "Metafield definition not found for the identifier."
+            raise Refused(message, ["identifier"], "INVALID_METAFIELD")
+        for row in values.get("metafields") or []:
+            same = (space_of(info, row.get("namespace")), row["key"]) == (space, custom["key"])
+            if same and row["value"] != custom["value"]:
+                message = "The metafield does not match the identifier."
+                raise Refused(message, ["metafields"], "METAFIELD_MISMATCH")
+    product = identified(info, "Product", identifier) if identifier else None
+    if identifier.get("id") and product is None:
+        raise Refused("Product does not exist", ["id"], "PRODUCT_DOES_NOT_EXIST")
+    return product
+
+
+def _check_set(
+    info: GraphQLResolveInfo, product: Product | None, values: dict[str, Any]
+) -> list[Any]:
+    """Refuse what is wrong before anything is changed; returns the plan of the variants."""
+    options, variants = values.get("productOptions"), values.get("variants")
+    if options is not None and variants is None:
+        message = "Variants input is required when updating product options"
+        raise Refused(message, ["variants"], "VARIANTS_INPUT_MISSING")
+    if variants is not None and options is None:
+        message = "Product options input is required when updating variants"
+        raise Refused(message, ["productOptions"], "PRODUCT_OPTIONS_INPUT_MISSING")
+    if product is None and not (values.get("title") or "").strip():
+        raise Refused("Title can't be blank", ["title"], "MISSING_FIELD_REQUIRED")
+    _check_product(info, product, values)
+    _check_files(values)
+    for index, row in enumerate(variants or []):
+        _check_variant(shop_of(info), row, ["variants", str(index)])
+    return _check_variants(product, options or [], variants) if variants is not None else []
 
 
 def _check_files(values: dict[str, Any]) -> None:
@@ -318,7 +380,7 @@ def _check_files(values: dict[str, Any]) -> None:
             )
 
 
-def _file(info: GraphQLResolveInfo, product: Product, row: dict[str, Any]) -> Media:
+def _file(info: GraphQLResolveInfo, row: dict[str, Any]) -> Media:
     if row.get("id"):
         media = find(info, row["id"], "MediaImage")
         if media is None:
@@ -337,20 +399,36 @@ def _check_variants(
     :raises Refused: options or variants are wrong.
     """
     if len(options) > MAX_OPTIONS:
-        raise Refused(f"Options count cannot be over {MAX_OPTIONS}", ["productOptions"], "OPTIONS_OVER_LIMIT")
+        raise Refused(
+            f"Options count cannot be over {MAX_OPTIONS}", ["productOptions"], "OPTIONS_OVER_LIMIT"
+        )
     names = []
     for index, option in enumerate(options):
         name = (option.get("name") or "").strip()
         if " / " in name:
-            raise Refused("Option name cannot contain ' / '", ["productOptions", str(index), "name"], "INVALID_INPUT")
+            raise Refused(
+                "Option name cannot contain ' / '",
+                ["productOptions", str(index), "name"],
+                "INVALID_INPUT",
+            )
         if name.lower() in [n.lower() for n in names]:
-            raise Refused("Duplicated option name", ["productOptions", str(index)], "DUPLICATED_OPTION_NAME")
+            raise Refused(
+                "Duplicated option name", ["productOptions", str(index)], "DUPLICATED_OPTION_NAME"
+            )
         names.append(name)
         values = [row["name"].lower() for row in option.get("values") or []]
         if len(set(values)) < len(values):
-            raise Refused("Duplicated option value", ["productOptions", str(index), "values"], "DUPLICATED_OPTION_VALUE")
+            raise Refused(
+                "Duplicated option value",
+                ["productOptions", str(index), "values"],
+                "DUPLICATED_OPTION_VALUE",
+            )
         if not values:
-            raise Refused("Option values are missing", ["productOptions", str(index), "values"], "OPTION_VALUES_MISSING")
+            raise Refused(
+                "Option values are missing",
+                ["productOptions", str(index), "values"],
+                "OPTION_VALUES_MISSING",
+            )
     if not variants:
         raise Refused("Variants can't be blank", ["variants"], "VARIANTS_INPUT_MISSING")
     known = {variant.gid: variant for variant in product.variants} if product else {}
@@ -367,7 +445,11 @@ def _check_variants(
         values = tuple(chosen[name] for name in names)
         for option, value in zip(options, values, strict=True):
             if value not in [v["name"] for v in option.get("values") or []]:
-                raise Refused("Option value does not exist", [*path, "optionValues"], "OPTION_VALUE_DOES_NOT_EXIST")
+                raise Refused(
+                    "Option value does not exist",
+                    [*path, "optionValues"],
+                    "OPTION_VALUE_DOES_NOT_EXIST",
+                )
         key = tuple(value.lower() for value in values)
         if key in taken:
             raise Refused(
@@ -381,7 +463,9 @@ def _check_variants(
         if row.get("id"):
             variant = known.get(row["id"])
             if variant is None:
-                raise Refused("Variant does not exist", [*path, "id"], "PRODUCT_VARIANT_DOES_NOT_EXIST")
+                raise Refused(
+                    "Variant does not exist", [*path, "id"], "PRODUCT_VARIANT_DOES_NOT_EXIST"
+                )
         elif key in by_values:
             variant = by_values[key]
         plan.append((row, variant, values))
@@ -451,7 +535,7 @@ def _write_variant(
         variant.policy = row["inventoryPolicy"]
     if row.get("taxable") is not None:
         variant.taxable = row["taxable"]
-    _item(shop, variant, row.get("inventoryItem") or {}, path)
+    _item(shop, variant, row.get("inventoryItem") or {})
     if row.get("metafields") is not None:
         _write_metafields(info, variant, row["metafields"])
     file = row.get("file")
@@ -478,9 +562,13 @@ def _update(
     shop = shop_of(info)
     try:
         target = _product(info, (identifier or values)["id"], ["id"])
+        _check_product(info, target, values)
         _write_product(info, target, values)
         _collections(
-            info, target, values.get("collectionsToJoin") or [], values.get("collectionsToLeave") or []
+            info,
+            target,
+            values.get("collectionsToJoin") or [],
+            values.get("collectionsToLeave") or [],
         )
         _write_metafields(info, target, values.get("metafields") or [])
         for row in media or []:
@@ -540,7 +628,9 @@ def _refuse_taken(
     for other in product.variants:
         if other is not have and tuple(v.name for v in other.values) == values:
             raise Refused(
-                f"The variant '{' / '.join(values)}' already exists.", path, "VARIANT_ALREADY_EXISTS"
+                f"The variant '{' / '.join(values)}' already exists.",
+                path,
+                "VARIANT_ALREADY_EXISTS",
             )
 
 
@@ -604,7 +694,7 @@ def _bulk_create(
                     "VARIANT_ALREADY_EXISTS",
                 )
             taken.add(values)
-            _money(shop, row.get("price"), [*path, "price"])
+            _check_variant(shop, row, path)
             plan.append((row, values, path))
         made = _add_media(shop, product, media)
         for row, values, path in plan:
@@ -645,7 +735,9 @@ def _bulk_update(
             variant = known.get(row.get("id") or "")
             if variant is None:
                 raise Refused(
-                    "Product variant does not exist", [*path, "id"], "PRODUCT_VARIANT_DOES_NOT_EXIST"
+                    "Product variant does not exist",
+                    [*path, "id"],
+                    "PRODUCT_VARIANT_DOES_NOT_EXIST",
                 )
             seen.append(variant)
             if row.get("inventoryQuantities"):
@@ -655,8 +747,7 @@ def _bulk_update(
                     "NO_INVENTORY_QUANTITIES_ON_VARIANTS_UPDATE",
                 )
             values = _values_of(product, row, variant, path)
-            for name in ("price", "compareAtPrice"):
-                _money(shop, row.get(name), [*path, name])
+            _check_variant(shop, row, path)
             plan.append((variant, row, values, path))
         except Refused as error:
             errors.append(refused(error))
@@ -664,7 +755,7 @@ def _bulk_update(
         **{v: tuple(x.name for x in v.values) for v in product.variants},
         **{variant: values for variant, _row, values, _path in plan},
     }
-    for variant, _row, values, path in plan:
+    for _variant, _row, values, path in plan:
         if sum(other == values for other in future.values()) > 1:
             errors.append(
                 user_error(
@@ -718,7 +809,11 @@ def _bulk_delete(
 
 @mutation("productOptionsDelete")
 def _options_delete(
-    _root: Any, info: GraphQLResolveInfo, productId: str, options: list[str], strategy: str = "DEFAULT"
+    _root: Any,
+    info: GraphQLResolveInfo,
+    productId: str,
+    options: list[str],
+    strategy: str = "DEFAULT",
 ) -> Any:
     product = find(info, productId, "Product")
     rows = [option for option in product.options if option.gid in options] if product else []
@@ -830,7 +925,9 @@ def _metafields_set(_root: Any, info: GraphQLResolveInfo, metafields: list[dict[
             error.field = [*path, *(error.field or [])[2:]]
             return _errors("metafields", error)
         space = space_of(info, row.get("namespace"))
-        done.append(next(m for m in owner.metafields if (m.namespace, m.key) == (space, row["key"])))
+        done.append(
+            next(m for m in owner.metafields if (m.namespace, m.key) == (space, row["key"]))
+        )
     for owner in {m.owner for m in done if isinstance(m.owner, Product)}:
         shop_of(info).product_changed(owner)
     return {"metafields": done, "userErrors": []}
@@ -887,15 +984,24 @@ def _publish(info: GraphQLResolveInfo, gid: str, rows: list[dict[str, Any]], on:
     record = find(info, gid, "Product", "Collection")
     shop = shop_of(info)
     if record is None:
-        return {"publishable": None, "shop": shop, "userErrors": [user_error("Resource does not exist", ["id"])]}
+        return {
+            "publishable": None,
+            "shop": shop,
+            "userErrors": [user_error("Resource does not exist", ["id"])],
+        }
     if len(rows) > MAX_PUBLICATIONS or shop.config.publication_limit < len(rows):
-        error = user_error("The limit for simultaneous publication updates has been exceeded.", ["input"])
+        error = user_error(
+            "The limit for simultaneous publication updates has been exceeded.", ["input"]
+        )
         return {"publishable": record, "shop": shop, "userErrors": [error]}
     found = []
     for index, row in enumerate(rows):
         publication = find(info, row.get("publicationId") or "", "Publication")
         if publication is None:
-            error = user_error("Publication does not exist or is not publishable", ["input", str(index), "publicationId"])
+            error = user_error(
+                "Publication does not exist or is not publishable",
+                ["input", str(index), "publicationId"],
+            )
             return {"publishable": record, "shop": shop, "userErrors": [error]}
         found.append(publication)
     for publication in found:
@@ -989,13 +1095,21 @@ def _register(
         path = ["translations", str(index)]
         error = None
         if row["locale"] not in shop.config.locales:
-            error = user_error("Locale is not valid for the shop", [*path, "locale"], "INVALID_LOCALE_FOR_SHOP")
+            error = user_error(
+                "Locale is not valid for the shop", [*path, "locale"], "INVALID_LOCALE_FOR_SHOP"
+            )
         elif row["locale"] == shop.config.locales[0]:
-            error = user_error("Locale cannot be the primary one", [*path, "locale"], "INVALID_LOCALE_FOR_SHOP")
+            error = user_error(
+                "Locale cannot be the primary one", [*path, "locale"], "INVALID_LOCALE_FOR_SHOP"
+            )
         elif row["key"] not in content:
             error = user_error("Key is not valid", [*path, "key"], "INVALID_KEY_FOR_MODEL")
         elif row["translatableContentDigest"] != _text_digest(content[row["key"]]):
-            error = user_error("Translatable content hash is invalid", [*path, "translatableContentDigest"], "INVALID_TRANSLATABLE_CONTENT")
+            error = user_error(
+                "Translatable content hash is invalid",
+                [*path, "translatableContentDigest"],
+                "INVALID_TRANSLATABLE_CONTENT",
+            )
         elif not row["value"]:
             error = user_error("Value can't be blank", [*path, "value"], "BLANK")
         if error:
@@ -1003,7 +1117,10 @@ def _register(
     known = shop.translations.setdefault(resourceId, {})
     for row in translations:
         known[row["locale"], row["key"]] = (row["value"], row["translatableContentDigest"])
-    done = [{"key": r["key"], "locale": r["locale"], "value": r["value"], "outdated": False} for r in translations]
+    done = [
+        {"key": r["key"], "locale": r["locale"], "value": r["value"], "outdated": False}
+        for r in translations
+    ]
     return {"translations": done, "userErrors": []}
 
 

@@ -290,6 +290,7 @@ _DATED_KEYS = {
     "UPDATED_AT": lambda r: r.updated_at,
 }
 
+
 def by_id(*kinds: str) -> Resolver:
     def resolve(_root: Any, info: GraphQLResolveInfo, id: str | None = None) -> Any:
         if id is None:
