@@ -384,9 +384,7 @@ class HttpClient:
         """:meth:`request` with POST."""
         return self.request("POST", path, **options)
 
-    def download(
-        self, path: str, *, start: int = 0, size: int, label: str | None = None
-    ) -> Part:
+    def download(self, path: str, *, start: int = 0, size: int, label: str | None = None) -> Part:
         """Read a part of a file, however large the file is.
 
         A server that cannot begin in the middle is read up to there, keeping nothing, and left as

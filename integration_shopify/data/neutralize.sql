@@ -17,5 +17,7 @@ UPDATE integration_shopify_transaction SET payment_ref = NULL;
 DELETE FROM integration_shopify_bulk_line;
 DELETE FROM integration_shopify_bulk_item;
 UPDATE integration_shopify_bulk
-   SET url = NULL, staged_path = NULL, slot = NULL, state = 'cancelled'
- WHERE state IN ('new', 'running', 'ready');
+   SET url = NULL,
+       staged_path = NULL,
+       slot = NULL,
+       state = CASE WHEN state IN ('new', 'running', 'ready') THEN 'cancelled' ELSE state END;

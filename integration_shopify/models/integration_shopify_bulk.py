@@ -94,7 +94,7 @@ class IntegrationShopifyBulk(models.Model):
     kind = fields.Selection(
         [("query", "Read"), ("mutation", "Write")], required=True, readonly=True
     )
-    key = fields.Char(
+    mark = fields.Char(
         required=True, readonly=True, help="Part of the name by which Shopify knows it."
     )
     document = fields.Text(required=True, readonly=True)
@@ -169,9 +169,7 @@ class IntegrationShopifyBulk(models.Model):
         """
         self.ensure_one()
         with self._apart() as own:
-            own.env.cr.execute(
-                "SELECT * FROM integration_shopify_bulk WHERE id = %s", [own.id]
-            )
+            own.env.cr.execute("SELECT * FROM integration_shopify_bulk WHERE id = %s", [own.id])
             return own.env.cr.dictfetchone()
 
     # === STARTING === #
@@ -184,15 +182,15 @@ class IntegrationShopifyBulk(models.Model):
 
     @api.model
     def _new(self, backend, resource, kind, name, text):
-        key = uuid.uuid4().hex[:16]
+        mark = uuid.uuid4().hex[:16]
         return self.create(
             {
                 "name": name,
                 "backend_id": backend.id,
                 "resource": resource,
                 "kind": kind,
-                "key": key,
-                "document": bulk.named(text, key),
+                "mark": mark,
+                "document": bulk.named(text, mark),
             }
         )
 
@@ -276,7 +274,7 @@ class IntegrationShopifyBulk(models.Model):
                 "input": [
                     {
                         "resource": "BULK_MUTATION_VARIABLES",
-                        "filename": f"{facts['key']}.jsonl",
+                        "filename": f"{facts['mark']}.jsonl",
                         "mimeType": "text/jsonl",
                         "httpMethod": "POST",
                         "fileSize": str(len(body)),
@@ -287,9 +285,7 @@ class IntegrationShopifyBulk(models.Model):
         )
         target = payload["stagedTargets"][0]
         form = [(row["name"], row["value"]) for row in target["parameters"]]
-        data, content_type = encode_form(
-            form, "file", f"{facts['key']}.jsonl", body, "text/jsonl"
-        )
+        data, content_type = encode_form(form, "file", f"{facts['mark']}.jsonl", body, "text/jsonl")
         with backend._file_client(
             target["url"], [value for _name, value in form if len(value) > 40]
         ) as storage:
@@ -317,7 +313,7 @@ class IntegrationShopifyBulk(models.Model):
             {
                 "mutation": facts["document"],
                 "stagedUploadPath": facts["staged_path"],
-                "clientIdentifier": f"odoo-{facts['key']}",
+                "clientIdentifier": f"odoo-{facts['mark']}",
             },
             action=action,
         )
@@ -364,7 +360,7 @@ class IntegrationShopifyBulk(models.Model):
                 "bulk_operations", {"first": 50, "after": after, "query": query}
             ).data["bulkOperations"]
             for node in page["nodes"]:
-                if f"_{facts['key']}" in node["query"]:
+                if f"_{facts['mark']}" in node["query"]:
                     self._note_started(node)
                     return True
             if not page["pageInfo"]["hasNextPage"]:
@@ -393,9 +389,11 @@ class IntegrationShopifyBulk(models.Model):
             seconds=seconds
         ):
             return False
-        node = backend._shopify_client().execute("bulk_operation", {"id": facts["gid"]}).data[
-            "bulkOperation"
-        ]
+        node = (
+            backend._shopify_client()
+            .execute("bulk_operation", {"id": facts["gid"]})
+            .data["bulkOperation"]
+        )
         return self._note_node(node, facts["kind"])
 
     def _patience(self, facts):
@@ -472,11 +470,11 @@ class IntegrationShopifyBulk(models.Model):
 
     def _restart(self, facts):
         """Prepare to run it once more; what was read of it is forgotten by who has read it."""
-        key = uuid.uuid4().hex[:16]
+        mark = uuid.uuid4().hex[:16]
         self._note(
             state="new",
-            key=key,
-            document=facts["document"].replace(facts["key"], key),
+            mark=mark,
+            document=facts["document"].replace(facts["mark"], mark),
             gid=False,
             url=False,
             slot=False,
@@ -526,9 +524,11 @@ class IntegrationShopifyBulk(models.Model):
 
         Shopify may issue another one; else the result is gone.
         """
-        node = backend._shopify_client().execute("bulk_operation", {"id": facts["gid"]}).data[
-            "bulkOperation"
-        ]
+        node = (
+            backend._shopify_client()
+            .execute("bulk_operation", {"id": facts["gid"]})
+            .data["bulkOperation"]
+        )
         url = node and (node["url"] or node["partialDataUrl"])
         renewed = facts["renewed"] or 0
         if url and url != facts["url"] and renewed < MOST_ADDRESSES:
@@ -593,7 +593,7 @@ class IntegrationShopifyBulk(models.Model):
                     ("create_date", ">", since),
                 ]
             )
-            same = found.filtered(lambda row: row.document == bulk.named(text, row.key))
+            same = found.filtered(lambda row: row.document == bulk.named(text, row.mark))
             return self.browse(same[:1].ids)
 
     def _advance(self, backend, facts):
@@ -643,9 +643,7 @@ class IntegrationShopifyBulk(models.Model):
         objects, last, count = Line._objects(self, page["number"], connections)
         taken = page["taken"] + count
         if objects:
-            return Page(
-                objects, {**page, "number": last, "taken": taken}, facts["started_at"]
-            )
+            return Page(objects, {**page, "number": last, "taken": taken}, facts["started_at"])
         self._forget_lines()
         message = False
         if taken < page["total"]:
@@ -784,6 +782,7 @@ class IntegrationShopifyBulk(models.Model):
             if operation.kind == "query":
                 operation._restart(operation._facts())
             else:
+                # sudo: the same
                 self.env["integration.shopify.bulk.item"].sudo()._wait_again(operation)
                 operation.state = "done"
             operation._wake_waiting()
@@ -803,6 +802,7 @@ class IntegrationShopifyBulk(models.Model):
                     message=self._explain_code("CANCELED"),
                 )
                 if operation.kind == "mutation":
+                    # sudo: the same
                     self.env["integration.shopify.bulk.item"].sudo()._refuse_all(
                         operation, self.env._("The bulk operation was cancelled.")
                     )
@@ -819,6 +819,7 @@ class IntegrationShopifyBulk(models.Model):
 
     def action_open_items(self):
         """Open the records that a bulk mutation sends."""
+        self.check_access("read")
         self.ensure_one()
         action = self.env["ir.actions.act_window"]._for_xml_id(
             "integration_shopify.integration_shopify_bulk_item_action"

@@ -144,12 +144,13 @@ class IntegrationShopifyBulkPush(models.AbstractModel):
             item.fail(self._bulk_waits(item))
 
     def _note_sent(self, backend, items):
-        super()._note_sent(backend, items)
+        result = super()._note_sent(backend, items)
         records = self.env[self._resource_model].union(*(item.record for item in items))
         # sudo: these rows are written by the code alone
         self.env["integration.shopify.bulk.item"].sudo()._forget(
             backend, self._bulk_code(), records
         )
+        return result
 
     # === HELPERS === #
 

@@ -20,7 +20,7 @@ NAMES = {
 
 
 class TestLines(BaseCase):
-    def read(self, data, size):
+    def in_parts(self, data, size):
         """Read ``data`` in parts of at most ``size`` bytes, as the download does."""
         lines, position = [], 0
         while position < len(data):
@@ -35,7 +35,9 @@ class TestLines(BaseCase):
     def test_parts_of_any_size_give_the_same_lines(self):
         rows = [
             {"id": PRODUCT.format(n), "title": title}
-            for n, title in enumerate(("plain", "\u00fcml\u00e4ut", "\u2028 \U0001f600", "", "a\\n/b"))
+            for n, title in enumerate(
+                ("plain", "\u00fcml\u00e4ut", "\u2028 \U0001f600", "", "a\\n/b")
+            )
         ]
         rows.append({"id": VARIANT.format(1), "__parentId": PRODUCT.format(1)})
         text = "\n".join(
@@ -44,7 +46,7 @@ class TestLines(BaseCase):
         )
         for data in (text.encode(), (text + "\n").encode(), text.replace("\n", "\n\n").encode()):
             for size in range(120, len(data) + 1, 7):
-                lines = self.read(data, size)
+                lines = self.in_parts(data, size)
                 self.assertEqual([json.loads(line.text) for line in lines], rows)
                 self.assertEqual(lines[0].gid, PRODUCT.format(0))
                 self.assertEqual(lines[-1].parent, PRODUCT.format(1))
@@ -85,7 +87,11 @@ class TestAttach(BaseCase):
             self.assertEqual(bulk.attach(variants, fields[1:], NAMES), [])
             self.assertEqual(
                 [sorted(v["id"] for v in p["variants"]["nodes"]) for p in products],
-                [[VARIANT.format(n) for n in (0, 2, 4)], [VARIANT.format(n) for n in (1, 3, 5)], []],
+                [
+                    [VARIANT.format(n) for n in (0, 2, 4)],
+                    [VARIANT.format(n) for n in (1, 3, 5)],
+                    [],
+                ],
             )
             self.assertEqual(len(products[0]["metafields"]["nodes"]), 1)
             self.assertFalse(products[2]["variants"]["pageInfo"]["hasNextPage"])
@@ -120,16 +126,24 @@ class TestDocuments(BaseCase):
 
 class TestResults(BaseCase):
     def test_lines_of_a_mutation(self):
-        done = bulk.read_result('{"data":{"productSet":{"product":{"id":"x"},"userErrors":[]}},"__lineNumber":3}')
-        self.assertEqual((done.number, done.payload["product"], done.error("x")), (3, {"id": "x"}, None))
+        done = bulk.read_result(
+            '{"data":{"productSet":{"product":{"id":"x"},"userErrors":[]}},"__lineNumber":3}'
+        )
+        self.assertEqual(
+            (done.number, done.payload["product"], done.error("x")), (3, {"id": "x"}, None)
+        )
         refused = bulk.read_result(
             '{"data":{"productSet":{"product":null,"userErrors":[{"field":["input","title"],'
             '"message":"is blank","code":"BLANK"}]}},"__lineNumber":0}'
         ).error("set S1")
         self.assertIsInstance(refused, UserErrors)
         self.assertEqual(refused.problems[0], ("input.title", "BLANK", "is blank"))
-        self.assertEqual(refused.message, "Shopify refused to set S1: input.title: is blank [BLANK]")
-        failed = bulk.read_result('{"errors":[{"message":"Variable $id is missing"}],"__lineNumber":1}')
+        self.assertEqual(
+            refused.message, "Shopify refused to set S1: input.title: is blank [BLANK]"
+        )
+        failed = bulk.read_result(
+            '{"errors":[{"message":"Variable $id is missing"}],"__lineNumber":1}'
+        )
         self.assertIn("Variable $id", failed.error("x").message)
 
     def test_lines_that_are_none(self):

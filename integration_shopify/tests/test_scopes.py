@@ -58,7 +58,7 @@ class TestConnectionScopes(ShopifyCase):
                     "write_merchant_managed_fulfillment_orders",
                 ]
             ),
-            [*webhook.ORDER_TOPICS, "shop/update"],
+            [*webhook.ORDER_TOPICS, "bulk_operations/finish", "shop/update"],
         )
 
     def test_each_scope_says_what_it_is_for(self):

@@ -1305,7 +1305,12 @@ def test_refused_file_says_why(serve, client, exchanges):
 def test_form_with_a_file(serve, client, exchanges):
     wire = serve(answer(201, b"", ""))
     body, content_type = encode_form(
-        [("key", "tmp/1"), ("x-name", "\u00fc")], "file", "vars.jsonl", b"{}\n{}", "text/jsonl", "b0"
+        [("key", "tmp/1"), ("x-name", "\u00fc")],
+        "file",
+        "vars.jsonl",
+        b"{}\n{}",
+        "text/jsonl",
+        "b0",
     )
     client(wire.url).post("", data=body, headers={"Content-Type": content_type}, keep_bodies=False)
     assert wire.requests[0].partition(b"\r\n\r\n")[2] == (

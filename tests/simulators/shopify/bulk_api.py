@@ -100,9 +100,7 @@ class _Checker:
             else:
                 yield from self._fields(node.selection_set)
 
-    def _walk(
-        self, kind: Any, selection: Any, depth: int, *, in_list: bool, has_id: bool
-    ) -> None:
+    def _walk(self, kind: Any, selection: Any, depth: int, *, in_list: bool, has_id: bool) -> None:
         for node in selection.selections if selection else ():
             if isinstance(node, FragmentSpreadNode):
                 fragment = self.fragments[node.name.value]
@@ -115,7 +113,9 @@ class _Checker:
             elif not node.name.value.startswith("__"):
                 self._field(kind, node, depth, in_list=in_list, has_id=has_id)
 
-    def _field(self, kind: Any, node: FieldNode, depth: int, *, in_list: bool, has_id: bool) -> None:
+    def _field(
+        self, kind: Any, node: FieldNode, depth: int, *, in_list: bool, has_id: bool
+    ) -> None:
         declared = kind.fields[node.name.value].type
         named: Any = get_named_type(declared)
         if not named.name.endswith("Connection"):
@@ -144,7 +144,8 @@ class _Checker:
         edges: Any = get_named_type(kind.fields["edges"].type)
         inner = get_named_type(edges.fields["node"].type)
         has_id = any(
-            field.name.value == "id" and not field.alias for field in self._fields(node.selection_set)
+            field.name.value == "id" and not field.alias
+            for field in self._fields(node.selection_set)
         )
         self._walk(inner, node.selection_set, depth + 1, in_list=False, has_id=has_id)
 
@@ -234,7 +235,10 @@ def _run_mutation(
         _document, operation = _one_operation(mutation, info.schema)
     except _Refused as error:
         return refused(str(error), ["mutation"], "INVALID_MUTATION")
-    if operation.operation != OperationType.MUTATION or len(operation.selection_set.selections) != 1:
+    if (
+        operation.operation != OperationType.MUTATION
+        or len(operation.selection_set.selections) != 1
+    ):
         message = "The mutation must be a single mutation with one top-level field."
         return refused(message, ["mutation"], "INVALID_MUTATION")
     if clientIdentifier is not None and not 10 <= len(clientIdentifier) <= 255:
@@ -343,9 +347,7 @@ def _execute(
     return result.data, errors
 
 
-def _query_lines(
-    shop: Shop, operation: BulkOperation, failure: str
-) -> tuple[list[str], int, bool]:
+def _query_lines(shop: Shop, operation: BulkOperation, failure: str) -> tuple[list[str], int, bool]:
     data, errors = _execute(shop, operation, operation.query, {})
     if any(error.get("extensions", {}).get("code") == "ACCESS_DENIED" for error in errors):
         return [], 0, True

@@ -66,7 +66,11 @@ def test_objects_stand_on_lines_of_their_own(
 ) -> None:
     for number in range(300):
         simulator.shop.add_product(
-            {"title": f"P{number}", "options": ["S"], "variants": [{"options": ["a"]}, {"options": ["b"]}]}
+            {
+                "title": f"P{number}",
+                "options": ["S"],
+                "variants": [{"options": ["a"]}, {"options": ["b"]}],
+            }
         )
     found = bulk(PRODUCTS)
     rows = lines(found["url"])
@@ -130,9 +134,7 @@ def test_nothing_found_has_no_file(bulk: Callable[[str], dict[str, Any]]) -> Non
     assert (found["status"], found["url"], found["objectCount"]) == ("COMPLETED", None, "0")
 
 
-def test_failure_leaves_a_part(
-    simulator: Simulator, bulk: Callable[[str], dict[str, Any]]
-) -> None:
+def test_failure_leaves_a_part(simulator: Simulator, bulk: Callable[[str], dict[str, Any]]) -> None:
     simulator.shop.config.bulk_failure = "TIMEOUT"
     found = bulk(PRODUCTS)
     assert (found["status"], found["errorCode"], found["url"]) == ("FAILED", "TIMEOUT", None)
@@ -156,7 +158,9 @@ def test_result_in_parts_and_expired(
 
 
 def stage(graphql: Run, content: bytes) -> str:
-    [target] = graphql(STAGE, {"input": [VARIABLES]})["data"]["stagedUploadsCreate"]["stagedTargets"]
+    [target] = graphql(STAGE, {"input": [VARIABLES]})["data"]["stagedUploadsCreate"][
+        "stagedTargets"
+    ]
     fields = {row["name"]: row["value"] for row in target["parameters"]}
     answer = requests.post(target["url"], fields, files={"file": content}, timeout=5)
     assert answer.status_code == 201
