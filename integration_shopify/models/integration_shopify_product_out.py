@@ -421,10 +421,14 @@ class IntegrationShopifyProduct(models.AbstractModel):
 
     @api.model
     def _nearest(self, category, mapped):
-        """Return the value of the nearest category above that is mapped, empty without one."""
+        """Return the value of the nearest category above that is mapped, empty without one.
+
+        Product types are mapped to categories as well, for the way in; they are no ids.
+        """
         while category:
-            if category in mapped:
-                return mapped[category][0]
+            ids = [value for value in mapped.get(category, ()) if value.startswith("gid://")]
+            if ids:
+                return ids[0]
             category = category.parent_id
         return ""
 
