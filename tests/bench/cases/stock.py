@@ -69,13 +69,16 @@ class Stock(ShopCase):
                 )
                 .ids
             )
-            env["integration.mapping"].create(
-                {
-                    "backend_id": backend.id,
-                    "kind": "location",
-                    "external_value": self.location,
-                    "resource_ref": f"stock.location,{place.id}",
-                }
+            values = {
+                "backend_id": backend.id,
+                "kind": "location",
+                "external_value": self.location,
+            }
+            # connecting has read the shop's settings, perhaps not yet
+            rows = env["integration.mapping"].search([(k, "=", v) for k, v in values.items()])
+            rows = rows or rows.create(values)
+            rows.write(
+                {"resource_ref": f"stock.location,{place.id}", "shopify_stock_owner": "odoo"}
             )
             self.stock_flow = backend._shopify_stock_flow().id
         with stack.environment() as env:
