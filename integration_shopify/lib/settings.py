@@ -265,9 +265,7 @@ def _reads(name: str, path: str, key: str = ""):
 
 #: By the name of the group, in the order they are shown.
 GROUPS = {
-    "location": Group(
-        "location", ("locations",), Locations, _reads("locations", "locations")
-    ),
+    "location": Group("location", ("locations",), Locations, _reads("locations", "locations")),
     "currency": Group("currency", ("shop_settings",), Currencies, _read_shop),
     "market": Group(
         "price_list", ("markets", "market_catalogs", "price_lists"), Markets, _read_markets

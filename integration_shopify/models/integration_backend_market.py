@@ -156,7 +156,10 @@ class IntegrationBackend(models.Model):
             if any(rule.applied_on in ("3_global", "2_product_category") for rule in rules):
                 backend._shopify_send_prices()
                 continue
-            products = rules.product_id | rules.filtered(
-                lambda rule: not rule.product_id
-            ).product_tmpl_id.product_variant_ids
+            products = (
+                rules.product_id
+                | rules.filtered(
+                    lambda rule: not rule.product_id
+                ).product_tmpl_id.product_variant_ids
+            )
             backend._shopify_send_prices(products)

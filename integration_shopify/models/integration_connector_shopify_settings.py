@@ -113,10 +113,10 @@ class IntegrationConnectorShopify(models.AbstractModel):
 
     @api.model
     def _default_collections(self, backend, values):
-        tags = self.env["product.tag"].search([]).grouped(lambda tag: _plain(tag.name))
-        found = {value: tags.get(_plain(label)) for value, label in values.items()}
+        tags = self.env["product.tag"].search([("name", "in", list(values.values()))])
+        by_name = tags.grouped("name")
+        found = {value: by_name.get(label) for value, label in values.items()}
         return {value: tag for value, tag in found.items() if tag and len(tag) == 1}
-
 
     @api.model
     def _default_locales(self, backend, values):

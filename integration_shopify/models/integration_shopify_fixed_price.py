@@ -38,9 +38,7 @@ class IntegrationShopifyFixedPrice(models.Model):
     @api.model
     def _known(self, backend, products):
         """Return ``{(product id, id of the price list, id of the variant): what was sent}``."""
-        rows = self.search(
-            [("backend_id", "=", backend.id), ("product_id", "in", products.ids)]
-        )
+        rows = self.search([("backend_id", "=", backend.id), ("product_id", "in", products.ids)])
         return {
             (row.product_id.id, row.mapping_id.external_value, row.variant): [
                 row.amount,

@@ -375,6 +375,10 @@ class TestConnection(ConnectionMixin, ShopifyCase):
                 "read_payment_terms": "optional",
                 "write_orders": "optional",
                 "read_fulfillments": "optional",
+                # what the shop is set up with is offered as far as it may be read
+                "read_locales": "optional",
+                "read_markets": "optional",
+                "read_publications": "optional",
                 "read_orders": "granted",
             },
         )

@@ -1,12 +1,39 @@
 """Bugs that really happened to users of other connectors, each with a test of its name.
 
-Numbers are those of the longest public list of them, the change log of one connector; those about
-people, dates of orders and addresses are in ``test_life.py``.
+Numbers are those of the longest public list of them, the change log of one connector:
+
+== ================================================= ==============================================
+1  dates without zone miss orders                    here
+2  tax rate without an amount                        here
+3  order on the wrong person by name                 test_life, test_known_bugs_customers
+4  neither billing nor shipping address              test_life, test_known_bugs_customers
+5  ids of another kind delete pictures               here (lines), test_known_bugs_products_out
+6  notifications ignore the cut-off date             test_life
+7  fast changes of status are lost                   test_life
+8  unarchived products without their variants        test_known_bugs_products_in, .._products_out
+9  requests sent to the wrong store                  here, test_known_bugs_mappings, .._products_out
+10 notifications refused after a new address         here, e2e/test_isolation
+11 option with several values cannot be deleted      test_known_bugs_products_in, .._products_out
+12 limit of simultaneous publications                test_known_bugs_products_out
+13 endless loop when a delivery opens a dialog       here
+14 archived contact used again                       test_life, test_known_bugs_customers
+15 two contacts for equal addresses                  test_life, test_known_bugs_customers
+16 forecast stock not sent after manufacturing       test_known_bugs_stock
+17 stock of several companies ignores locations      test_known_bugs_stock, test_known_bugs_mappings
+18 kilograms and pounds                              test_known_bugs_products_in, .._products_out
+19 contact that is its own parent                    test_life, test_known_bugs_customers
+20 one bad record blocks its batch                   here, and test_known_bugs_ of all others
+21 name of a pickup location is lost                 test_life, test_known_bugs_customers
+== ================================================= ==============================================
 """
 
 import copy
+import re
 from datetime import datetime
+from pathlib import Path
 from unittest.mock import patch
+
+from odoo.tests import BaseCase
 
 from odoo.addons.integration_base.lib.http import HttpClient, Response
 from odoo.addons.integration_base.lib.records import Change
@@ -207,6 +234,24 @@ class TestListedBugs(BugCase):
         operations = self.drain(*orders)
         self.assertEqual(operations.mapped("state"), ["done", "dead", "done"])
         self.assertIn("NOBODY-KNOWS", operations[1].message)
+
+
+class TestListOfBugs(BaseCase):
+    def test_the_tests_are_where_the_list_says(self):
+        """Each number is in the list, and in each file it names there is a test of it."""
+        folder, listed, files = Path(__file__).parent, set(), {}
+        for path in folder.glob("test_*.py"):
+            found = re.findall(r"def test_(?:bug_)?(\d\d)_", path.read_text(encoding="utf-8"))
+            files[path.stem] = {int(number) for number in found}
+        for row in re.findall(r"^\d+ .*$", __doc__, re.MULTILINE):
+            number = int(row.split()[0])
+            listed.add(number)
+            named = re.findall(r"\b(test_\w+[a-z])\b", row[53:])
+            named += [f"test_known_bugs{end}" for end in re.findall(r"\.\.(_\w+)", row)]
+            named += [Path(__file__).stem] if "here" in row[53:57] else []
+            for name in set(named) & files.keys():
+                self.assertIn(number, files[name], f"{name} has no test of bug {number}")
+        self.assertEqual(listed, set(range(1, 22)))
 
 
 class TestBugsOfTheBooks(BugCase):

@@ -34,7 +34,7 @@ class TestListedBugsOfSettings(PriceCase):
 
     def read_of(self, backend, *codes):
         self.settings = backend.flow_ids.filtered(lambda flow: flow.resource == "setting")
-        return self.read(*codes)
+        return self.read_groups(*codes)
 
     def test_bug_09_prices_and_settings_of_two_shops(self):
         """Both shops have a price list of the same number, and sell the same product."""
@@ -80,12 +80,12 @@ class TestListedBugsOfSettings(PriceCase):
         foreign = Warehouse.search([("company_id", "=", other.id)])
         foreign.write({"name": "Hamburg"})
         self.shop.locations = [location(7, "Hamburg")]
-        self.read("location")
+        self.read_groups("location")
         row = self.rows("location")["Hamburg"]
         self.assertFalse(row.resource_ref)
         own = Warehouse.create({"name": "Hamburg", "code": "HAM"})
         self.shop.locations = [location(7, "Hamburg"), location(8, "hamburg")]
-        self.read("location")
+        self.read_groups("location")
         self.assertEqual(self.rows("location")["hamburg"].resource_ref, own.lot_stock_id)
 
     def test_bug_20_one_price_that_is_refused_does_not_stop_the_others(self):

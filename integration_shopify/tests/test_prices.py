@@ -90,7 +90,7 @@ class PriceCase(SettingsCase):
         self.shop = PriceShop()
         self.shop.price_lists = [price_list(1, "US wholesale", "USD")]
         self.shop.markets = []
-        self.read("market")
+        self.read_groups("market")
         self.backend.shopify_currency = "USD"
         self.prices = self.backend._shopify_price_flow()
         self.prices.enabled = True
@@ -310,9 +310,7 @@ class TestPrices(PriceCase):
         self.rule(None, applied_on="3_global")
         operations = self.send()
         self.assertEqual(len(self.fixed()), 7)
-        self.assertEqual(
-            operations.filtered(lambda row: row.state == "dead").res_id, others[0].id
-        )
+        self.assertEqual(operations.filtered(lambda row: row.state == "dead").res_id, others[0].id)
 
     def test_lost_answer_changes_nothing(self):
         self.rule(self.product)
@@ -341,15 +339,13 @@ class TestPrices(PriceCase):
         self.send()
         self.backend._shopify_send_prices()
         self.send()
-        self.assertEqual(
-            self.fixed(), {"SKU-1": ("15.00", None), "SKU-2": ("3.00", None)}
-        )
+        self.assertEqual(self.fixed(), {"SKU-1": ("15.00", None), "SKU-2": ("3.00", None)})
 
     def test_two_price_lists_send_only_what_changed(self):
         eur = self.env.ref("base.EUR")
         eur.active = True
         self.shop.price_lists.append(price_list(2, "Europe", "EUR", percent=5))
-        self.read("market")
+        self.read_groups("market")
         second = self.env["product.pricelist"].create({"name": "EU", "currency_id": eur.id})
         self.map(2, second)
         self.rule(self.product)
@@ -372,7 +368,7 @@ class TestPrices(PriceCase):
         self.rule(self.product)
         self.shop.price_lists = []
         self.assertEqual(self.send().state, "dead")
-        self.read("market")
+        self.read_groups("market")
         self.backend._shopify_send_prices()
         self.assertEqual(self.send().state, "done")
 
@@ -420,10 +416,7 @@ class TestPrices(PriceCase):
     def test_queries_per_product_are_constant(self):
         def queries(count, start):
             products = self.env["product.product"].create(
-                [
-                    {"name": f"Q{start + n}", "list_price": 10, "type": "consu"}
-                    for n in range(count)
-                ]
+                [{"name": f"Q{start + n}", "list_price": 10, "type": "consu"} for n in range(count)]
             )
             self.link(*products)
             self.env.flush_all()

@@ -154,7 +154,7 @@ class SettingsCase(ShopifyCase):
         self.shop = SettingsShop()
         self.settings = self.backend.flow_ids.filtered(lambda flow: flow.resource == "setting")
 
-    def read(self, *codes, force=False):
+    def read_groups(self, *codes, force=False):
         """Read groups, all without; returns the operations by code."""
         codes = codes or tuple(settings.GROUPS)
         operations = self.env["integration.sync.log"]._append(
@@ -233,7 +233,7 @@ class TestPureSettings(BaseCase):
 class TestSettings(SettingsCase):
     def test_everything_is_read_once(self):
         self.shop.page = 1
-        self.read()
+        self.read_groups()
         kinds = ("location", "currency", "price_list", "publication", "collection", "locale")
         self.assertEqual(
             {kind: sorted(self.rows(kind)) for kind in kinds},
@@ -255,23 +255,23 @@ class TestSettings(SettingsCase):
         self.assertEqual(self.backend.unmapped_count, 0)
 
     def test_unchanged_settings_write_nothing(self):
-        self.read()
+        self.read_groups()
         before = self.rows("location")["Berlin"].write_date
         groups = self.backend.shopify_setting_ids
         counts = {group.code: group.count for group in groups}
         calls = len(self.shop.calls)
-        self.read("location")
+        self.read_groups("location")
         self.assertEqual(len(self.shop.calls), calls + 1)
         self.assertEqual(self.rows("location")["Berlin"].write_date, before)
         self.assertEqual({group.code: group.count for group in groups}, counts)
 
     def test_names_follow_and_what_is_gone_stays(self):
-        self.read("location")
+        self.read_groups("location")
         berlin = self.rows("location")["Berlin"]
         place = self.env["stock.warehouse"].search([], limit=1).lot_stock_id
         berlin.resource_ref = f"stock.location,{place.id}"
         self.shop.locations = [location(2, "Lyon", city="Lyon", isActive=False)]
-        operation = self.read("location")["location"]
+        operation = self.read_groups("location")["location"]
         rows = self.rows("location")
         self.assertEqual(rows.keys(), {"Berlin", "Lyon"})
         self.assertTrue(rows["Berlin"].gone_at)
@@ -281,7 +281,7 @@ class TestSettings(SettingsCase):
         group = self.backend.shopify_setting_ids
         self.assertEqual((group.count, group.mapped_count, group.gone_count), (1, 0, 1))
         self.shop.locations.append(location(1, "Berlin"))
-        self.read("location")
+        self.read_groups("location")
         self.assertFalse(rows["Berlin"].gone_at)
 
     def test_locations_are_recognised_by_name_or_address(self):
@@ -305,7 +305,7 @@ class TestSettings(SettingsCase):
             location(4, "Berlin"),
             location(5, "Depot", isFulfillmentService=True),
         ]
-        self.read("location")
+        self.read_groups("location")
         found = {
             row.external_value: row.resource_ref
             for row in self.env["integration.mapping"].search([("kind", "=", "location")])
@@ -328,7 +328,7 @@ class TestSettings(SettingsCase):
         tag = self.env["product.tag"].create({"name": "Summer"})
         self.env["product.category"].create({"name": "Shirts"})
         self.env["res.lang"]._activate_lang("fr_FR")
-        self.read()
+        self.read_groups()
         self.assertEqual(self.rows("price_list")["Switzerland"].resource_ref, swiss)
         self.assertEqual(self.rows("collection")["Summer"].resource_ref, tag)
         self.assertFalse(self.rows("collection")["Winter"].resource_ref)
@@ -346,21 +346,21 @@ class TestSettings(SettingsCase):
                 "external_value": "gid://shopify/TaxonomyCategory/aa-1",
             }
         )
-        self.read("product_type")
+        self.read_groups("product_type")
         self.assertFalse(row.gone_at)
         self.assertEqual(self.backend.shopify_setting_ids.count, 1)
 
     def test_what_a_person_has_emptied_stays_empty(self):
         tag = self.env["product.tag"].create({"name": "Summer"})
-        self.read("collection")
+        self.read_groups("collection")
         row = self.rows("collection")["Summer"]
         self.assertEqual(row.resource_ref, tag)
         row.resource_ref = False
-        self.read("collection", force=True)
+        self.read_groups("collection", force=True)
         self.assertFalse(row.resource_ref)
 
     def test_price_list_of_another_currency_is_refused(self):
-        self.read("market")
+        self.read_groups("market")
         row = self.rows("price_list")["Switzerland"]
         other = self.env["product.pricelist"].create(
             {"name": "Dollars", "currency_id": self.usd.id}
@@ -369,7 +369,7 @@ class TestSettings(SettingsCase):
             row.resource_ref = f"product.pricelist,{other.id}"
 
     def test_markets_follow(self):
-        self.read("market")
+        self.read_groups("market")
         self.shop.markets = [
             market(2, "World", status="DRAFT"),
             {
@@ -381,9 +381,12 @@ class TestSettings(SettingsCase):
                 "all": market(3, "Many", 1)["catalogs"]["nodes"],
             },
         ]
-        self.read("market")
+        self.read_groups("market")
         self.assertEqual(
-            [(row.name, row.open, len(row.price_list_ids)) for row in self.backend.shopify_market_ids],
+            [
+                (row.name, row.open, len(row.price_list_ids))
+                for row in self.backend.shopify_market_ids
+            ],
             [("Many", True, 1), ("World", False, 0)],
         )
 
@@ -416,7 +419,7 @@ class TestSettings(SettingsCase):
         self.assertFalse(self.settings.missing_scopes, "the other groups go on")
 
     def test_half_an_answer_marks_nothing_as_gone(self):
-        self.read("currency")
+        self.read_groups("currency")
         self.shop.partial["shop_settings"] = [
             {"message": "oops", "path": ["shop"], "extensions": {"code": "SOMETHING"}}
         ]
@@ -445,11 +448,10 @@ class TestSettings(SettingsCase):
         def queries(count):
             self.shop.collections = [f"C{number}" for number in range(count)]
             before = self.env.cr.sql_log_count
-            self.read("collection")
+            self.read_groups("collection")
             return self.env.cr.sql_log_count - before
 
         queries(5)
         few = queries(20)
         many = queries(220)
         self.assertLess(many - few, 20, (few, many))
-

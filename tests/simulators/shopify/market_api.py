@@ -381,9 +381,9 @@ def _to_add(
     for index, row in enumerate(rows):
         path = [name, str(index)]
         variant = _variant(info, row["variantId"])
-        amounts = [row["price"], row["compareAtPrice"]] if row.get("compareAtPrice") else [
-            row["price"]
-        ]
+        amounts = (
+            [row["price"], row["compareAtPrice"]] if row.get("compareAtPrice") else [row["price"]]
+        )
         if variant is None:
             errors.append(
                 user_error("Variant does not exist.", [*path, "variantId"], "VARIANT_NOT_FOUND")

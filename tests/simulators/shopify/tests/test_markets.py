@@ -88,7 +88,8 @@ def test_one_bad_row_refuses_all(simulator: Simulator, graphql: Run, market: Any
     mug, cup = simulator.shop.all("ProductVariant")
     unknown = "gid://shopify/ProductVariant/1"
     answer = graphql(
-        ADD, {"id": price_list.gid, "prices": [row(mug, "1"), row(unknown, "1"), row(cup, "1", "EUR")]}
+        ADD,
+        {"id": price_list.gid, "prices": [row(mug, "1"), row(unknown, "1"), row(cup, "1", "EUR")]},
     )
     errors = answer["data"]["priceListFixedPricesAdd"]["userErrors"]
     assert [(error["field"], error["code"]) for error in errors] == [
