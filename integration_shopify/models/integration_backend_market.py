@@ -8,6 +8,8 @@ from odoo.addons.integration_base.lib.records import Change
 from ..lib.resources import VARIANT
 from ..lib.settings import GROUPS
 
+#: Settings that make other prices of the same products.
+PRICE_SETTINGS = {"shopify_market_compare_at", "shopify_price_tax", "shopify_pricelist_id"}
 #: Products whose prices are queued by one statement.
 CHUNK = 1000
 
@@ -40,6 +42,12 @@ class IntegrationBackend(models.Model):
     def _compute_shopify_prices_on(self):
         for backend in self:
             backend.shopify_prices_on = bool(backend._shopify_price_flow().filtered("enabled"))
+
+    def write(self, vals):
+        result = super().write(vals)
+        if PRICE_SETTINGS & vals.keys():
+            self._shopify_send_prices()
+        return result
 
     def _shopify_price_flow(self):
         return self.flow_ids.filtered(
@@ -119,6 +127,8 @@ class IntegrationBackend(models.Model):
         self.ensure_one()
         rows = self.env["integration.shopify.price"]._price_lists(self)
         found = self.env["product.pricelist"].browse(row.resource_ref.id for row in rows)
+        # what the shop itself asks decides which prices have to be fixed
+        found |= self.shopify_pricelist_id if found else found
         # those that others are based on
         while True:
             more = found.item_ids.filtered(lambda rule: rule.base == "pricelist").base_pricelist_id

@@ -130,13 +130,21 @@ class IntegrationShopifyPrice(models.AbstractModel):
     @api.model
     def _shop_prices(self, backend, products):
         """Return ``{product id: what the shop itself asks}``, in the currency of the shop."""
-        currency = self._shop_currency(backend)
-        company = backend.company_id
-        today = fields.Date.context_today(self)
+        currency, company = self._shop_currency(backend), backend.company_id
+        pricelist = backend.shopify_pricelist_id.with_company(company)
+        if pricelist.currency_id == currency:
+            prices = pricelist._get_products_price(products, 1.0)
+        else:
+            today = fields.Date.context_today(self)
+            prices = {
+                product.id: company.currency_id._convert(
+                    product.lst_price, currency, company, today, round=False
+                )
+                for product in products
+            }
+        taxed = backend._resource("product")._taxed
         return {
-            product.id: company.currency_id._convert(
-                product.lst_price, currency, company, today, round=False
-            )
+            product.id: taxed(backend, product, prices[product.id], currency)
             for product in products
         }
 
@@ -158,6 +166,7 @@ class IntegrationShopifyPrice(models.AbstractModel):
         same = currency == self._shop_currency(backend)
         found = {}
         rules = pricelist._compute_price_rule(products, 1.0, date=now)
+        taxed = backend._resource("product")._taxed
         Rule = self.env["product.pricelist.item"]
         for product in products:
             price, rule_id = rules[product.id]
@@ -168,8 +177,8 @@ class IntegrationShopifyPrice(models.AbstractModel):
                     product, 1.0, product.uom_id, now, currency
                 )
             fixed = markets.fixed(
-                currency.round(price),
-                currency.round(before),
+                taxed(backend, product, price, currency),
+                taxed(backend, product, before, currency),
                 currency.round(base[product.id]),
                 ruled=bool(rule),
                 currency=currency.name,
