@@ -18,7 +18,9 @@ from graphql import (
     visit,
 )
 
+from .. import market_api
 from ..app import Simulator
+from ..records import BulkOperation
 from ..schema import TRIMMED, read_introspection
 from .helpers import Run
 
@@ -65,6 +67,11 @@ def values_for(operation: OperationDefinitionNode, ids: dict[str, str]) -> dict[
         elif kind == "ID!":
             root = operation.selection_set.selections[0].name.value
             values[name] = ids.get(root, ids["order"])
+        elif kind == "Boolean!":
+            values[name] = True
+        elif kind in ("CustomerIdentifierInput!", "ProductIdentifierInput!"):
+            root = operation.selection_set.selections[0].name.value
+            values[name] = {"id": ids[root.removesuffix("ByIdentifier")]}
         elif kind.startswith("Int"):
             values[name] = 10
         elif kind == "String!":
@@ -108,8 +115,21 @@ def test_a_document_is_answered_without_an_error(
     refund = shop.process_return(row, {"amount": "1"})
     shop.refund(order, {"amount": "1", "shipping": "full"})
     shop.hold(shop.work_of(order), {"reason": "OTHER"})
+    company, product = shop.all("Company")[0], shop.all("Product")[0]
+    market = market_api.add_market(shop, {"name": "Europe", "currency": "EUR"})
+    bulk = shop.add(BulkOperation(shop.next_id("BulkOperation"), "QUERY", "{ shop { id } }"))
     ids = {
         "order": order.gid,
+        "customer": shop.all("Customer")[0].gid,
+        "company": company.gid,
+        "companyContact": shop.all("CompanyContact")[0].gid,
+        "companyLocation": company.locations[0].gid,
+        "product": product.gid,
+        "translatableResource": product.gid,
+        "inventoryItem": product.variants[0].item.gid,
+        "location": shop.default_location.gid,
+        "market": market.gid,
+        "bulkOperation": bulk.gid,
         "refund": refund.gid,
         "return": row.gid,
         "fulfillment": fulfillment.gid,
