@@ -116,9 +116,7 @@ class TestCompanies(CustomerCase):
             "isMainContact": True,
             "company": {"id": "gid://shopify/Company/1", "name": "Acme"},
         }
-        late = self.one(
-            customer(6, email="b@example.com", companyContactProfiles=[profile])
-        )
+        late = self.one(customer(6, email="b@example.com", companyContactProfiles=[profile]))
         self.assertEqual((late.parent_id, late.function), (partner, "Chief"))
 
     def test_order_and_company_are_one(self):

@@ -36,9 +36,7 @@ class TestKnownBugsOfCustomers(CustomerCase):
         self.assertEqual(partner, sale.partner_id)
         self.assertEqual(self.env["res.partner"].search_count([]), before)
         # an address of an order and the same one of the address book, too
-        self.import_one(
-            order(2, [line(1, 10)], 10, shippingAddress=address(address1="Weg 9"))
-        )
+        self.import_one(order(2, [line(1, 10)], 10, shippingAddress=address(address1="Weg 9")))
         before = self.env["res.partner"].search_count([])
         self.one(customer(1, place(1), place(4, "Weg 9"), updatedAt="2026-11-21T10:00:00Z"))
         self.assertEqual(self.env["res.partner"].search_count([]), before)
