@@ -98,6 +98,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
         "product_channels",
         "product_delete",
         "product_key_definition",
+        "product_media",
         "product_media_detach",
         "product_media_reorder",
         "product_metafields_delete",
@@ -810,6 +811,12 @@ class IntegrationShopifyProduct(models.AbstractModel):
                 )
             )
         product["variants"]["nodes"] = self._all_variants(client, product)
+        page = product["media"]
+        while page["pageInfo"]["hasNextPage"]:
+            after = page["pageInfo"]["endCursor"]
+            answer = client.execute("product_media", {"id": product["id"], "after": after})
+            page = answer.data["product"]["media"]
+            product["media"]["nodes"] += page["nodes"]
         return product, memory
 
     @api.model

@@ -66,6 +66,7 @@ VARIABLES = {
             }
         }
     ],
+    "product_media": [{"id": _ID, "after": "abc"}],
     "product_media_detach": [{"files": [{"id": _MEDIA, "referencesToRemove": [_ID]}]}],
     "product_media_reorder": [{"id": _ID, "moves": [{"id": _MEDIA, "newPosition": "0"}]}],
     "product_metafields_delete": [

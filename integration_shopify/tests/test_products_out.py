@@ -208,7 +208,7 @@ class TestProductsOut(ProductsOutCase):
         shelf.products.append(made)
         made.tags.append("Editor's choice")
         made.media.append(self.store.add_media("https://example.com/a.png", "By hand"))
-        self.store.set_metafield(made, "custom", "care", "single_line_text_field", "cold")
+        self.store.write_metafield(made, "custom", "care", "single_line_text_field", "cold")
         made.vendor, made.seo = "Set there", {"title": "SEO"}
         extra = self.store.option_value(made.options[0], "XL")
         self.store.add_variant(made, ["XL", "Red"], {"sku": "BY-HAND"})
@@ -473,20 +473,20 @@ class TestProductsOut(ProductsOutCase):
 
     def test_collections(self):
         shelf, other = (self.store.add_collection(name) for name in ("Kitchen", "Sale"))
-        category = self.env["product.category"].create({"name": "Kitchen"})
+        tag = self.env["product.tag"].create({"name": "kitchen"})
         self.env["integration.mapping"].create(
             {
                 "backend_id": self.backend.id,
                 "kind": "collection",
                 "external_value": shelf.gid,
-                "resource_ref": f"product.category,{category.id}",
+                "resource_ref": f"product.tag,{tag.id}",
             }
         )
-        template = self.single(categ_id=category.id)
+        template = self.single(product_tag_ids=tag.ids)
         made = self.publish(template)
         self.assertEqual(shelf.products, [made])
         other.products.append(made)
-        template.categ_id = self.env["product.category"].create({"name": "Office"})
+        template.product_tag_ids = False
         self.send()
         self.assertEqual((shelf.products, other.products), ([], [made]))
         self.assertEqual(self.calls, {"ProductState": 1, "ProductUpdate": 1})

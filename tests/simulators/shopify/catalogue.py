@@ -194,9 +194,9 @@ class Catalogue(Base):
 
     def add_metafields(self, owner: Any, rows: Iterable[dict[str, Any]]) -> None:
         for row in rows:
-            self.set_metafield(owner, row["namespace"], row["key"], row["type"], row["value"])
+            self.write_metafield(owner, row["namespace"], row["key"], row["type"], row["value"])
 
-    def set_metafield(
+    def write_metafield(
         self, owner: Any, namespace: str, key: str, type_: str, value: str
     ) -> Metafield:
         """Write a value, whether the owner has one already or not."""

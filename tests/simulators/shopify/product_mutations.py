@@ -179,7 +179,7 @@ def _plan_metafields(
 
 def _write_metafields(info: GraphQLResolveInfo, owner: Any, rows: list[dict[str, Any]]) -> None:
     for row in _plan_metafields(info, owner.gql_type, owner, rows):
-        shop_of(info).set_metafield(owner, *row)
+        shop_of(info).write_metafield(owner, *row)
 
 
 def _check_collections(info: GraphQLResolveInfo, gids: list[str], path: str) -> None:
@@ -302,7 +302,7 @@ def _set_product(
     custom = identifier.get("customId")
     if custom:
         space = space_of(info, custom.get("namespace"))
-        shop.set_metafield(product, space, custom["key"], "id", custom["value"])
+        shop.write_metafield(product, space, custom["key"], "id", custom["value"])
     if values.get("collections") is not None:
         now_in = [c.gid for c in shop.all("Collection") if product in c.products and not c.rules]
         wanted = values["collections"]
