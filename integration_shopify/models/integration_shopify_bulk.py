@@ -754,7 +754,8 @@ class IntegrationShopifyBulk(models.Model):
                    SET next_attempt_at = clock_timestamp() AT TIME ZONE 'UTC'
                   FROM integration_shopify_bulk b
                  WHERE b.id = ANY(%s) AND o.backend_id = b.backend_id AND o.resource = b.resource
-                   AND o.state = 'pending' AND o.error_class = 'not_ready'
+                   AND o.state = 'pending'
+                   AND o.error_class IN ('not_ready', 'retryable')
                    AND (o.kind = 'backfill' OR o.id IN (
                         SELECT i.operation_id FROM integration_shopify_bulk_item i
                          WHERE i.bulk_id = b.id))

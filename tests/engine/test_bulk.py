@@ -13,8 +13,6 @@ import pytest
 from tests.simulators.shopify.app import Simulator
 from tests.simulators.shopify.client import ShopSimulator
 from tests.simulators.shopify.faults import Fault
-from tests.simulators.shopify.mutations import mutation
-from tests.simulators.shopify.resolvers import FIELDS, shop_of
 from tests.simulators.shopify.shop import Config
 
 QUERY = """query BulkTitles {
@@ -33,23 +31,6 @@ CONNECTIONS = {"Product": {"ProductVariant": "variants"}}
 
 class Killed(BaseException):
     """The process died: nobody catches this."""
-
-
-if "productSet" not in FIELDS["Mutation"]:
-
-    @mutation("productSet")
-    def _set(_root, info, input, synchronous=True, identifier=None):
-        shop = shop_of(info)
-        if not input.get("title"):
-            error = {
-                "field": ["input", "title"],
-                "message": "Title can't be blank",
-                "code": "BLANK",
-            }
-            return {"product": None, "userErrors": [error]}
-        product = shop.find(input["id"]) if input.get("id") else shop.add_product(input)
-        product.title = input["title"]
-        return {"product": product, "userErrors": []}
 
 
 @pytest.fixture(scope="module")

@@ -36,10 +36,8 @@ from .base import action
 from .mutations import mutation, user_error
 from .records import BulkOperation, StagedUpload, now
 from .resolvers import (
-    FIELDS,
     WHOLE_CONNECTIONS,
     by_id,
-    gql_error,
     resolve_type,
     searched,
     served,
