@@ -109,11 +109,11 @@ class Customers(Base):
         for row in values.get("addresses") or ():
             self.write_address(customer, None, row, quiet=True)
         for row in values.get("metafields") or ():
-            self.write_metafield(customer, row)
+            self.put_metafield(customer, row)
         self.touch_customer(customer, "CUSTOMERS_CREATE" if created else "CUSTOMERS_UPDATE")
         return customer
 
-    def write_metafield(self, owner: Any, row: dict[str, Any]) -> None:
+    def put_metafield(self, owner: Any, row: dict[str, Any]) -> None:
         namespace = (row.get("namespace") or "$app").replace("$app", f"app--{self.app_id}")
         known = next(
             (m for m in owner.metafields if (m.namespace, m.key) == (namespace, row["key"])), None

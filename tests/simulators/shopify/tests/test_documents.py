@@ -65,8 +65,8 @@ def values_for(operation: OperationDefinitionNode, ids: dict[str, str]) -> dict[
         if kind == "[ID!]!":
             values[name] = [ids["order"]]
         elif kind == "ID!":
-            root = operation.selection_set.selections[0].name.value
-            values[name] = ids.get(root, ids["order"])
+            roots = [row.name.value for row in operation.selection_set.selections]
+            values[name] = next((ids[root] for root in roots if root in ids), ids["order"])
         elif kind == "Boolean!":
             values[name] = True
         elif kind in ("CustomerIdentifierInput!", "ProductIdentifierInput!"):
@@ -115,12 +115,20 @@ def test_a_document_is_answered_without_an_error(
     refund = shop.process_return(row, {"amount": "1"})
     shop.refund(order, {"amount": "1", "shipping": "full"})
     shop.hold(shop.work_of(order), {"reason": "OTHER"})
-    company, product = shop.all("Company")[0], shop.all("Product")[0]
+    buyer = shop.add_customer({"email": "buyer@example.com", "address": {"city": "Bonn"}})
+    company = shop.add_company(
+        {
+            "name": "Berg AG",
+            "locations": [{"name": "Bonn"}],
+            "contacts": [{"customer": buyer.gid, "roles": [{"role": "Buyer", "location": "Bonn"}]}],
+        }
+    )
+    product = shop.all("Product")[0]
     market = market_api.add_market(shop, {"name": "Europe", "currency": "EUR"})
     bulk = shop.add(BulkOperation(shop.next_id("BulkOperation"), "QUERY", "{ shop { id } }"))
     ids = {
         "order": order.gid,
-        "customer": shop.all("Customer")[0].gid,
+        "customer": buyer.gid,
         "company": company.gid,
         "companyContact": shop.all("CompanyContact")[0].gid,
         "companyLocation": company.locations[0].gid,
