@@ -5,7 +5,7 @@ OWNERS = [("shopify", "Shopify"), ("odoo", "Odoo")]
 
 
 class IntegrationBackend(models.Model):
-    _inherit = "integration.backend"  # pylint: disable=consider-merging-classes-inherited
+    _inherit = "integration.backend"
 
     shopify_customer_master = fields.Selection(
         [

@@ -71,6 +71,7 @@ class IntegrationBackend(models.Model):
             )
         self._ensure_callable()
         resource = flow._resource()
+        # sudo: operations follow from the button, nobody writes them by hand
         self.env["integration.sync.log"].sudo()._append(
             flow,
             [Change(code, label=resource._group_name(code)) for code in resource._readable(self)],
@@ -116,6 +117,7 @@ class IntegrationBackend(models.Model):
             links = backend.env["integration.binding"].search_fetch(domain, ["res_id"])
             ids = links.mapped("res_id")
             for start in range(0, len(ids), CHUNK):
+                # sudo: whoever may change a price may have it sent
                 self.env["integration.sync.log"].sudo()._append_records(
                     flow, self.env["product.product"].browse(ids[start : start + CHUNK]), "change"
                 )

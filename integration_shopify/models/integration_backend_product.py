@@ -16,7 +16,6 @@ UPLOAD_TIMEOUT = (5.0, 30.0, 120.0)
 
 class IntegrationBackend(models.Model):
     # what concerns products stands in files of its own
-    # pylint: disable=consider-merging-classes-inherited
     _inherit = "integration.backend"
 
     shopify_pricelist_id = fields.Many2one(

@@ -12,7 +12,6 @@ STOCK_SETTINGS = {"shopify_stock_source", "shopify_stock_buffer"}
 
 class IntegrationBackend(models.Model):
     # what is about stock is together here
-    # pylint: disable=consider-merging-classes-inherited
     _inherit = "integration.backend"
 
     shopify_stock_source = fields.Selection(

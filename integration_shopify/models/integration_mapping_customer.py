@@ -2,7 +2,7 @@ from odoo import api, fields, models
 
 
 class IntegrationMapping(models.Model):
-    _inherit = "integration.mapping"  # pylint: disable=consider-merging-classes-inherited
+    _inherit = "integration.mapping"
 
     kind = fields.Selection(
         selection_add=[("tax_exemption", "Tax Exemption"), ("catalog", "Catalog")],

@@ -3,7 +3,6 @@ from odoo import api, fields, models
 
 class IntegrationMapping(models.Model):
     # what concerns products stands in files of its own
-    # pylint: disable=consider-merging-classes-inherited
     _inherit = "integration.mapping"
 
     kind = fields.Selection(

@@ -3,7 +3,6 @@ from odoo import api, fields, models
 
 class IntegrationMapping(models.Model):
     # what is about stock is together here
-    # pylint: disable=consider-merging-classes-inherited
     _inherit = "integration.mapping"
 
     shopify_stock_owner = fields.Selection(

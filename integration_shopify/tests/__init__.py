@@ -1,8 +1,8 @@
 from . import (
     test_amounts,
     test_books,
-    test_catalogue,
     test_bulk,
+    test_catalogue,
     test_client,
     test_companies,
     test_connection,

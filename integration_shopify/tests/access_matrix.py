@@ -107,6 +107,8 @@ def _of_partner(env, company, make):
 
 def _consent(env, company, make):
     return {**_of_partner(env, company, make), "company_id": company.id, "origin": "odoo"}
+
+
 def _template(env, company, make):
     return {"name": "Thing", "company_id": company.id}
 

@@ -29,7 +29,7 @@ LIVES = 10
 #: Steps of a life: of shorter ones there is little to permute, and longer ones take their time.
 STEPS = range(5, 8)
 #: Of each life: copies Odoo sees some states of, and copies it is told about when they are over.
-GLIMPSES, SHUFFLES = 9, 14
+GLIMPSES, SHUFFLES = 4, 18
 #: Share of the notifications that are lost and that come twice.
 LOST, TWICE = 0.3, 0.3
 

@@ -17,8 +17,8 @@ class Fault:
     ``retry_after`` seconds, ``hang`` seconds before the answer, ``truncate`` (half of the JSON),
     ``reset`` ("before" or "after" the request is executed), ``throttle`` (the GraphQL answer);
     with ``after`` the request is carried out all the same, and only its answer is lost.
-    ``target`` is "graphql", "token", "file" (``operation`` ``upload`` or ``result``) or "any"; ``operation`` a regular expression of the names of
-    operations and of the mutations in them.
+    ``target`` is "graphql", "token", "file" (``operation`` ``upload`` or ``result``) or "any";
+    ``operation`` a regular expression of the names of operations and of the mutations in them.
     """
 
     count: int | None = None

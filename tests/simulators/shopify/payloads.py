@@ -580,6 +580,7 @@ _PROTECTED = [
     "shipping_address",
 ]
 
+
 def bulk_payload(shop: Shop, operation: BulkOperation) -> dict[str, Any]:
     """Body of ``bulk_operations/finish``: the only one whose status is in small letters."""
     done = operation.completed_at
