@@ -436,11 +436,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
     @api.model
     def _collections(self, template, shared):
         return sorted(
-            {
-                gid
-                for tag in template.product_tag_ids
-                for gid in shared["collection"].get(tag, ())
-            }
+            {gid for tag in template.product_tag_ids for gid in shared["collection"].get(tag, ())}
         )
 
     @api.model
