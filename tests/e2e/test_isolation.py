@@ -329,6 +329,8 @@ def test_notifications_of_another_shop_are_refused(sides, sold):
     # the second shop's secret, but of the first one's name
     sides.second.shop.configure(shop="shop-1")
     sides.second.shop.send_webhook("orders/create", body=delivery["body"], uri=address)
+    # its name is written when it is sent
+    sides.second.shop.wait_for_webhooks()
     sides.second.shop.configure(shop="shop-2")
     for side in sides.both:
         side.settle()
