@@ -316,7 +316,11 @@ def test_people_of_one_company_see_nothing_of_the_other(sides, sold):
 
 def test_notifications_of_another_shop_are_refused(sides, sold):
     """Sent to the wrong backend, they are not signed for it, or name another shop."""
-    stored = "SELECT backend_id, topic, count(*) FROM integration_webhook_event GROUP BY 1, 2"
+    # of what was refused only the fact is kept, without topic or body
+    stored = (
+        "SELECT backend_id, topic, count(*) FROM integration_webhook_event"
+        " WHERE topic IS NOT NULL GROUP BY 1, 2"
+    )
     events = sorted(sides.first.odoo.sql(stored))
     (delivery,) = [
         row for row in sides.first.shop.webhook_log() if row["topic"] == "orders/create"
