@@ -15,6 +15,8 @@ CHUNK = 1000
 
 
 class IntegrationBackend(models.Model):
+    # what concerns settings and markets stands in a file of its own
+    # pylint: disable=consider-merging-classes-inherited
     _inherit = "integration.backend"
 
     shopify_setting_ids = fields.One2many(
@@ -71,7 +73,7 @@ class IntegrationBackend(models.Model):
             )
         self._ensure_callable()
         resource = flow._resource()
-        # sudo: operations follow from the button, nobody writes them by hand
+        # sudo: as above
         self.env["integration.sync.log"].sudo()._append(
             flow,
             [Change(code, label=resource._group_name(code)) for code in resource._readable(self)],
@@ -117,7 +119,7 @@ class IntegrationBackend(models.Model):
             links = backend.env["integration.binding"].search_fetch(domain, ["res_id"])
             ids = links.mapped("res_id")
             for start in range(0, len(ids), CHUNK):
-                # sudo: whoever may change a price may have it sent
+                # sudo: as above
                 self.env["integration.sync.log"].sudo()._append_records(
                     flow, self.env["product.product"].browse(ids[start : start + CHUNK]), "change"
                 )

@@ -2,6 +2,8 @@ from odoo import api, models
 
 
 class IntegrationConnectorShopify(models.AbstractModel):
+    # what concerns settings and markets stands in a file of its own
+    # pylint: disable=consider-merging-classes-inherited
     _inherit = "integration.connector.shopify"
 
     def _check_daily(self, backend):

@@ -2,6 +2,8 @@ from odoo import models
 
 
 class IntegrationFlow(models.Model):
+    # what concerns settings and markets stands in a file of its own
+    # pylint: disable=consider-merging-classes-inherited
     _inherit = "integration.flow"
 
     def write(self, vals):

@@ -3,6 +3,8 @@ from odoo.exceptions import ValidationError
 
 
 class IntegrationMapping(models.Model):
+    # what concerns settings and markets stands in a file of its own
+    # pylint: disable=consider-merging-classes-inherited
     _inherit = "integration.mapping"
 
     kind = fields.Selection(

@@ -4,6 +4,8 @@ from ..lib.resources import VARIANT
 
 
 class IntegrationShopifyProduct(models.AbstractModel):
+    # what concerns settings and markets stands in a file of its own
+    # pylint: disable=consider-merging-classes-inherited
     _inherit = "integration.shopify.product"
 
     @api.model

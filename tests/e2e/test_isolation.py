@@ -316,7 +316,12 @@ def test_people_of_one_company_see_nothing_of_the_other(sides, sold):
 
 def test_notifications_of_another_shop_are_refused(sides, sold):
     """Sent to the wrong backend, they are not signed for it, or name another shop."""
-    events = sides.first.odoo.sql("SELECT count(*) FROM integration_webhook_event")
+    # of what was refused only the fact is kept, without topic or body
+    stored = (
+        "SELECT backend_id, topic, count(*) FROM integration_webhook_event"
+        " WHERE topic IS NOT NULL GROUP BY 1, 2"
+    )
+    events = sorted(sides.first.odoo.sql(stored))
     (delivery,) = [
         row for row in sides.first.shop.webhook_log() if row["topic"] == "orders/create"
     ][:1]
@@ -329,6 +334,8 @@ def test_notifications_of_another_shop_are_refused(sides, sold):
     # the second shop's secret, but of the first one's name
     sides.second.shop.configure(shop="shop-1")
     sides.second.shop.send_webhook("orders/create", body=delivery["body"], uri=address)
+    # its name is written when it is sent
+    sides.second.shop.wait_for_webhooks()
     sides.second.shop.configure(shop="shop-2")
     for side in sides.both:
         side.settle()
@@ -339,7 +346,7 @@ def test_notifications_of_another_shop_are_refused(sides, sold):
         if row["uri"] == address and (row["httpStatus"] or 0) >= 400
     ]
     assert len(states) >= 2
-    assert sides.first.odoo.sql("SELECT count(*) FROM integration_webhook_event") == events
+    assert sorted(sides.first.odoo.sql(stored)) == events
     assert requests.post(address, data=b"{}", timeout=10).status_code >= 400
 
 
