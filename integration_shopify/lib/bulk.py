@@ -19,7 +19,7 @@ from odoo.addons.integration_base.lib.errors import InvalidPayloadError, Request
 
 from .client import Problem, UserErrors, user_errors
 
-#: Operations of one kind that an app may have running in a shop (since API version 2026-01).
+#: Operations of one kind that an app may have running in a shop.
 #: https://shopify.dev/changelog/faster-bulk-operations
 SLOTS = 5
 #: Bytes read of a result at a time.

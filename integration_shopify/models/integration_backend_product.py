@@ -241,6 +241,7 @@ class IntegrationBackend(models.Model):
     def action_shopify_open_products(self):
         """Open the list of products this shop has or shall have."""
         self.ensure_one()
+        self.check_access("read")
         action = self.env["ir.actions.act_window"]._for_xml_id(
             "integration_shopify.integration_shopify_listing_action"
         )
