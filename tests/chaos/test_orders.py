@@ -7,7 +7,7 @@ from tests.simulators.shopify.client import ShopSimulator
 from .lives import draw_lives, read
 from .orders import WORKERS, Run
 
-LIVES, SEED = 100, 1
+LIVES, SEED = 50, 1
 #: Steps of lives that once ended in wrong books, as `./run chaos orders` writes them.
 KEPT = Path(__file__).parent / "kept"
 
