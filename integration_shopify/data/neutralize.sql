@@ -21,3 +21,5 @@ UPDATE integration_shopify_bulk
        staged_path = NULL,
        slot = NULL,
        state = CASE WHEN state IN ('new', 'running', 'ready') THEN 'cancelled' ELSE state END;
+UPDATE integration_backend
+   SET shopify_product_key = NULL;
