@@ -163,7 +163,7 @@ STORES = (
         ),
     ),
     Store("integration.incident", texts=("message", "close_reason"), linked=_OWN_OPERATION),
-    Store("integration.mapping", texts=("external_label",)),
+    Store("integration.mapping", texts=("external_label", "external_note")),
     Store("integration.reconciliation", texts=("message",)),
     Store("integration.backfill", texts=("message",)),
     Store("integration.flow", texts=("held_reason",)),

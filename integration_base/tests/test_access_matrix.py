@@ -200,9 +200,11 @@ class TestPublicMethods(AccessCase):
     def _record_of(self, model, company):
         if model._original_module in self.addons:
             return self.record(model._name, company)
-        domain = [("company_id", "in", [company.id, False])] if "company_id" in model else []
-        found = model.sudo().search(domain, limit=1)
         factory = self.table.factories.get(model._name)
+        # a record of no company is everybody's: it cannot be refused to another company
+        companies = [company.id] if factory else [company.id, False]
+        domain = [("company_id", "in", companies)] if "company_id" in model else []
+        found = model.sudo().search(domain, limit=1)
         if not found and factory:
             found = model.sudo().create(factory(self.env, company, self.record))
         return found

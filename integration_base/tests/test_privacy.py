@@ -39,7 +39,7 @@ PLAIN = {
     "integration.flow": "resource schedule_times cursor_page missing_scopes refused_scopes",
     "integration.incident": "key",
     "integration.intent": "action resource res_model batch_ref idempotency_key request_digest",
-    "integration.mapping": "external_value",
+    "integration.mapping": "external_value external_details",
     # wiped when the request is done
     "integration.privacy.request": "reference external_ids counts terms position",
     "integration.rate.bucket": "name",
