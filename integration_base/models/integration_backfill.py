@@ -252,19 +252,15 @@ class IntegrationBackfill(models.Model):
 
     def _read_changes(self, flow, backend, since, position):
         """Return the next page, and whether it comes from a listing with payloads."""
-        resource = flow._resource()
-        page = None
-        whole = position.get("whole", position["page"] is None)
-        if whole:
-            page = backend._with_renewed_auth(
-                lambda: resource._fetch_all(backend, since, position["page"])
-            )
-        if page is None:
-            whole = False
-            page = backend._with_renewed_auth(
-                lambda: resource._fetch_changes(backend, since, position["page"])
-            )
-        return page, whole
+        resource, start = flow._resource(), position["page"]
+        if position.get("whole", start is None):
+            page = backend._with_renewed_auth(lambda: resource._fetch_all(backend, since, start))
+            if page is not None:
+                return page, True
+            # its positions are not those of the other listing
+            start = None
+        page = backend._with_renewed_auth(lambda: resource._fetch_changes(backend, since, start))
+        return page, False
 
     def _read_out(self, flow, backend):
         """Append the next records of Odoo; returns the values to write."""

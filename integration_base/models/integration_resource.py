@@ -131,8 +131,8 @@ class IntegrationResource(models.AbstractModel):
 
         :param datetime since: naive UTC; only what was changed since then. None means everything.
         :param page: what the previous page gave as ``next_page``; None for the first one.
-        :returns: :class:`~..lib.records.ChangePage`; None (only for the first page) when this is
-            not possible: then :meth:`_fetch_changes` is used.
+        :returns: :class:`~..lib.records.ChangePage`; None when this is not possible, or turns out
+            not to be: then :meth:`_fetch_changes` is used from its beginning.
         :raises NotReadyError: while the service still prepares the data.
         """
         return None

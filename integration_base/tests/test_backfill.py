@@ -217,6 +217,17 @@ class TestBackfill(IntegrationCase):
         self.assertEqual(calls, [None, None, {"file": 1}])
         self.assertEqual((self.backfill.state, self.service.listings), ("done", []))
 
+    def test_service_that_turns_out_not_to_hand_out_everything(self):
+        def fetch_all(resource, backend, since, page):
+            return ChangePage([], {"file": 1}) if page is None else None
+
+        self.patch(self.registry["integration.fake.contact"], "_fetch_all", fetch_all)
+        self.backfill.action_start()
+        self.drain()
+        self.advance()
+        self.assertEqual((self.backfill.state, self.backfill.found), ("done", 7))
+        self.assertEqual([page for _since, page in self.service.listings], [None, 3, 6])
+
     def test_lost_page_is_read_again(self):
         """A transaction that ends in the middle leaves neither operations nor a new position."""
         self.backfill.action_start()

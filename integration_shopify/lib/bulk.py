@@ -15,7 +15,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from odoo.addons.integration_base.lib.errors import InvalidPayloadError, RequestRefused
+from odoo.addons.integration_base.lib.errors import (
+    ConfigurationError,
+    InvalidPayloadError,
+    RequestRefused,
+)
 
 from .client import Problem, UserErrors, user_errors
 
@@ -37,10 +41,14 @@ REUSE_HOURS = 24
 
 PARENT = "__parentId"
 LINE_NUMBER = "__lineNumber"
-#: What a document says in the place of a search, and of the name of its operation.
-SEARCH = "__SEARCH__"
+#: What a document says in the place of a search, and of a list of keys.
+SEARCH, KEYS = "__SEARCH__", "__KEYS__"
 _OPERATION = re.compile(r"\A\s*(query|mutation)(?:\s+(\w+))?", re.ASCII)
 _GID = re.compile(r"gid://shopify/(\w+)/")
+
+
+class BulkDenied(ConfigurationError):
+    """The app may not read all of what a bulk query asks for; Shopify does not say what."""
 
 
 class Line(NamedTuple):
@@ -200,10 +208,12 @@ def named(text: str, key: str) -> str:
     )
 
 
-def searched(text: str, search: str = "") -> str:
-    """Return a document with ``search`` in the place of ``"__SEARCH__"``."""
-    # a JSON text is a GraphQL text
-    return text.replace(f'"{SEARCH}"', json.dumps(search))
+def filled(text: str, search: str = "", keys: Iterable[str] = ()) -> str:
+    """Return a document with ``search`` in the place of ``"__SEARCH__"`` and ``keys`` in that of
+    ``["__KEYS__"]``: a bulk query takes no variables."""
+    # a JSON text is a GraphQL text, and a JSON list of texts a GraphQL list
+    text = text.replace(f'"{SEARCH}"', json.dumps(search))
+    return text.replace(f'["{KEYS}"]', json.dumps(list(keys)))
 
 
 # === VARIABLES AND RESULTS OF MUTATIONS === #

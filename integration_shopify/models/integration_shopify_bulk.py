@@ -13,7 +13,6 @@ from odoo.tools import SQL
 
 from odoo.addons.integration_base.lib.errors import (
     AuthError,
-    ConfigurationError,
     IntegrationError,
     InvalidPayloadError,
     NotReadyError,
@@ -465,7 +464,7 @@ class IntegrationShopifyBulk(models.Model):
         if facts["error_code"] in ("INTERNAL_SERVER_ERROR", "TIMEOUT", "EXPIRED"):
             return RetryableError(text, outcome="refused")
         if facts["error_code"] == "ACCESS_DENIED":
-            return ConfigurationError(text)
+            return bulk.BulkDenied(text)
         return RequestRefused(text)
 
     def _restart(self, facts):

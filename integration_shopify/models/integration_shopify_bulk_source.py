@@ -29,7 +29,7 @@ class IntegrationShopifyBulkSource(models.AbstractModel):
     _name = "integration.shopify.bulk.source"
     _description = "Shopify Resource Read in Bulk"
 
-    def _bulk_page(self, backend, page, *, document, connections, search=""):
+    def _bulk_page(self, backend, page, *, document, connections, search="", keys=()):
         """Do the next step of reading everything; most steps bring no object.
 
         The document is an ordinary one in ``graphql/``, without variables, with ``edges`` and
@@ -41,8 +41,11 @@ class IntegrationShopifyBulkSource(models.AbstractModel):
         :param dict connections: ``{type of the parent: {type of the child: its connection}}``; the
             objects come back with these, as ``{"nodes": [...], "pageInfo": {...}}``.
         :param str search: put in the place of ``"__SEARCH__"`` in the document.
+        :param keys: of metafields, put in the place of ``["__KEYS__"]``.
         :returns: :class:`~.integration_shopify_bulk.Page`.
         :raises NotReadyError: while Shopify works on it.
+        :raises BulkDenied: when the app may not read all of it. Record by record Shopify says what
+            is missing, so ``_fetch_all`` had better return None then.
         """
         # a plan for another loader of the same shop is none of our business
         code = self._name.removeprefix("integration.shopify.")
@@ -51,6 +54,6 @@ class IntegrationShopifyBulkSource(models.AbstractModel):
             page,
             code,
             self._resource_name,
-            bulk.searched(text_of(document), search),
+            bulk.filled(text_of(document), search, keys),
             connections,
         )

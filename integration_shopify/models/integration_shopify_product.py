@@ -16,7 +16,7 @@ from odoo.addons.integration_base.lib.errors import (
 )
 from odoo.addons.integration_base.lib.records import Change, ChangePage, Difference
 
-from ..lib import contract, pages, products
+from ..lib import bulk, contract, pages, products
 from ..lib.client import QueryTooExpensive, access_denied, denied_leaves, missing_scopes
 from ..lib.contract_product import Product
 from ..lib.resources import INVENTORY_ITEM, VARIANT
@@ -26,6 +26,10 @@ OF_VARIANTS = (VARIANT, INVENTORY_ITEM, "stock", "price")
 #: Products per call. Where Shopify counts a call as too expensive, half as much is asked for.
 PRODUCTS_PER_CALL = 10
 CHANGES_PER_PAGE = 250
+#: Products from which a bulk operation, which takes a minute or more, is faster than calls.
+BULK_FROM = 500
+#: How the file of the bulk operation is put together.
+BULK_CONNECTIONS = {"Product": {"ProductVariant": "variants", "Metafield": "metafields"}}
 #: What the app may not be allowed to see, and products are read without.
 OPTIONAL_FIELDS = frozenset({"unitCost"})
 #: Pages of products with very many variants, for when Shopify asks to slow down in the middle.
@@ -41,7 +45,11 @@ class IntegrationShopifyProduct(models.AbstractModel):
     """
 
     _name = "integration.shopify.product"
-    _inherit = ["integration.shopify.access", "integration.resource"]
+    _inherit = [
+        "integration.shopify.access",
+        "integration.shopify.bulk.source",
+        "integration.resource",
+    ]
     _description = "Shopify Products"
 
     _shopify_documents = (
@@ -51,6 +59,8 @@ class IntegrationShopifyProduct(models.AbstractModel):
         "product_count",
         "product_versions",
         "variant_products",
+        "bulk_products",
+        "bulk_products_metafields",
     )
 
     _resource_name = "Products"
@@ -210,9 +220,52 @@ class IntegrationShopifyProduct(models.AbstractModel):
                     if link not in replaced:
                         replaced.append(link)
 
-    def _fetch_changes(self, backend, since, page):
+    def _fetch_all(self, backend, since, page):
+        """Read a large catalogue by one bulk operation, with all variants of every product."""
+        if page is None and not self._is_large(backend):
+            return None
+        keys = self._metafield_keys(backend)
+        try:
+            found = self._bulk_page(
+                backend,
+                page,
+                document="bulk_products_metafields" if keys else "bulk_products",
+                connections=BULK_CONNECTIONS,
+                search=self._changed_since(since) or "",
+                keys=keys,
+            )
+        except bulk.BulkDenied:
+            # what is not vital (costs) is left out of single calls, and the rest explained
+            return None
+        products_found = {row["id"]: row for row in found.objects}
+        for row in found.objects:
+            # children stand anywhere in the file
+            row["variants"]["nodes"].sort(key=lambda variant: variant["position"])
+        self._note_replaced(backend, backend._shopify_client(), products_found)
+        changes = [
+            Change(
+                gid,
+                contract.read_utc(row["updatedAt"]),
+                row["title"],
+                payload=row,
+                read_at=found.read_at,
+            )
+            for gid, row in products_found.items()
+        ]
+        return ChangePage(changes, found.next_page, ordered=False)
+
+    @api.model
+    def _is_large(self, backend):
+        count = self._count(backend)
+        return count is None or count >= BULK_FROM
+
+    @api.model
+    def _changed_since(self, since):
         # Shopify reads a time without Z in the shop's time zone, and would miss products
-        query = f"updated_at:>='{since:%Y-%m-%dT%H:%M:%SZ}'" if since else None
+        return f"updated_at:>='{since:%Y-%m-%dT%H:%M:%SZ}'" if since else None
+
+    def _fetch_changes(self, backend, since, page):
+        query = self._changed_since(since)
         found = (
             backend._shopify_client()
             .execute("product_changes", {"first": CHANGES_PER_PAGE, "after": page, "query": query})

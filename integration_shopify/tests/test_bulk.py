@@ -120,7 +120,7 @@ class TestDocuments(BaseCase):
         self.assertEqual(bulk.named("query { c }", "k"), "query Bulk_k { c }")
 
     def test_search_cannot_leave_its_place(self):
-        text = bulk.searched('{ products(query: "__SEARCH__") { x } }', "title:'a\"b\\'")
+        text = bulk.filled('{ products(query: "__SEARCH__") { x } }', "title:'a\"b\\'")
         self.assertEqual(text, '{ products(query: "title:\'a\\"b\\\\\'") { x } }')
 
 

@@ -32,9 +32,11 @@ TRACKING = {
     "urls": ["https://example.com/1Z1", "https://example.com/1Z2"],
 }
 #: Run by bulk operations, which read connections to their end.
-READ_IN_BULK = set()
+READ_IN_BULK = {"bulk_products", "bulk_products_metafields"}
 #: Each document with the variables we send it, complete and as bare as they can be.
 VARIABLES = {
+    "bulk_products": [{}],
+    "bulk_products_metafields": [{}],
     "bulk_query_run": [{"query": "{ products { edges { node { id } } } }"}],
     "bulk_mutation_run": [
         {"mutation": "mutation A { x }", "stagedUploadPath": "tmp/1", "clientIdentifier": "odoo-1"}

@@ -66,6 +66,12 @@ def test_orders_are_fetched_in_sets_and_none_fails(rows):
     assert rows["orders"]["floor_queries_per_record"] > 0
 
 
+def test_a_catalogue_arrives_whole_and_a_second_time_not_at_all(rows):
+    row = rows["catalogue"]
+    assert (row["missing"], row["dead_letters"]) == (0, 0)
+    assert (row["second_run_wrote"], row["second_run_changed"]) == (False, 0)
+
+
 def test_each_case_says_what_it_measures_and_what_its_floor_is():
     for name, case in all_cases().items():
         assert "Floor: " in (case.__doc__ or ""), name

@@ -8,6 +8,7 @@ from typing import Any
 from graphql import GraphQLResolveInfo
 
 from .mutations import mutation, refused, user_error
+from .product_api import metafield_of, metafields_of
 from .records import Address, CompanyContact, CompanyLocation, Customer
 from .resolvers import (
     by_id,
@@ -46,41 +47,14 @@ def _profiles(customer: Customer, info: GraphQLResolveInfo) -> list[CompanyConta
     return [row for row in rows if row.customer is customer]
 
 
-def _metafields(
-    owner: Any,
-    info: GraphQLResolveInfo,
-    keys: list[str] | None = None,
-    namespace: str | None = None,
-    **args: Any,
-) -> Any:
-    rows = [
-        row
-        for row in owner.metafields
-        if (keys is None or f"{row.namespace}.{row.key}" in keys)
-        and (namespace is None or row.namespace == namespace)
-    ]
-    return connection(rows, **args)
-
-
 served(
     "Customer",
     defaultEmailAddress=_email,
     taxExemptions="tax_exemptions",
     companyContactProfiles=_profiles,
-    metafield=lambda c, i, key, namespace=None: shop_of(i).metafield(c, namespace, key),
-    metafields=_metafields,
+    metafield=metafield_of,
+    metafields=metafields_of,
 )
-served(
-    "Metafield",
-    id="gid",
-    namespace="namespace",
-    key="key",
-    type="type",
-    value="value",
-    createdAt="created_at",
-    updatedAt="updated_at",
-)
-
 _COMPANY_SEARCH: dict[str, Callable[[Any], Any]] = {
     "id": lambda c: c.id,
     "name": lambda c: c.name,

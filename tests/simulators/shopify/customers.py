@@ -15,7 +15,6 @@ from .records import (
     CompanyContact,
     CompanyLocation,
     Customer,
-    Metafield,
     now,
 )
 
@@ -109,24 +108,11 @@ class Customers(Base):
         for row in values.get("addresses") or ():
             self.write_address(customer, None, row, quiet=True)
         for row in values.get("metafields") or ():
-            self.put_metafield(customer, row)
+            space = (row.get("namespace") or "$app").replace("$app", f"app--{self.app_id}")
+            kind = row.get("type") or "single_line_text_field"
+            self.write_metafield(customer, space, row["key"], kind, row["value"])
         self.touch_customer(customer, "CUSTOMERS_CREATE" if created else "CUSTOMERS_UPDATE")
         return customer
-
-    def put_metafield(self, owner: Any, row: dict[str, Any]) -> None:
-        namespace = (row.get("namespace") or "$app").replace("$app", f"app--{self.app_id}")
-        known = next(
-            (m for m in owner.metafields if (m.namespace, m.key) == (namespace, row["key"])), None
-        )
-        if known is None:
-            known = Metafield(self.next_id("Metafield"), owner, namespace, row["key"])
-            owner.metafields.append(known)
-        known.type, known.value = row.get("type", known.type), row["value"]
-
-    def metafield(self, owner: Any, namespace: str | None, key: str) -> Metafield | None:
-        wanted = (namespace or "$app").replace("$app", f"app--{self.app_id}")
-        rows = owner.metafields
-        return next((m for m in rows if (m.namespace, m.key) == (wanted, key)), None)
 
     def set_consent(
         self, customer: Customer, values: dict[str, Any], *, quiet: bool = False

@@ -171,21 +171,23 @@ def _identified(kind: str) -> Any:
 # === METAFIELDS === #
 
 
-def _metafield(
+def metafield_of(
     owner: Any, info: GraphQLResolveInfo, key: str, namespace: str | None = None
 ) -> Metafield | None:
+    """One value of a record."""
     space = space_of(info, namespace)
     rows = owner.metafields
     return next((row for row in rows if (row.namespace, row.key) == (space, key)), None)
 
 
-def _metafields(
+def metafields_of(
     owner: Any,
     info: GraphQLResolveInfo,
     namespace: str | None = None,
     keys: list[str] | None = None,
     **args: Any,
 ) -> Any:
+    """The connection of a record's values."""
     rows = owner.metafields
     if namespace:
         rows = [row for row in rows if row.namespace == space_of(info, namespace)]
@@ -383,8 +385,8 @@ served(
     resourcePublicationsV2=_publications_of,
     resourcePublicationsCount=lambda p, i, **_a: count_of(list(p.publications)),
     publishedOnPublication=_is_published,
-    metafield=_metafield,
-    metafields=_metafields,
+    metafield=metafield_of,
+    metafields=metafields_of,
 )
 served(
     "ProductOption",
@@ -437,8 +439,8 @@ served(
     image=lambda v, i, **_a: _image(v.media[0]) if v.media else None,
     createdAt="created_at",
     updatedAt="updated_at",
-    metafield=_metafield,
-    metafields=_metafields,
+    metafield=metafield_of,
+    metafields=metafields_of,
 )
 
 
@@ -502,8 +504,8 @@ served(
     hasProduct=lambda c, i, id: find(i, id, "Product") in c.products,
     ruleSet=lambda c, i: _rule_set(c),
     updatedAt="updated_at",
-    metafield=_metafield,
-    metafields=_metafields,
+    metafield=metafield_of,
+    metafields=metafields_of,
     resourcePublicationsV2=_publications_of,
     publishedOnPublication=_is_published,
 )

@@ -86,7 +86,16 @@ def test_a_document_is_part_of_the_trimmed_schema(name: str) -> None:
     assert validate(schema, parse(document(OPERATIONS[name]))) == []
 
 
-READING = [n for n, node in OPERATIONS.items() if node.operation.value == "query"]
+# what a bulk operation runs has no variables, but a place for a search
+BULK = [n for n, node in OPERATIONS.items() if "__SEARCH__" in print_ast(node)]
+READING = [n for n, node in OPERATIONS.items() if node.operation.value == "query" and n not in BULK]
+
+
+@pytest.mark.parametrize("name", BULK)
+def test_a_document_is_run_in_bulk(graphql: Run, name: str) -> None:
+    answer = graphql(document(OPERATIONS["bulk_query_run"]), {"query": document(OPERATIONS[name])})
+    [started] = answer["data"].values()
+    assert (started["userErrors"], started["bulkOperation"]["status"]) == ([], "CREATED")
 
 
 @pytest.mark.parametrize("name", READING)
