@@ -43,6 +43,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from odoo.addons.integration_base.lib.errors import (
@@ -163,6 +164,49 @@ class Progress:
         """Return the version of an object on which work is kept; None without any."""
         kept_at, version, _work = self._kept.get(key, (0.0, None, None))
         return version if self._clock() - kept_at < self._seconds else None
+
+
+def changed_since(since: datetime | None) -> str | None:
+    """Return the search for what was changed since then (naive UTC); None for everything.
+
+    Shopify takes a time without Z for one of the shop's time zone, and would miss changes.
+    """
+    return f"updated_at:>='{since:%Y-%m-%dT%H:%M:%SZ}'" if since else None
+
+
+def read_in_parts(
+    ids: list[str], size: int, read: Callable[[list[str], dict[str, Any]], None]
+) -> dict[str, Any]:
+    """Read records, some in each call; half as many where Shopify counts a call as too expensive.
+
+    When Shopify asks to slow down or fails in the middle, what was read is returned, and the error
+    stands in the place of each other record.
+
+    :param size: records per call.
+    :param read: called with some ids and the dict to add to: a payload (dict) or an error per id.
+    :raises QueryTooExpensive: when one record alone is.
+    """
+    pending = [ids[start : start + size] for start in range(0, len(ids), size)]
+    payloads: dict[str, Any] = {}
+    while pending:
+        # of a call that was too expensive, some may have come
+        part = [gid for gid in pending.pop(0) if not isinstance(payloads.get(gid), dict)]
+        if not part:
+            continue
+        try:
+            read(part, payloads)
+        except QueryTooExpensive:
+            if len(part) == 1:
+                raise
+            half = len(part) // 2
+            pending[:0] = [part[:half], part[half:]]
+        except (RateLimitedError, RetryableError) as error:
+            if not payloads:
+                raise
+            rest = {gid for other in [part, *pending] for gid in other} - payloads.keys()
+            payloads.update(dict.fromkeys(rest, error))
+            break
+    return payloads
 
 
 def read_on(

@@ -1,14 +1,10 @@
 import hashlib
-from dataclasses import replace
 from datetime import timedelta
-from urllib.parse import urlsplit
 
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 
 from odoo.addons.integration_base.lib.errors import IntegrationError
-from odoo.addons.integration_base.lib.http import HttpClient
-from odoo.addons.integration_base.models.integration_exchange import record_exchange
 
 #: Seconds to connect, between two pieces of the answer, and for a whole upload.
 UPLOAD_TIMEOUT = (5.0, 30.0, 120.0)
@@ -191,23 +187,14 @@ class IntegrationBackend(models.Model):
         :param str mime: its type.
         :raises IntegrationError: it did not arrive.
         """
-        url = urlsplit(target["url"])
-        self._ensure_callable()
-        with HttpClient(
-            f"{url.scheme}://{url.netloc}",
-            **self._guard_options(),
-            timeout=UPLOAD_TIMEOUT,
-            # the picture itself is nothing anybody would look for in a record of calls
-            on_exchange=lambda exchange: record_exchange(
-                self, replace(exchange, request_body=f"({len(body)} bytes, {mime})")
-            ),
-        ) as client:
+        with self._file_client(target["url"], timeout=UPLOAD_TIMEOUT) as client:
             client.request(
                 "PUT",
                 target["url"],
                 data=body,
                 headers={"Content-Type": mime},
                 label="upload a picture",
+                keep_bodies=False,
             )
 
     def _shopify_read_channels(self):

@@ -1,9 +1,4 @@
-from urllib.parse import urlsplit
-
 from odoo import fields, models
-
-from odoo.addons.integration_base.lib.http import HttpClient
-from odoo.addons.integration_base.models.integration_exchange import check_time, record_exchange
 
 
 class IntegrationBackend(models.Model):
@@ -46,15 +41,5 @@ class IntegrationBackend(models.Model):
         :param int max_bytes: a longer one is refused.
         :raises IntegrationError: see ``lib/errors.py``.
         """
-        self.ensure_one()
-        self._ensure_callable()
-        parts = urlsplit(url)
-        path = f"{parts.path}?{parts.query}" if parts.query else parts.path
-        with HttpClient(
-            f"{parts.scheme}://{parts.netloc}",
-            **self._guard_options(),
-            max_response_bytes=max_bytes,
-            on_exchange=lambda exchange: record_exchange(self, exchange),
-            before_request=lambda _request: check_time(),
-        ) as client:
-            return client.get(path, label="product picture").body
+        with self._file_client(url, max_response_bytes=max_bytes) as client:
+            return client.get(url, label="product picture").body

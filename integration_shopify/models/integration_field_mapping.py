@@ -5,6 +5,8 @@ from odoo import api, models
 
 from odoo.addons.integration_base.lib.field_values import CONVERTERS
 
+from ..lib.pages import MAX_PAGE
+
 #: What paths of metafields begin with: ``metafields.<namespace>.<key>``.
 PREFIX = "metafields."
 #: Conversion -> type of the metafield.
@@ -23,6 +25,13 @@ TYPES = {
 
 class IntegrationFieldMapping(models.Model):
     _inherit = "integration.field.mapping"
+
+    @api.model
+    def _shopify_metafield_keys(self, backend, resource):
+        """Return the metafields that rows of a resource name, as ``namespace.key``."""
+        paths = self._rows(backend, resource).mapped("external_path")
+        keys = {path.removeprefix(PREFIX) for path in paths if path.startswith(PREFIX)}
+        return sorted(key for key in keys if "." in key)[:MAX_PAGE]
 
     @api.model
     def _shopify_metafields(self, backend, resource, records):

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 import psycopg2
+from urllib3.filepost import encode_multipart_formdata
 
 from odoo import api, fields, models
 from odoo.exceptions import UserError
@@ -20,7 +21,6 @@ from odoo.addons.integration_base.lib.errors import (
     RetryableError,
 )
 from odoo.addons.integration_base.lib.intents import LATE_SECONDS, outcome_of
-from odoo.addons.integration_base.lib.multipart import encode_form
 
 from ..lib import bulk
 from ..lib.client import UserErrors
@@ -284,7 +284,10 @@ class IntegrationShopifyBulk(models.Model):
         )
         target = payload["stagedTargets"][0]
         form = [(row["name"], row["value"]) for row in target["parameters"]]
-        data, content_type = encode_form(form, "file", f"{facts['mark']}.jsonl", body, "text/jsonl")
+        # storage services ignore what stands behind the file
+        data, content_type = encode_multipart_formdata(
+            [*form, ("file", (f"{facts['mark']}.jsonl", body, "text/jsonl"))]
+        )
         with backend._file_client(
             target["url"], [value for _name, value in form if len(value) > 40]
         ) as storage:

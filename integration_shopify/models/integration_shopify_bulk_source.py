@@ -15,7 +15,7 @@ class IntegrationShopifyBulkSource(models.AbstractModel):
                 backend,
                 page,
                 document="bulk_products",
-                search=f"updated_at:>='{since.isoformat()}Z'" if since else "",
+                search=pages.changed_since(since) or "",
                 connections={"Product": {"ProductVariant": "variants"}},
             )
             changes = [

@@ -11,10 +11,9 @@ from odoo.addons.integration_base.lib.errors import (
 from odoo.addons.integration_base.lib.records import Change, ChangePage
 
 from ..lib import address as compare
-from ..lib import contract, customers
-from ..lib.client import QueryTooExpensive, access_denied, denied_leaves
+from ..lib import contract, customers, pages
+from ..lib.client import access_denied, denied_leaves
 from ..lib.contract_customer import Company
-from ..lib.pages import Connection, read_on
 from .integration_shopify_contact import COMPANY, CUSTOMER, Party
 
 #: Resource code of the bindings of a company's locations.
@@ -23,7 +22,7 @@ COMPANIES_PER_CALL = 5
 CHANGES_PER_PAGE = 250
 FIRST = {"locations": 10, "contacts": 10, "catalogs": 5, "roles": 5}
 PAGES = (
-    Connection(
+    pages.Connection(
         "locations",
         "company_locations",
         "company.locations",
@@ -36,7 +35,7 @@ PAGES = (
         version="company.updatedAt",
         page=25,
     ),
-    Connection(
+    pages.Connection(
         "contacts",
         "company_contacts",
         "company.contacts",
@@ -49,14 +48,14 @@ PAGES = (
         version="company.updatedAt",
         page=25,
     ),
-    Connection(
+    pages.Connection(
         "locations.catalogs",
         "company_location_catalogs",
         "companyLocation.catalogs",
         lambda place: {"id": place.parent["id"], "first": place.first, "after": place.after},
         version=None,
     ),
-    Connection(
+    pages.Connection(
         "contacts.roleAssignments",
         "company_contact_roles",
         "companyContact.roleAssignments",
@@ -113,47 +112,35 @@ class IntegrationShopifyCompany(models.AbstractModel):
     # === HOOKS - READING === #
 
     def _fetch(self, backend, external_ids):
-        client, found = backend._shopify_client(), {}
-        pending = [
-            external_ids[start : start + COMPANIES_PER_CALL]
-            for start in range(0, len(external_ids), COMPANIES_PER_CALL)
-        ]
-        while pending:
-            part = pending.pop(0)
-            try:
-                answer = client.execute("companies", {"ids": part, **FIRST})
-            except QueryTooExpensive:
-                if len(part) == 1:
-                    raise
-                half = len(part) // 2
-                pending[:0] = [part[:half], part[half:]]
+        client = backend._shopify_client()
+        return pages.read_in_parts(
+            external_ids,
+            COMPANIES_PER_CALL,
+            lambda ids, found: self._fetch_some(client, ids, found),
+        )
+
+    @api.model
+    def _fetch_some(self, client, ids, payloads):
+        answer = client.execute("companies", {"ids": ids, **FIRST})
+        hidden = {path[1] for path in denied_leaves(answer) if len(path) > 1}
+        for position, node in enumerate(answer.data["nodes"]):
+            if not node and position in hidden:
+                # not gone: this app, or the plan of the shop, may not read companies
+                raise access_denied(answer.errors)
+            if not node or not node.get("id"):
                 continue
-            except (RateLimitedError, RetryableError) as error:
-                if not found:
-                    raise
-                rest = {gid for row in [part, *pending] for gid in row}
-                found.update(dict.fromkeys(rest, error))
-                break
-            hidden = {path[1] for path in denied_leaves(answer) if len(path) > 1}
-            for position, node in enumerate(answer.data["nodes"]):
-                if not node and position in hidden:
-                    # not gone: this app, or the plan of the shop, may not read companies
-                    raise access_denied(answer.errors)
-                if not node or not node.get("id"):
-                    continue
-                try:
-                    found[node["id"]] = read_on(
-                        lambda name, variables: client.execute(name, variables).data, node, PAGES
-                    )
-                except (NotReadyError, RateLimitedError, RetryableError) as error:
-                    found[node["id"]] = error
-        return found
+            try:
+                payloads[node["id"]] = pages.read_on(
+                    lambda name, variables: client.execute(name, variables).data, node, PAGES
+                )
+            except (NotReadyError, RateLimitedError, RetryableError) as error:
+                payloads[node["id"]] = error
 
     def _fetch_changes(self, backend, since, page):
         """List changed companies, then the companies of changed locations."""
         state = page or {"of": "companies", "after": None}
         of = state["of"]
-        query = f"updated_at:>='{since:%Y-%m-%dT%H:%M:%SZ}'" if since else None
+        query = pages.changed_since(since)
         name, field = {
             "companies": ("company_changes", "companies"),
             "locations": ("company_location_changes", "companyLocations"),

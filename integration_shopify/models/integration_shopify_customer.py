@@ -18,25 +18,22 @@ from odoo.addons.integration_base.lib.intents import intent_of
 from odoo.addons.integration_base.lib.records import Change, ChangePage, Watch
 
 from ..lib import address as compare
-from ..lib import contract, customers, webhook
-from ..lib.client import QueryTooExpensive, UserErrors, access_denied, denied_leaves
+from ..lib import contract, customers, pages, webhook
+from ..lib.client import UserErrors, access_denied, denied_leaves
 from ..lib.contract_customer import Customer
-from ..lib.pages import Connection, by_root, read_on
 from .integration_shopify_address_book import PLACE, SHOWN_ON
 from .integration_shopify_contact import CUSTOMER, Party
 
-#: Customers per call; where that is too expensive, half as many are asked for.
+#: Customers per call, where that is not too expensive.
 CUSTOMERS_PER_CALL = 25
 CHANGES_PER_PAGE = 250
-#: Metafields that may be asked for at once.
-METAFIELDS = 250
 ADDRESSES_FIRST = 10
 PAGES = (
-    Connection(
+    pages.Connection(
         "addressesV2",
         "customer_addresses",
         "customer.addressesV2",
-        by_root,
+        pages.by_root,
         version="customer.updatedAt",
     ),
 )
@@ -129,28 +126,14 @@ class IntegrationShopifyCustomer(models.AbstractModel):
     # === HOOKS - READING === #
 
     def _fetch(self, backend, external_ids):
-        client, payloads_by_id = backend._shopify_client(), {}
+        client = backend._shopify_client()
         wanted = {gid: webhook.merged_ids(gid) for gid in external_ids}
         ids = list(dict.fromkeys(part for parts in wanted.values() for part in parts if part))
-        pending = [
-            ids[start : start + CUSTOMERS_PER_CALL]
-            for start in range(0, len(ids), CUSTOMERS_PER_CALL)
-        ]
-        while pending:
-            part = pending.pop(0)
-            try:
-                self._fetch_some(backend, client, part, payloads_by_id)
-            except QueryTooExpensive:
-                if len(part) == 1:
-                    raise
-                half = len(part) // 2
-                pending[:0] = [part[:half], part[half:]]
-            except (RateLimitedError, RetryableError) as error:
-                if not payloads_by_id:
-                    raise
-                rest = {gid for row in [part, *pending] for gid in row} - payloads_by_id.keys()
-                payloads_by_id.update(dict.fromkeys(rest, error))
-                break
+        payloads_by_id = pages.read_in_parts(
+            ids,
+            CUSTOMERS_PER_CALL,
+            lambda part, found: self._fetch_some(backend, client, part, found),
+        )
         found = {}
         for gid, (kept, gone) in wanted.items():
             payload = payloads_by_id.get(kept)
@@ -173,7 +156,7 @@ class IntegrationShopifyCustomer(models.AbstractModel):
         )
 
     def _fetch_some(self, backend, client, ids, payloads_by_id):
-        keys = self._metafield_keys(backend)
+        keys = self.env["integration.field.mapping"]._shopify_metafield_keys(backend, CUSTOMER)
         answer = client.execute(
             "customers",
             {
@@ -193,7 +176,7 @@ class IntegrationShopifyCustomer(models.AbstractModel):
                 continue
             node["withheld"] = sorted(withheld.get(position, ()))
             try:
-                payloads_by_id[node["id"]] = read_on(
+                payloads_by_id[node["id"]] = pages.read_on(
                     lambda name, variables: client.execute(name, variables).data, node, PAGES
                 )
             except (NotReadyError, RateLimitedError, RetryableError) as error:
@@ -218,20 +201,8 @@ class IntegrationShopifyCustomer(models.AbstractModel):
             found.setdefault(path[1], set()).add(name)
         return found
 
-    @api.model
-    def _metafield_keys(self, backend):
-        """Return the ``namespace.key`` of the metafields that the field mapping asks for."""
-        rows = self.env["integration.field.mapping"]._rows(backend, CUSTOMER)
-        found = {
-            ".".join(path.split(".")[1:3])
-            for path in rows.mapped("external_path")
-            if path.startswith("metafields.") and path.count(".") >= 2
-        }
-        return sorted(found)[:METAFIELDS]
-
     def _fetch_changes(self, backend, since, page):
-        # Shopify reads a time without Z in the shop's time zone
-        query = f"updated_at:>='{since:%Y-%m-%dT%H:%M:%SZ}'" if since else None
+        query = pages.changed_since(since)
         found = (
             backend._shopify_client()
             .execute("customer_changes", {"first": CHANGES_PER_PAGE, "after": page, "query": query})

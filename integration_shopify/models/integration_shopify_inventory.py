@@ -11,7 +11,7 @@ from odoo.addons.integration_base.lib.records import (
     Snapshot,
 )
 
-from ..lib import contract, stock
+from ..lib import contract, pages, stock
 from ..lib.resources import INVENTORY_ITEM
 
 #: Levels of one page of a listing, and of one reading.
@@ -80,7 +80,7 @@ class IntegrationShopifyInventory(models.AbstractModel):
             places = [place for place in places if place >= location]
         if not places:
             return ChangePage([], ordered=False)
-        query = f"updated_at:>='{since.isoformat()}Z'" if since else None
+        query = pages.changed_since(since)
         answer = backend._shopify_client().execute(
             "inventory_location_levels",
             {"location": places[0], "first": PAGE, "after": after, "query": query},

@@ -21,11 +21,10 @@ from odoo.addons.integration_base.lib.errors import (
 from odoo.addons.integration_base.lib.records import Change, ChangePage
 
 from ..lib import amounts, automation, contract, history, ledger, pages
-from ..lib.client import QueryTooExpensive, access_denied, denied_leaves, missing_scopes
+from ..lib.client import access_denied, denied_leaves, missing_scopes
 from ..lib.resources import VARIANT
 
-#: Orders per call. Where Shopify counts a call as too expensive, it refuses without running
-#: anything, and half as much is asked for.
+#: Orders per call, where that is not too expensive.
 ORDERS_PER_CALL = 10
 CHANGES_PER_PAGE = 250
 #: An order read sooner after a change may lack another one of the same second, which has the same
@@ -118,35 +117,13 @@ class IntegrationShopifyOrder(models.AbstractModel):
     # === HOOKS - READING === #
 
     def _fetch(self, backend, external_ids):
-        """Read orders as they are now, a few per call.
-
-        When Shopify asks to slow down or fails in the middle, what was read is returned, and the
-        error stands in the place of each other order.
-        """
+        """Read orders as they are now, a few per call."""
         client = backend._shopify_client()
-        pending = [
-            external_ids[start : start + ORDERS_PER_CALL]
-            for start in range(0, len(external_ids), ORDERS_PER_CALL)
-        ]
-        payloads = {}
-        while pending:
-            # of a call that was too expensive, some may have come
-            ids = [gid for gid in pending.pop(0) if not isinstance(payloads.get(gid), dict)]
-            if not ids:
-                continue
-            try:
-                self._fetch_some(backend, client, ids, payloads)
-            except QueryTooExpensive:
-                if len(ids) == 1:
-                    raise
-                half = len(ids) // 2
-                pending[:0] = [ids[:half], ids[half:]]
-            except (RateLimitedError, RetryableError) as error:
-                if not payloads:
-                    raise
-                rest = {gid for part in [ids, *pending] for gid in part} - payloads.keys()
-                payloads.update(dict.fromkeys(rest, error))
-                break
+        payloads = pages.read_in_parts(
+            external_ids,
+            ORDERS_PER_CALL,
+            lambda ids, found: self._fetch_some(backend, client, ids, found),
+        )
         failures = [found for found in payloads.values() if isinstance(found, RetryableError)]
         if failures and len(failures) == len(payloads):
             raise failures[0]
@@ -299,8 +276,7 @@ class IntegrationShopifyOrder(models.AbstractModel):
         )
 
     def _fetch_changes(self, backend, since, page):
-        # Shopify reads a time without Z in the shop's time zone, and would miss orders
-        query = f"updated_at:>='{since:%Y-%m-%dT%H:%M:%SZ}'" if since else None
+        query = pages.changed_since(since)
         orders = (
             backend._shopify_client()
             .execute("order_changes", {"first": CHANGES_PER_PAGE, "after": page, "query": query})

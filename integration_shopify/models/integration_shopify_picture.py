@@ -12,9 +12,10 @@ from odoo.addons.integration_base.lib.errors import (
     RequestRefused,
 )
 
-from ..lib import products
+from ..lib import pages, products
 from ..lib.contract_product import Pictures
 from ..lib.resources import VARIANT
+from .integration_shopify_product import PRODUCTS_PER_CALL
 
 #: Resource code of the bindings that remember which picture of the shop is in Odoo, by the id of
 #: the product or the variant that shows it.
@@ -72,7 +73,7 @@ class IntegrationShopifyPicture(models.AbstractModel):
                         backend, client, row, products.PICTURES_PLAN
                     )
 
-        return product._fetch_parts(external_ids, read)
+        return pages.read_in_parts(external_ids, PRODUCTS_PER_CALL, read)
 
     def _fetch_changes(self, backend, since, page):
         return self.env["integration.shopify.product"]._fetch_changes(backend, since, page)

@@ -11,19 +11,17 @@ from odoo.addons.integration_base.lib.errors import (
     ConflictError,
     InvalidPayloadError,
     MissingValue,
-    RateLimitedError,
-    RetryableError,
 )
 from odoo.addons.integration_base.lib.records import Change, ChangePage, Difference
 
 from ..lib import bulk, contract, pages, products
-from ..lib.client import QueryTooExpensive, access_denied, denied_leaves, missing_scopes
+from ..lib.client import access_denied, denied_leaves, missing_scopes
 from ..lib.contract_product import Product
 from ..lib.resources import INVENTORY_ITEM, VARIANT
 
 #: Resource codes of all bindings of a variant: what others have of it goes with it.
 OF_VARIANTS = (VARIANT, INVENTORY_ITEM, "stock", "price")
-#: Products per call. Where Shopify counts a call as too expensive, half as much is asked for.
+#: Products per call, where that is not too expensive.
 PRODUCTS_PER_CALL = 10
 CHANGES_PER_PAGE = 250
 #: Products from which a bulk operation, which takes a minute or more, is faster than calls.
@@ -84,48 +82,15 @@ class IntegrationShopifyProduct(models.AbstractModel):
     # === HOOKS - READING === #
 
     def _fetch(self, backend, external_ids):
-        """Read products with all of their variants, a few products per call.
-
-        When Shopify asks to slow down or fails in the middle, what was read is returned, and the
-        error stands in the place of each other product.
-        """
+        """Read products with all of their variants, a few products per call."""
         client = backend._shopify_client()
-        keys = self._metafield_keys(backend)
-        payloads = self._fetch_parts(
-            external_ids, lambda ids, found: self._fetch_some(backend, client, ids, keys, found)
+        keys = self.env["integration.field.mapping"]._shopify_metafield_keys(backend, "product")
+        payloads = pages.read_in_parts(
+            external_ids,
+            PRODUCTS_PER_CALL,
+            lambda ids, found: self._fetch_some(backend, client, ids, keys, found),
         )
         self._note_replaced(backend, client, payloads)
-        return payloads
-
-    @api.model
-    def _fetch_parts(self, external_ids, read):
-        """Read records in parts that are halved where a call would be too expensive.
-
-        :param read: called with some ids and a dict of payloads to add to.
-        :returns: as :meth:`_fetch`.
-        """
-        pending = [
-            external_ids[start : start + PRODUCTS_PER_CALL]
-            for start in range(0, len(external_ids), PRODUCTS_PER_CALL)
-        ]
-        payloads = {}
-        while pending:
-            ids = [gid for gid in pending.pop(0) if not isinstance(payloads.get(gid), dict)]
-            if not ids:
-                continue
-            try:
-                read(ids, payloads)
-            except QueryTooExpensive:
-                if len(ids) == 1:
-                    raise
-                half = len(ids) // 2
-                pending[:0] = [ids[:half], ids[half:]]
-            except (RateLimitedError, RetryableError) as error:
-                if not payloads:
-                    raise
-                rest = {gid for part in [ids, *pending] for gid in part} - payloads.keys()
-                payloads.update(dict.fromkeys(rest, error))
-                break
         return payloads
 
     def _fetch_some(self, backend, client, ids, keys, payloads):
@@ -173,15 +138,6 @@ class IntegrationShopifyProduct(models.AbstractModel):
         return answer.data
 
     @api.model
-    def _metafield_keys(self, backend):
-        """Return the metafields that field mappings read, as ``namespace.key``."""
-        rows = self.env["integration.field.mapping"]._rows(backend, "product")
-        paths = (row.external_path.split(".") for row in rows)
-        return sorted(
-            {".".join(path[1:]) for path in paths if path[0] == "metafields" and len(path) > 2}
-        )[: pages.MAX_PAGE]
-
-    @api.model
     def _note_replaced(self, backend, client, payloads):
         """Tell of each new product which linked ones with its SKUs Shopify no longer has.
 
@@ -224,14 +180,14 @@ class IntegrationShopifyProduct(models.AbstractModel):
         """Read a large catalogue by one bulk operation, with all variants of every product."""
         if page is None and not self._is_large(backend):
             return None
-        keys = self._metafield_keys(backend)
+        keys = self.env["integration.field.mapping"]._shopify_metafield_keys(backend, "product")
         try:
             found = self._bulk_page(
                 backend,
                 page,
                 document="bulk_products_metafields" if keys else "bulk_products",
                 connections=BULK_CONNECTIONS,
-                search=self._changed_since(since) or "",
+                search=pages.changed_since(since) or "",
                 keys=keys,
             )
         except bulk.BulkDenied:
@@ -259,13 +215,8 @@ class IntegrationShopifyProduct(models.AbstractModel):
         count = self._count(backend)
         return count is None or count >= BULK_FROM
 
-    @api.model
-    def _changed_since(self, since):
-        # Shopify reads a time without Z in the shop's time zone, and would miss products
-        return f"updated_at:>='{since:%Y-%m-%dT%H:%M:%SZ}'" if since else None
-
     def _fetch_changes(self, backend, since, page):
-        query = self._changed_since(since)
+        query = pages.changed_since(since)
         found = (
             backend._shopify_client()
             .execute("product_changes", {"first": CHANGES_PER_PAGE, "after": page, "query": query})
