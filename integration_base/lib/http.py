@@ -18,7 +18,7 @@ import ssl
 import threading
 import time
 import zlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -33,6 +33,7 @@ from requests.structures import CaseInsensitiveDict
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NewConnectionError
+from urllib3.filepost import encode_multipart_formdata
 
 from .address_guard import AddressGuard, Target, origin_of
 from .backoff import parse_http_date, parse_retry_after
@@ -254,6 +255,19 @@ class Part:
     body: bytes = field(repr=False)
     total: int | None
     last: bool
+
+
+def encode_form(
+    fields: Iterable[tuple[str, str]], name: str, filename: str, body: bytes, content_type: str
+) -> tuple[bytes, str]:
+    """Return the body of a form with a file (``multipart/form-data``), and its Content-Type.
+
+    :param fields: pairs of name and value; they stand before the file, because storage services
+        ignore what stands behind it.
+    :param name: of the field with the file.
+    :param body: the content of the file.
+    """
+    return encode_multipart_formdata([*fields, (name, (filename, body, content_type))])
 
 
 class HttpClient:

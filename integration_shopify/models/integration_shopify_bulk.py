@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import NamedTuple
 
 import psycopg2
-from urllib3.filepost import encode_multipart_formdata
 
 from odoo import api, fields, models
 from odoo.exceptions import UserError
@@ -20,6 +19,7 @@ from odoo.addons.integration_base.lib.errors import (
     RequestRefused,
     RetryableError,
 )
+from odoo.addons.integration_base.lib.http import encode_form
 from odoo.addons.integration_base.lib.intents import LATE_SECONDS, outcome_of
 
 from ..lib import bulk
@@ -284,10 +284,7 @@ class IntegrationShopifyBulk(models.Model):
         )
         target = payload["stagedTargets"][0]
         form = [(row["name"], row["value"]) for row in target["parameters"]]
-        # storage services ignore what stands behind the file
-        data, content_type = encode_multipart_formdata(
-            [*form, ("file", (f"{facts['mark']}.jsonl", body, "text/jsonl"))]
-        )
+        data, content_type = encode_form(form, "file", f"{facts['mark']}.jsonl", body, "text/jsonl")
         with backend._file_client(
             target["url"], [value for _name, value in form if len(value) > 40]
         ) as storage:

@@ -19,7 +19,6 @@ from socket import SO_LINGER, SOL_SOCKET, create_server
 
 import pytest
 from cryptography.hazmat.primitives import serialization
-from urllib3.filepost import encode_multipart_formdata
 from wire import Wire, answer
 
 from odoo.addons.integration_base.lib import client_certificate
@@ -37,7 +36,12 @@ from odoo.addons.integration_base.lib.errors import (
     RetryableError,
     SkipRecord,
 )
-from odoo.addons.integration_base.lib.http import MAX_RECORDED, ExchangeRecord, HttpClient
+from odoo.addons.integration_base.lib.http import (
+    MAX_RECORDED,
+    ExchangeRecord,
+    HttpClient,
+    encode_form,
+)
 from odoo.addons.integration_base.lib.redact import Redactor
 from odoo.addons.integration_base.tests.authority import Authority
 
@@ -1304,9 +1308,11 @@ def test_refused_file_says_why(serve, client, exchanges):
 
 def test_form_with_a_file(serve, client, exchanges):
     wire = serve(answer(201, b"", ""))
-    body, content_type = encode_multipart_formdata(
-        [("key", "tmp/1"), ("file", ("vars.jsonl", b"{}\n{}", "text/jsonl"))]
+    body, content_type = encode_form(
+        [("key", "tmp/1")], "file", "vars.jsonl", b"{}\n{}", "text/jsonl"
     )
     client(wire.url).post("", data=body, headers={"Content-Type": content_type}, keep_bodies=False)
-    assert wire.requests[0].partition(b"\r\n\r\n")[2] == body
+    sent = wire.requests[0].partition(b"\r\n\r\n")[2]
+    assert sent == body
+    assert sent.index(b'name="key"') < sent.index(b'filename="vars.jsonl"')
     assert exchanges[0].request_body == f"[{len(body)} bytes, not kept]"

@@ -12,7 +12,7 @@ from ..models import integration_shopify_product
 from .simulated import SimulatedCase
 
 
-class TestProductsBulk(SimulatedCase):
+class TestProductsInBulk(SimulatedCase):
     def setUp(self):
         super().setUp()
         self.store.config.bulk_seconds = 0
