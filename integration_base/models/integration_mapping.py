@@ -165,7 +165,13 @@ class IntegrationMapping(models.Model):
 
     @api.model_create_multi
     def create(self, vals_list):
-        mappings = super().create(vals_list)
+        # what people read must not be empty where nobody has given it a name
+        mappings = super().create(
+            [
+                {**vals, "external_label": vals.get("external_label") or vals.get("external_value")}
+                for vals in vals_list
+            ]
+        )
         mappings.filtered("resource_ref")._release()
         return mappings
 

@@ -53,6 +53,11 @@ class TestMapping(IntegrationCase):
         self.drain()
         self.assertEqual((operation.state, operation.attempts), ("dead", 1))
 
+    def test_value_without_a_name_is_called_as_the_service_writes_it(self):
+        vals = {"backend_id": self.backend.id, "kind": "country", "external_value": "Hellas"}
+        mapping = self.env["integration.mapping"].create(vals)
+        self.assertEqual(mapping.external_label, "Hellas")
+
     def test_wrong_model_is_refused(self):
         with self.assertRaisesRegex(ValidationError, "has to be mapped to a Country"):
             self.env["integration.mapping"].create(
