@@ -34,6 +34,7 @@ class IntegrationShopifyListing(models.Model):
     )
     status = fields.Selection(
         [("ACTIVE", "Active"), ("UNLISTED", "Unlisted"), ("DRAFT", "Draft")],
+        string="Status in Shop",
         help="Unlisted: bought by its link only. Empty: as the settings of the shop say.",
     )
     external_id = fields.Char(string="External ID", readonly=True, copy=False)
@@ -48,7 +49,9 @@ class IntegrationShopifyListing(models.Model):
             ("done", "Up to Date"),
             ("failed", "Failed"),
         ],
+        string="Sync",
         compute="_compute_state",
+        help="Whether the last change in Odoo got there.",
     )
     message = fields.Text(string="Problem", compute="_compute_state")
 

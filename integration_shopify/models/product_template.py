@@ -48,12 +48,17 @@ class ProductTemplate(models.Model):
         sanitize_style=True,
         help="Empty: the sales description.",
     )
-    shopify_shop_count = fields.Integer(compute="_compute_shopify_shop_count", groups=SEES_SHOPS)
+    shopify_shop_count = fields.Integer(compute="_compute_shopify_shop_counts", groups=SEES_SHOPS)
+    shopify_published_count = fields.Integer(
+        compute="_compute_shopify_shop_counts", groups=SEES_SHOPS
+    )
 
-    @api.depends("shopify_listing_ids")
-    def _compute_shopify_shop_count(self):
+    @api.depends("shopify_listing_ids.publish")
+    def _compute_shopify_shop_counts(self):
         for template in self:
-            template.shopify_shop_count = len(template.shopify_listing_ids)
+            listings = template.shopify_listing_ids
+            template.shopify_shop_count = len(listings)
+            template.shopify_published_count = len(listings.filtered("publish"))
 
     def write(self, vals):
         result = super().write(vals)
