@@ -1,4 +1,4 @@
-from odoo import fields, models
+from odoo import api, fields, models
 from odoo.exceptions import UserError
 
 OWNERS = [("shopify", "Shopify"), ("odoo", "Odoo")]
@@ -65,6 +65,14 @@ class IntegrationBackend(models.Model):
         help="Tags of customers become tags of contacts with the same name, or the other way "
         "round. Switch it off when apps fill the shop with tags that mean nothing in Odoo.",
     )
+
+    shopify_customers_out = fields.Boolean(compute="_compute_shopify_customers_out")
+
+    @api.depends("flow_ids.enabled")
+    def _compute_shopify_customers_out(self):
+        for backend in self:
+            flow = backend._shopify_customer_flow("out")
+            backend.shopify_customers_out = bool(flow.filtered("enabled"))
 
     # === BUSINESS METHODS === #
 

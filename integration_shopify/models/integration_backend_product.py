@@ -2,9 +2,6 @@ import hashlib
 from datetime import timedelta
 
 from odoo import api, fields, models
-from odoo.exceptions import UserError
-
-from odoo.addons.integration_base.lib.errors import IntegrationError
 
 #: Seconds to connect, between two pieces of the answer, and for a whole upload.
 UPLOAD_TIMEOUT = (5.0, 30.0, 120.0)
@@ -111,11 +108,20 @@ class IntegrationBackend(models.Model):
         readonly=True, copy=False, help="Key of the metafield that holds our ids in this shop."
     )
     shopify_channel_ids = fields.One2many(
-        "integration.shopify.channel", "backend_id", string="Sales Channels"
+        "integration.mapping",
+        "backend_id",
+        string="Sales Channels",
+        domain=[("kind", "=", "publication"), ("gone_at", "=", False)],
     )
     shopify_listing_count = fields.Integer(
         string="Products", compute="_compute_shopify_listing_count"
     )
+    shopify_sales_currency = fields.Char(
+        compute="_compute_shopify_sales_currency",
+        help="That of the prices that are sent, where it is not the shop's.",
+    )
+    shopify_products_in = fields.Boolean(compute="_compute_shopify_products_flows")
+    shopify_products_out = fields.Boolean(compute="_compute_shopify_products_flows")
 
     @api.depends_context("uid")
     def _compute_shopify_listing_count(self):
@@ -125,6 +131,19 @@ class IntegrationBackend(models.Model):
         counts = {backend.id: count for backend, count in rows}
         for backend in self:
             backend.shopify_listing_count = counts.get(backend.id, 0)
+
+    @api.depends("flow_ids.enabled")
+    def _compute_shopify_products_flows(self):
+        for backend in self:
+            backend.shopify_products_in = bool(backend._shopify_product_in_flow())
+            backend.shopify_products_out = bool(backend._shopify_product_out_flow())
+
+    @api.depends("shopify_currency", "shopify_pricelist_id", "company_id")
+    def _compute_shopify_sales_currency(self):
+        for backend in self:
+            ours = backend.shopify_pricelist_id.currency_id or backend.company_id.currency_id
+            other = backend.shopify_currency and ours.name != backend.shopify_currency
+            backend.shopify_sales_currency = ours.name if other else False
 
     # === BUSINESS METHODS === #
 
@@ -197,33 +216,7 @@ class IntegrationBackend(models.Model):
                 keep_bodies=False,
             )
 
-    def _shopify_read_channels(self):
-        """Read the sales channels of the shop into the list.
-
-        :raises IntegrationError: they cannot be read.
-        """
-        client, names, after = self._shopify_client(), {}, None
-        while True:
-            found = client.execute("product_channels", {"after": after}).data["publications"]
-            names.update(
-                (row["id"], (row["catalog"] or {}).get("title") or row["id"].rpartition("/")[2])
-                for row in found["nodes"]
-            )
-            if not found["pageInfo"]["hasNextPage"]:
-                break
-            after = found["pageInfo"]["endCursor"]
-        self.env["integration.shopify.channel"]._learn(self, names)
-
     # === ACTIONS === #
-
-    def action_shopify_read_channels(self):
-        """Read which sales channels the shop has."""
-        self.ensure_one()
-        self.check_access("write")
-        try:
-            self._with_renewed_auth(self._shopify_read_channels)
-        except IntegrationError as error:
-            raise UserError(error.message) from error
 
     def action_shopify_open_products(self):
         """Open the list of products this shop has or shall have."""

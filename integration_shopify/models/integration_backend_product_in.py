@@ -1,4 +1,5 @@
-from odoo import fields, models
+from odoo import api, fields, models
+from odoo.exceptions import ValidationError
 
 
 class IntegrationBackend(models.Model):
@@ -27,6 +28,28 @@ class IntegrationBackend(models.Model):
         help="Of created products whose category or type in Shopify is not mapped (Value "
         "Mappings: Product Category); empty: Odoo's usual one.",
     )
+
+    @api.constrains("shopify_product_owner")
+    def _check_shopify_product_owner(self):
+        """Refuse that imports write products which Odoo sends as well.
+
+        :raises ValidationError: says what to do instead.
+        """
+        for backend in self:
+            if (
+                backend.shopify_product_owner == "shopify"
+                and backend._shopify_product_in_flow()
+                and backend._shopify_product_out_flow()
+            ):
+                raise ValidationError(
+                    self.env._(
+                        "The products of %s cannot be kept in Shopify and be sent from Odoo at "
+                        "the same time: each side would undo what people change on the other. "
+                        "Either keep them in Odoo (page Products: Products Are Kept), or leave "
+                        "one of the flows Products (Into Odoo) and Products (Out of Odoo) off.",
+                        backend.display_name,
+                    )
+                )
 
     def _shopify_product_in_flow(self):
         """Return the flow that brings products into Odoo, none when it is off."""

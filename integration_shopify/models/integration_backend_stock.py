@@ -1,7 +1,5 @@
-from odoo import fields, models
+from odoo import api, fields, models
 from odoo.exceptions import UserError, ValidationError
-
-from odoo.addons.integration_base.lib.errors import IntegrationError, MissingValue
 
 from ..lib import stock
 from ..lib.resources import INVENTORY_ITEM
@@ -58,6 +56,7 @@ class IntegrationBackend(models.Model):
         required=True,
         help="What the inventory history in Shopify shows as the reason.",
     )
+    shopify_stock_on = fields.Boolean(compute="_compute_shopify_stock_on")
     shopify_location_ids = fields.One2many(
         "integration.mapping",
         "backend_id",
@@ -68,6 +67,11 @@ class IntegrationBackend(models.Model):
     _shopify_stock_buffer_positive = models.Constraint(
         "CHECK(shopify_stock_buffer >= 0)", "The units to keep back cannot be negative."
     )
+
+    @api.depends("flow_ids.enabled")
+    def _compute_shopify_stock_on(self):
+        for backend in self:
+            backend.shopify_stock_on = bool(backend._shopify_stock_flow().filtered("enabled"))
 
     # === CRUD METHODS === #
 
@@ -163,46 +167,6 @@ class IntegrationBackend(models.Model):
             flow._wake_after_commit()
 
     # === ACTIONS === #
-
-    def action_shopify_read_locations(self):
-        """List the locations of the shop, to say where they are in Odoo."""
-        self.ensure_one()
-        self.check_access("write")
-        try:
-            rows = self._with_renewed_auth(self._shopify_read_locations)
-        except IntegrationError as error:
-            raise UserError(error.message) from error
-        # sudo: the list is the service's; what its entries are in Odoo is a person's to say
-        mappings = self.env["integration.mapping"].sudo()
-        known = mappings.search([("backend_id", "=", self.id), ("kind", "=", "location")])
-        names = {row["id"]: row["name"] for row in rows}
-        mappings._collect(
-            self,
-            [
-                MissingValue("location", gid, name)
-                for gid, name in names.items()
-                if gid not in known.mapped("external_value")
-            ],
-        )
-        for row in known:
-            if names.get(row.external_value, row.external_label) != row.external_label:
-                row.external_label = names[row.external_value]
-        fresh = mappings.search([("backend_id", "=", self.id), ("kind", "=", "location")]) - known
-        services = {row["id"] for row in rows if row["isFulfillmentService"]}
-        others = fresh.filtered(lambda row: row.external_value in services)
-        others.shopify_stock_owner = "shopify"
-        (fresh - others).shopify_stock_owner = "odoo"
-        return {"type": "ir.actions.client", "tag": "soft_reload"}
-
-    def _shopify_read_locations(self):
-        client, rows, after = self._shopify_client(), [], None
-        while True:
-            page = client.execute("inventory_locations", {"first": 100, "after": after})
-            page = page.data["locations"]
-            rows += page["nodes"]
-            if not page["pageInfo"]["hasNextPage"]:
-                return rows
-            after = page["pageInfo"]["endCursor"]
 
     def action_shopify_send_stock(self):
         """Look through all stock now, and send what differs from what was sent."""

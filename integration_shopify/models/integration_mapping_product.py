@@ -10,6 +10,12 @@ class IntegrationMapping(models.Model):
         ondelete={"product_category": "cascade"},
     )
 
+    shopify_publish = fields.Boolean(
+        string="Publish Products",
+        help="Of a sales channel: products of Odoo are shown in it. Switched off again: they are "
+        "withdrawn from it when they are sent the next time.",
+    )
+
     @api.model
     def _kind_models(self):
         return {**super()._kind_models(), "product_category": "product.category"}

@@ -18,6 +18,25 @@ class IntegrationMapping(models.Model):
         "sent back. Nobody: stock is left as it is on both sides.",
     )
 
+    shopify_place_id = fields.Many2one(
+        "stock.location",
+        string="In Odoo",
+        compute="_compute_shopify_place_id",
+        inverse="_inverse_shopify_place_id",
+        domain="[('usage', '=', 'internal'), ('company_id', 'in', [company_id, False])]",
+        help="Where the goods of this location are, with all that lies below.",
+    )
+
+    @api.depends("kind", "resource_ref")
+    def _compute_shopify_place_id(self):
+        for row in self:
+            row.shopify_place_id = row.kind == "location" and row.resource_ref
+
+    def _inverse_shopify_place_id(self):
+        for row in self:
+            place = row.shopify_place_id
+            row.resource_ref = f"{place._name},{place.id}" if place else False
+
     @api.constrains("kind", "resource_ref", "shopify_stock_owner", "backend_id")
     def _check_shopify_places(self):
         """Refuse two locations of one shop that would sell, or count, the same goods."""

@@ -95,7 +95,6 @@ class IntegrationShopifyProduct(models.AbstractModel):
     _shopify_out_documents = (
         "product_by_key",
         "product_candidates",
-        "product_channels",
         "product_delete",
         "product_key_definition",
         "product_media",
@@ -417,8 +416,8 @@ class IntegrationShopifyProduct(models.AbstractModel):
     @api.model
     def _channels(self, backend):
         """Return the ids of the channels products are published to; None while none are known."""
-        rows = self.env["integration.shopify.channel"].search([("backend_id", "=", backend.id)])
-        return sorted(rows.filtered("publish").mapped("external_id")) if rows else None
+        rows = backend.shopify_channel_ids
+        return sorted(rows.filtered("shopify_publish").mapped("external_value")) if rows else None
 
     @api.model
     def _nearest(self, category, mapped):

@@ -147,12 +147,22 @@ class IntegrationShopifySetting(models.AbstractModel):
             if item.external_id == "market":
                 self.env["integration.shopify.market"]._take_over(backend, item.data.markets, rows)
             elif item.external_id == "location":
-                # before anybody maps them: what they have is not ours to send
-                (rows - before).filtered(
-                    lambda row: row.external_details["service"]
-                ).shopify_stock_owner = "shopify"
+                self._decide_owners(rows - before, rows)
             elif item.external_id == "currency":
                 self._take_over_shop(backend, item.data.shop)
+
+    @api.model
+    def _decide_owners(self, fresh, rows):
+        """Say who counts the goods of new locations, and of those that an order has named.
+
+        What a fulfillment service has is not ours to send, unless a person maps it.
+        """
+        unowned = rows.filtered(lambda row: not row.shopify_stock_owner)
+        services = (fresh | unowned).filtered(
+            lambda row: (row.external_details or {}).get("service") and not row.resource_ref
+        )
+        services.shopify_stock_owner = "shopify"
+        (unowned - services).shopify_stock_owner = "odoo"
 
     @api.model
     def _take_over_shop(self, backend, shop):

@@ -31,11 +31,15 @@ class IntegrationShopifySettingGroup(models.Model):
         readonly=True,
     )
     count = fields.Integer(string="In the Shop", readonly=True)
-    mapped_count = fields.Integer(string="Mapped", compute="_compute_mapped_count")
+    mapped_count = fields.Integer(
+        string="Used",
+        compute="_compute_mapped_count",
+        help="Of which Odoo knows what they are; of sales channels: in which products are shown.",
+    )
     gone_count = fields.Integer(
         string="Gone",
         compute="_compute_mapped_count",
-        help="Mapped to something in Odoo, but no longer in the shop.",
+        help="Used, but no longer in the shop.",
     )
 
     _code_unique = models.Constraint("UNIQUE(backend_id, code)", "A shop has each kind once.")
@@ -43,7 +47,9 @@ class IntegrationShopifySettingGroup(models.Model):
     def _compute_mapped_count(self):
         Mapping = self.env["integration.mapping"]
         for group in self:
-            domain = [*group._mappings_domain(), ("resource_ref", "!=", False)]
+            # a sales channel is nothing in Odoo: what counts is that products are shown in it
+            used = "shopify_publish" if group.code == "publication" else "resource_ref"
+            domain = [*group._mappings_domain(), (used, "!=", False)]
             group.gone_count = Mapping.search_count([*domain, ("gone_at", "!=", False)])
             group.mapped_count = Mapping.search_count([*domain, ("gone_at", "=", False)])
 

@@ -60,7 +60,6 @@ class IntegrationShopifyStock(models.AbstractModel):
         "inventory_activate",
         "inventory_item_levels",
         "inventory_levels",
-        "inventory_locations",
         "inventory_set",
     )
 

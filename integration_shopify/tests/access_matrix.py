@@ -15,7 +15,6 @@ integration.shopify.consent          r     r         r        r
 integration.shopify.fulfillment      r     r         r        r
 integration.shopify.market           r     r         r        r
 integration.shopify.level            r     r         r        r
-integration.shopify.channel          r     r         r        rwcd
 integration.shopify.fulfillment      r     r         r        r
 integration.shopify.image            r     r         r        r
 integration.shopify.listing          r     r         r        r

@@ -52,7 +52,6 @@ VARIABLES = {
         {"identifier": {"customId": {"namespace": "odoo", "key": "db_1", "value": "7"}}}
     ],
     "product_candidates": [{"query": 'sku:"LS-S" OR barcode:"4"', "first": 100}],
-    "product_channels": [{"after": None}],
     "product_delete": [{"id": _ID}],
     "product_key_definition": [
         {

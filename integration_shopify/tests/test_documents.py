@@ -217,7 +217,6 @@ VARIABLES = {
             "idempotencyKey": "0123",
         }
     ],
-    "inventory_locations": [PAGE, {"first": 100, "after": None}],
     "inventory_level_nodes": [{"ids": ["gid://shopify/InventoryLevel/1?inventory_item_id=2"]}],
     "inventory_location_levels": [
         {"location": "gid://shopify/Location/1", **PAGE, "query": None},

@@ -93,7 +93,7 @@ class TestKnownBugs(ProductsOutCase):
         for name in ("Online", "Till", "Feed"):
             self.store.add_publication(name)
         self.read_channels()
-        self.backend.shopify_channel_ids.publish = True
+        self.backend.shopify_channel_ids.shopify_publish = True
         self.store.config.publication_limit = 1
         template = self.single()
         self.list_in_shop(template)

@@ -1,3 +1,5 @@
+from odoo.exceptions import ValidationError
+
 from odoo.addons.integration_base.lib.errors import ConfigurationError
 from odoo.addons.integration_base.lib.records import Item
 
@@ -428,6 +430,22 @@ class TestProductsIn(ProductCase):
         [operation] = self.bring(payload, deleted=True)
         self.assertTrue(template.active)
         self.assertIn("stays in Odoo", operation.message)
+
+    def test_both_sides_do_not_write_the_same_products(self):
+        out = self.backend.flow_ids.filtered(
+            lambda flow: flow.resource == "product" and flow.direction == "out"
+        )
+        with self.assertRaisesRegex(ValidationError, "keep them in Odoo .page Products"):
+            out.enabled = True
+        self.products_in.enabled = False
+        out.enabled = True
+        with self.assertRaisesRegex(ValidationError, "one of the flows"):
+            self.products_in.enabled = True
+        self.backend.shopify_product_owner = "odoo"
+        self.products_in.enabled = True
+        with self.assertRaisesRegex(ValidationError, "Products .Into Odoo."):
+            self.backend.shopify_product_owner = "shopify"
+        self.assertTrue(self.backend.shopify_products_in and self.backend.shopify_products_out)
 
     def test_products_of_one_company(self):
         self.backend.shopify_product_company = True

@@ -5,7 +5,7 @@ import base64
 from odoo.fields import Command
 from odoo.tests import tagged
 
-from odoo.addons.integration_base.lib.records import Item
+from odoo.addons.integration_base.lib.records import Change, Item
 
 from ..lib import catalogue
 from .simulated import SimulatedCase
@@ -106,9 +106,9 @@ class ProductsOutCase(SimulatedCase):
         return self.of(template)
 
     def read_channels(self):
-        self.env.flush_all()
-        with self.enter_registry_test_mode():
-            self.backend.action_shopify_read_channels()
+        settings = self.backend.flow_ids.filtered(lambda flow: flow.resource == "setting")
+        self.env["integration.sync.log"]._append(settings, [Change("publication")], "poll")
+        self.send(settings)
 
     def of(self, template, backend=None):
         link = self.env["integration.binding"]._search_records(
@@ -170,6 +170,24 @@ class TestProductsOut(ProductsOutCase):
         listing = template.shopify_listing_ids
         self.assertEqual(listing.state, "done")
         self.assertIn("/products/", listing.url)
+
+    def test_counts_where_it_is_published(self):
+        template = self.single()
+        self.publish(template)
+        self.assertEqual((template.shopify_shop_count, template.shopify_published_count), (1, 1))
+        template.action_shopify_unpublish()
+        self.assertEqual((template.shopify_shop_count, template.shopify_published_count), (1, 0))
+
+    def test_page_warns_of_another_currency(self):
+        self.assertFalse(self.backend.shopify_sales_currency)
+        self.backend.shopify_currency = "CHF"
+        self.assertEqual(self.backend.shopify_sales_currency, "USD")
+        chf = self.env.ref("base.CHF")
+        chf.active = True
+        self.backend.shopify_pricelist_id = self.env["product.pricelist"].create(
+            {"name": "Web", "currency_id": chf.id}
+        )
+        self.assertFalse(self.backend.shopify_sales_currency)
 
     def test_unchanged_costs_nothing(self):
         template = self.template()
@@ -444,7 +462,7 @@ class TestProductsOut(ProductsOutCase):
     def test_what_fails_after_the_creation_goes_on_there(self):
         channel = self.store.add_publication("Online Store")
         self.read_channels()
-        self.backend.shopify_channel_ids.publish = True
+        self.backend.shopify_channel_ids.shopify_publish = True
         template = self.single()
         self.list_in_shop(template)
         self.before["ProductPublish"] = self.lose
@@ -460,13 +478,13 @@ class TestProductsOut(ProductsOutCase):
         online, till = (self.store.add_publication(name) for name in ("Online", "Till"))
         self.read_channels()
         rows = self.backend.shopify_channel_ids
-        self.assertEqual(rows.mapped("name"), ["Online", "Till"])
-        rows[0].publish = True
+        self.assertEqual(rows.mapped("external_label"), ["Online", "Till"])
+        rows[0].shopify_publish = True
         template = self.single()
         made = self.publish(template)
         self.assertEqual(set(made.publications), {online.id})
         self.store.records["Product"][made.id].publications[till.id] = made.created_at
-        rows[0].publish = False
+        rows[0].shopify_publish = False
         template.name = "Cup"
         self.send()
         self.assertEqual(set(made.publications), {till.id}, "of others' channels none is left")

@@ -4,7 +4,7 @@ from odoo.exceptions import ValidationError
 from odoo.tests import BaseCase, tagged
 
 from odoo.addons.integration_base.lib.contract import validate
-from odoo.addons.integration_base.lib.errors import InvalidPayloadError
+from odoo.addons.integration_base.lib.errors import InvalidPayloadError, MissingValue
 from odoo.addons.integration_base.lib.records import Change
 
 from ..lib import settings, webhook
@@ -318,6 +318,37 @@ class TestSettings(SettingsCase):
         rows = self.rows("location")
         self.assertEqual(rows["Depot"].shopify_stock_owner, "shopify")
         self.assertEqual(rows["Rome"].shopify_stock_owner, "odoo")
+
+    def test_locations_of_orders_get_somebody_who_counts_them(self):
+        self.shop.locations = [
+            location(1, "Till"),
+            location(2, "Depot", isFulfillmentService=True),
+            location(3, "Hall", isFulfillmentService=True),
+        ]
+        Mapping = self.env["integration.mapping"]
+        Mapping._collect(
+            self.backend,
+            [MissingValue("location", f"{LOCATION}{number}") for number in (1, 2, 3, 4)],
+        )
+        place = self.env["stock.warehouse"].search([], limit=1).lot_stock_id
+        hall = Mapping.search([("external_value", "=", f"{LOCATION}3")])
+        hall.resource_ref = f"stock.location,{place.id}"
+        self.read_groups("location")
+        rows = Mapping.search([("kind", "=", "location")], order="external_value")
+        self.assertEqual(
+            rows.mapped("shopify_stock_owner"),
+            ["odoo", "shopify", "odoo", "odoo"],
+            "a person has said where the third one is, and the fourth is gone",
+        )
+
+    def test_channels_count_where_products_are_shown(self):
+        self.read_groups("publication")
+        group = self.backend.shopify_setting_ids
+        self.assertEqual((group.count, group.mapped_count), (2, 0))
+        self.rows("publication")["Online Store"].shopify_publish = True
+        group.invalidate_recordset()
+        self.assertEqual(group.mapped_count, 1)
+        self.assertEqual(self.backend.shopify_channel_ids.mapped("shopify_publish"), [True, False])
 
     def test_other_settings_are_recognised(self):
         chf = self.env.ref("base.CHF")

@@ -116,18 +116,6 @@ class StockShop(FakeShop):
             }
         }
 
-    def _inventory_locations(self, _variables):
-        rows = [(BERLIN, "Berlin", False), (PARIS, "Paris", True)]
-        return {
-            "locations": {
-                "nodes": [
-                    {"id": gid, "name": name, "isFulfillmentService": service}
-                    for gid, name, service in rows
-                ],
-                "pageInfo": {"hasNextPage": False, "endCursor": None},
-            }
-        }
-
     def _inventory_activate(self, variables):
         level = self.levels[variables["item"], variables["location"]]
         level["active"] = True
@@ -777,27 +765,35 @@ class TestStockIn(StockCase):
 
 @tagged("post_install", "-at_install")
 class TestStockSettings(StockCase):
-    def test_read_locations(self):
-        self.backend.shopify_location_ids.unlink()
-        self.backend.action_shopify_read_locations()
-        rows = self.backend.shopify_location_ids
-        self.assertEqual(
-            {row.external_label: row.shopify_stock_owner for row in rows},
-            {"Berlin": "odoo", "Paris": "shopify"},
-        )
-        rows.filtered(lambda row: row.external_label == "Berlin").external_label = "Old name"
-        self.backend.action_shopify_read_locations()
-        self.assertIn("Berlin", self.backend.shopify_location_ids.mapped("external_label"))
-
     def test_page_of_the_backend(self):
         with Form(self.backend) as form:
             form.shopify_stock_buffer = 2
         self.assertEqual(self.backend.shopify_stock_buffer, 2)
         action = self.backend.action_shopify_stock_levels()
         self.assertEqual(action["domain"], [("backend_id", "=", self.backend.id)])
+        self.assertTrue(self.backend.shopify_stock_on)
         self.out.enabled = False
+        self.assertFalse(self.backend.shopify_stock_on)
         with self.assertRaisesRegex(UserError, "switched off"):
             self.backend.action_shopify_send_stock()
+
+    def test_place_is_chosen_among_those_of_the_warehouse(self):
+        self.assertEqual(self.berlin.shopify_place_id, self.place)
+        self.berlin.shopify_place_id = False
+        self.assertFalse(self.berlin.resource_ref)
+        self.berlin.shopify_place_id = self.place
+        self.assertEqual(self.berlin.resource_ref, self.place)
+
+    def test_smart_button_says_what_shops_can_sell(self):
+        template = self.product.product_tmpl_id
+        self.assertEqual((template.shopify_level_count, template.shopify_sellable), (0, 0))
+        self.put(5)
+        self.push()
+        template.invalidate_recordset()
+        self.assertEqual((template.shopify_level_count, template.shopify_sellable), (1, 5))
+        action = template.action_shopify_levels()
+        levels = self.env[action["res_model"]].search(action["domain"])
+        self.assertEqual(levels.mapped("confirmed_quantity"), [5])
 
     def test_technical_user_needs_no_more_than_the_groups(self):
         self.put(5)

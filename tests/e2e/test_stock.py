@@ -55,11 +55,13 @@ def stocked(connected):
     (warehouse,) = call("stock.warehouse", "search_read", [], ["lot_stock_id"], limit=1)
     connected.place = warehouse["lot_stock_id"][0]
     location = shop.stock(skus[0])[0]["location"]
-    call("integration.backend", "action_shopify_read_locations", [connected.backend])
-    mapping = call(
-        "integration.mapping",
-        "search",
-        [("kind", "=", "location"), ("external_value", "=", location)],
+    # read when the shop was connected
+    mapping = wait_until(
+        lambda: call(
+            "integration.mapping",
+            "search",
+            [("kind", "=", "location"), ("external_value", "=", location)],
+        )
     )
     call(
         "integration.mapping",
