@@ -1,4 +1,9 @@
+import base64
+
+from odoo.fields import Command
 from odoo.tests import HttpCase, new_test_user, tagged
+
+from odoo.addons.integration_base.lib.records import Change
 
 from .common import (
     ShopifyCase,
@@ -11,10 +16,13 @@ from .common import (
     sale,
     transaction,
 )
+from .test_products_out import BLUE, RED, ProductsOutCase
 from .test_refunds import RefundingShop
 from .test_shipments import BERLIN, ShippingShop
 
 BACK = "2026-11-21T10:00:00Z"
+#: Seconds a request may wait for the one before: the first page of all makes the bundles.
+PATIENCE = 120
 
 
 class Shop(RefundingShop, ShippingShop):
@@ -59,6 +67,8 @@ class Shop(RefundingShop, ShippingShop):
 @tagged("post_install", "-at_install")
 class TestTours(ShopifyCase, HttpCase):
     """The life of an order, in a browser, by people with just the roles for it."""
+
+    test_cursor_lock_timeout = PATIENCE
 
     def rule(self, **vals):
         return self.env["integration.shopify.rule"].create({"backend_id": self.backend.id, **vals})
@@ -140,3 +150,88 @@ class TestTours(ShopifyCase, HttpCase):
         self.assertTrue(sold.shopify_hold)
         self.tour("integration_shopify_release_hold", sold, "seller")
         self.assertFalse(sold.shopify_hold)
+
+
+@tagged("post_install", "-at_install")
+class TestCatalogueTours(ProductsOutCase, HttpCase):
+    """The life of a product in a simulated shop, by people with just the roles for it."""
+
+    test_cursor_lock_timeout = PATIENCE
+    # a page that scrolls closes lists of choices, a narrow one hides smart buttons
+    browser_size = "1920x1800"
+
+    def setUp(self):
+        super().setUp()
+        self.out.enabled = False
+        self.stock = self.backend._shopify_stock_flow()
+        self.stock.debounce_seconds = 0
+        settings = self.backend.flow_ids.filtered(lambda flow: flow.resource == "setting")
+        # which reads itself when a shop is connected
+        self.env["integration.sync.log"]._append(settings, [Change("location")], "poll")
+        self.send(settings)
+
+    def tour(self, name, record, login):
+        self.env.flush_all()
+        self.start_tour(f"/odoo/{record._name}/{record.id}", name, login=login)
+        self.env.invalidate_all()
+
+    def test_published_repriced_and_sold_out(self):
+        new_test_user(
+            self.env,
+            "shop-owner",
+            groups="base.group_user,integration_base.group_integration_manager,"
+            "stock.group_stock_multi_locations",
+        )
+        new_test_user(
+            self.env,
+            "shop-clerk",
+            groups="base.group_user,product.group_product_manager,"
+            "sales_team.group_sale_manager,stock.group_stock_user,"
+            "integration_base.group_integration_user",
+        )
+        warehouse = self.env["stock.warehouse"].search(
+            [("company_id", "=", self.company.id)], limit=1
+        )
+        shirt = self.template(image_1920=base64.b64encode(RED))
+        variants = shirt.product_variant_ids.sorted("id")
+        last = variants[0]
+        last.image_variant_1920 = base64.b64encode(BLUE)
+        for variant, units in zip(variants, (1, 5, 5, 5), strict=True):
+            self.env["stock.quant"]._update_available_quantity(
+                variant, warehouse.lot_stock_id, units
+            )
+
+        self.tour("integration_shopify_catalogue_on", self.backend, "shop-owner")
+        self.assertTrue(self.out.enabled and self.stock.enabled)
+
+        self.tour("integration_shopify_publish", shirt, "shop-clerk")
+        made = self.of(shirt)
+        self.assertEqual((made.title, made.status), ("Linen Shirt", "ACTIVE"))
+        self.assertEqual([option.name for option in made.options], ["Size", "Colour"])
+        self.assertEqual(
+            [variant.sku for variant in made.variants], variants.mapped("default_code")
+        )
+        self.assertEqual({str(variant.price) for variant in made.variants}, {"30.00"})
+        self.assertEqual(len(made.media), 2)
+        sold = next(variant for variant in made.variants if variant.sku == last.default_code)
+        self.assertTrue(sold.media, "the variant shows a picture of its own")
+
+        self.send(self.stock)
+        self.assertEqual([variant.available for variant in made.variants], [1, 5, 5, 5])
+
+        self.tour("integration_shopify_reprice", shirt, "shop-clerk")
+        self.send()
+        self.assertEqual({str(variant.price) for variant in made.variants}, {"24.90"})
+
+        sale = self.env["sale.order"].create(
+            {
+                "partner_id": self.env["res.partner"].create({"name": "Ada"}).id,
+                "order_line": [Command.create({"product_id": last.id, "product_uom_qty": 1})],
+            }
+        )
+        self.tour("integration_shopify_sell_last", sale, "shop-clerk")
+        self.assertEqual(sale.picking_ids.state, "done")
+        self.send(self.stock)
+        self.assertEqual(sold.available, 0)
+        self.assertEqual([variant.available for variant in made.variants], [0, 5, 5, 5])
+        self.tour("integration_shopify_sold_out", shirt, "shop-clerk")

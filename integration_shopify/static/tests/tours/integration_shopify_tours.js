@@ -205,3 +205,155 @@ tours.add("integration_shopify_release_hold", {
         },
     ],
 });
+
+const SAVE = {
+    content: "Save",
+    trigger: ".o_form_button_save:visible",
+    run: "click",
+};
+
+const switchOn = (flow) => ({
+    content: `Switch on ${flow}`,
+    trigger: `[name='flow_ids'] tr:contains('${flow}') td[name='enabled'] input:not(:checked)`,
+    run: "click",
+});
+
+tours.add("integration_shopify_catalogue_on", {
+    steps: () => [
+        {
+            content: "Say where the stock of the shop is",
+            trigger: ".o_notebook a[name='shopify_stock']",
+            run: "click",
+        },
+        {
+            content: "The shop has one location",
+            trigger: "[name='shopify_location_ids'] tr:contains('Main') td[name='shopify_place_id']",
+            run: "click",
+        },
+        {
+            content: "Look for it in Odoo",
+            trigger: "[name='shopify_location_ids'] .o_selected_row td[name='shopify_place_id'] input",
+            run: "edit WH/Stock",
+        },
+        {
+            content: "It is the stock of the warehouse",
+            trigger: ".o-autocomplete--dropdown-item a:text('WH/Stock')",
+            run: "click",
+        },
+        SAVE,
+        {
+            content: "To the flows",
+            trigger: ".o_form_saved .o_notebook a[name='flows']",
+            run: "click",
+        },
+        switchOn("Products (Out of Odoo)"),
+        switchOn("Stock (Out of Odoo)"),
+        SAVE,
+        {
+            content: "The page about stock no longer says that nothing is sent",
+            trigger: ".o_form_saved .o_notebook a[name='shopify_stock']",
+            run: "click",
+        },
+        {
+            content: "It can all be sent",
+            trigger:
+                ".o_notebook .tab-pane.active:not(:has(.alert-info)) button[name='action_shopify_send_stock']",
+        },
+    ],
+});
+
+tours.add("integration_shopify_publish", {
+    steps: () => [
+        SHOPIFY_PAGE,
+        {
+            content: "It is in no shop",
+            trigger: "[name='shopify_listing_ids']:not(:has(.o_data_row))",
+        },
+        {
+            content: "Publish it",
+            trigger: "button[name='action_shopify_publish']",
+            run: "click",
+        },
+        {
+            content: "It is on its way to the only shop there is; do not wait for it",
+            trigger:
+                "[name='shopify_listing_ids'] tr:contains('Demo shop'):contains('Waiting') button[name='action_send']",
+            run: "click",
+        },
+        {
+            content: "It is in the shop, with a link to it",
+            trigger:
+                "[name='shopify_listing_ids'] tr:contains('Up to Date') a[href^='https://admin.shopify.com/']",
+        },
+        {
+            content: "The smart button says the same",
+            trigger: "button[name='action_open_integration_operations']:contains('Up to Date')",
+        },
+    ],
+});
+
+tours.add("integration_shopify_reprice", {
+    steps: () => [
+        {
+            content: "What is offered in the shop",
+            trigger: "button[name='action_shopify_levels']:contains('16')",
+        },
+        {
+            content: "Make it cheaper",
+            trigger: ".o_field_widget[name='list_price'] input",
+            run: "edit 24.90",
+        },
+        SAVE,
+        {
+            content: "It is saved",
+            trigger: ".o_form_saved .o_field_widget[name='list_price']",
+        },
+    ],
+});
+
+tours.add("integration_shopify_sell_last", {
+    steps: () => [
+        {
+            content: "Sell the last piece",
+            trigger: "button[name='action_confirm']",
+            run: "click",
+        },
+        {
+            content: "Open the delivery",
+            trigger: "button[name='action_view_delivery']",
+            run: "click",
+        },
+        {
+            content: "Ship it",
+            trigger: "button[name='button_validate']",
+            run: "click",
+        },
+        {
+            content: "It has left",
+            trigger: ".o_statusbar_status .o_arrow_button_current:contains('Done')",
+        },
+    ],
+});
+
+tours.add("integration_shopify_sold_out", {
+    steps: () => [
+        {
+            content: "Price and stock have got to the shop",
+            trigger: "button[name='action_open_integration_operations']:contains('Up to Date')",
+        },
+        {
+            content: "One piece less is offered; look at the sizes",
+            trigger: "button[name='action_shopify_levels']:contains('15')",
+            run: "click",
+        },
+        {
+            content: "Of the first nothing is left, on either side",
+            trigger:
+                ".o_list_view tr:contains('LS-S-Red'):has(td[name='present_quantity']:text('0')):has(td[name='confirmed_quantity']:text('0'))",
+        },
+        {
+            content: "Of the others there is",
+            trigger: ".o_list_view tr:contains('LS-M-Red') td[name='confirmed_quantity']:text('5')",
+        },
+    ],
+});
