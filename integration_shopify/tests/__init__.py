@@ -28,6 +28,7 @@ from . import (
     test_pictures_in,
     test_prices,
     test_privacy,
+    test_products_bulk,
     test_products_in,
     test_products_in_bulk,
     test_products_lib,
