@@ -176,6 +176,19 @@ class TestProductsBulk(ProductsOutCase):
             set(links.mapped("external_id")), {row.gid for row in self.of(shirt).variants}
         )
 
+    def test_few_of_those_that_wait_ask_how_far_it_is(self):
+        self.worth(3)
+        self.list_in_shop(self.mugs(120))
+        self.run_flow(self.out)
+        waiting = self.operations("pending")
+        soon = [
+            row for row in waiting if (row.next_attempt_at - row.create_date).total_seconds() < 100
+        ]
+        self.assertEqual((len(waiting), len(soon)), (120, 3), "one of each batch")
+        self.run_flow(self.out)
+        self.settle()
+        self.assertEqual(len(self.store.all("Product")), 120)
+
     # === WHAT DOES NOT GO IN BULK === #
 
     def test_few_products_go_by_themselves(self):
