@@ -452,13 +452,13 @@ def quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
-def candidate_queries(values: dict, size: int = 25) -> list[str]:
-    """Return search queries for variants with one of the SKUs or barcodes."""
+def candidate_terms(products: Iterable[dict]) -> list[str]:
+    """Return search terms for variants with one of the SKUs or barcodes of these values."""
     terms = []
-    for row in values["variants"]:
-        if row["sku"]:
-            terms.append(f"sku:{quoted(row['sku'])}")
-        if row["barcode"]:
-            terms.append(f"barcode:{quoted(row['barcode'])}")
-    terms = list(dict.fromkeys(terms))
-    return [" OR ".join(part) for part in chunks(terms, size)]
+    for values in products:
+        for row in values["variants"]:
+            if row["sku"]:
+                terms.append(f"sku:{quoted(row['sku'])}")
+            if row["barcode"]:
+                terms.append(f"barcode:{quoted(row['barcode'])}")
+    return list(dict.fromkeys(terms))

@@ -755,8 +755,8 @@ class IntegrationShopifyBulk(models.Model):
                  WHERE b.id = ANY(%s) AND o.backend_id = b.backend_id AND o.resource = b.resource
                    AND o.state = 'pending'
                    AND o.error_class IN ('not_ready', 'retryable')
-                   AND (o.kind = 'backfill' OR o.id IN (
-                        SELECT i.operation_id FROM integration_shopify_bulk_item i
+                   AND (o.kind = 'backfill' OR o.res_id IN (
+                        SELECT i.res_id FROM integration_shopify_bulk_item i
                          WHERE i.bulk_id = b.id))
              RETURNING o.flow_id
                 """,

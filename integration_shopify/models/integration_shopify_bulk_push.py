@@ -1,16 +1,18 @@
 import json
 
 from odoo import models
+from odoo.tools import SQL
 
 from odoo.addons.integration_base.lib.errors import NotReadyError
 
 from ..lib import bulk
 from ..lib.client import UserErrors
 
-#: Seconds after which an operation looks what became of its line; the end of the bulk operation
-#: makes it due at once.
-WAIT_SECONDS = 20
-#: Waiting operations of an initial load from which a bulk mutation is worth its minutes.
+#: Seconds after which the first operation of a batch looks what became of its line, and brings the
+#: bulk operation further, and those after which the others do. Its end makes all of them due at
+#: once, so it is enough that a few look.
+WAIT_SECONDS, PATIENT_SECONDS = 20, 300
+#: Records to be created from which a bulk mutation is worth its minutes.
 WORTH = 100
 
 
@@ -25,10 +27,11 @@ class IntegrationShopifyBulkPush(models.AbstractModel):
 
         def _push(self, backend, items):
             rest = self._bulk_take(backend, items)
-            if self._bulk_is_worth_it(backend):
-                self._bulk_send(backend, "product_set", [(i, variables_of(i)) for i in rest])
-            else:
-                ...
+            many = self._bulk_worth(backend, rest)
+            self._bulk_send(backend, "product_create_bulk", [(i, variables_of(i)) for i in many])
+            for item in rest:
+                if item.alive:
+                    ...  # by itself
 
         def _recover(self, backend, items):
             for item in self._bulk_recover(backend, items):
@@ -50,24 +53,65 @@ class IntegrationShopifyBulkPush(models.AbstractModel):
         """
         raise NotImplementedError(f"{self._name}._bulk_created")
 
-    def _bulk_is_worth_it(self, backend):
-        """Whether so much waits to be sent that it goes in bulk. Default: a long initial load."""
-        waiting = self.env["integration.sync.log"].search_count(
-            [
-                ("backend_id", "=", backend.id),
-                ("resource", "=", self._bulk_code()),
-                ("flow_id.direction", "=", "out"),
-                ("trigger", "=", "backfill"),
-                ("state", "in", ("pending", "running")),
-            ],
-            limit=WORTH,
+    def _bulk_answered(self, backend, rows):
+        """Do what follows when lines were carried out as they shall be, and mark the items sent.
+
+        Default: nothing follows. It is called again for those it does not mark.
+
+        :param list rows: pairs (item, the mutation's field of ``data``).
+        """
+        for item, payload in rows:
+            item.payload = payload
+            item.mark_sent()
+
+    def _bulk_worth(self, backend, items):
+        """Return those of the items that are created in bulk.
+
+        Default: all that nobody waits for at a button, while very many are to be created.
+        """
+        items = [item for item in items if item.alive and not item.external_id]
+        if not items:
+            return []
+        self.env.cr.execute(
+            SQL(
+                """
+                SELECT count(*) FROM (
+                    SELECT DISTINCT o.res_id FROM integration_sync_log o
+                      JOIN integration_flow f ON f.id = o.flow_id AND f.direction = 'out'
+                     WHERE o.backend_id = %(backend)s AND o.resource = %(resource)s
+                       AND o.kind = 'record' AND o.state IN ('pending', 'running')
+                       AND o.trigger <> 'manual' AND NOT EXISTS (
+                           SELECT 1 FROM integration_binding b
+                            WHERE b.backend_id = o.backend_id AND b.resource = o.resource
+                              AND b.res_model = %(model)s AND b.res_id = o.res_id)
+                     LIMIT %(worth)s) many
+                """,
+                backend=backend.id,
+                resource=self._bulk_code(),
+                model=self._resource_model,
+                worth=WORTH,
+            )
         )
-        return waiting >= WORTH
+        if self.env.cr.fetchone()[0] < WORTH:
+            return []
+        self.env.cr.execute(
+            "SELECT id FROM integration_sync_log WHERE id = ANY(%s) AND trigger = 'manual'",
+            [[item.operation_id for item in items]],
+        )
+        urgent = {row[0] for row in self.env.cr.fetchall()}
+        return [item for item in items if item.operation_id not in urgent]
 
     # === METHODS === #
 
     def _bulk_code(self):
         return self._name.removeprefix("integration.shopify.")
+
+    def _bulk_pending(self, backend):
+        """Whether there are lines of this resource whose outcome was not taken yet."""
+        # sudo: these rows are the code's alone
+        Item = self.env["integration.shopify.bulk.item"].sudo()
+        mine = [("backend_id", "=", backend.id), ("resource", "=", self._bulk_code())]
+        return bool(Item.search_count(mine, limit=1))
 
     def _bulk_take(self, backend, items):
         """Take what became of lines of these records; call it first in ``_push``.
@@ -78,26 +122,29 @@ class IntegrationShopifyBulkPush(models.AbstractModel):
 
         :returns: the items that have to be sent.
         """
-        rest = []
+        rest, answered, waiting = [], [], []
         for item, line in self._bulk_lines(backend, items):
             same = bool(line) and line["digest"] == item.digest
             state = line["state"] if line else ""
             if state == "done":
                 payload = json.loads(line["result"])
-                item.external_id = item.external_id or self._bulk_created(payload)
-                if same:
-                    item.payload = payload
-                    item.mark_sent()
+                created = self._bulk_created(payload)
+                item.external_id = item.external_id or created
+                if same and item.external_id == created:
+                    answered.append((item, payload))
                 else:
                     rest.append(item)
             elif state == "sent" or (state == "waiting" and same):
-                item.fail(self._bulk_waits(item))
+                waiting.append(item)
             elif state == "refused" and same:
                 # told once: the next try, after a correction or not, sends it again
                 self._bulk_forget_apart(backend, item)
                 item.fail(self._bulk_refusal(item, line))
             else:
                 rest.append(item)
+        self._bulk_wait(waiting)
+        if answered:
+            self._bulk_answered(backend, answered)
         return rest
 
     def _bulk_recover(self, backend, items):
@@ -106,15 +153,16 @@ class IntegrationShopifyBulkPush(models.AbstractModel):
         :returns: the items that no line knows about, or whose line was lost: they have to be
             looked up at the service.
         """
-        rest = []
+        rest, waiting = [], []
         for item, line in self._bulk_lines(backend, items):
             state = line["state"] if line else ""
             if state == "done":
                 item.external_id = self._bulk_created(json.loads(line["result"]))
             elif state in ("sent", "waiting"):
-                item.fail(self._bulk_waits(item))
+                waiting.append(item)
             elif state != "refused":
                 rest.append(item)
+        self._bulk_wait(waiting)
         return rest
 
     def _bulk_send(self, backend, document, rows):
@@ -136,12 +184,13 @@ class IntegrationShopifyBulkPush(models.AbstractModel):
                 )
             else:
                 small.append((item, variables))
+        if not small:
+            return
         Bulk = self.env["integration.shopify.bulk"]
         with Bulk._apart() as own:
             Item = own.env["integration.shopify.bulk.item"]
             Item._stage(backend, self._bulk_code(), document, small)
-        for item, _variables in small:
-            item.fail(self._bulk_waits(item))
+        self._bulk_wait([item for item, _variables in small])
 
     def _note_sent(self, backend, items):
         result = super()._note_sent(backend, items)
@@ -155,15 +204,22 @@ class IntegrationShopifyBulkPush(models.AbstractModel):
     # === HELPERS === #
 
     def _bulk_lines(self, backend, items):
-        """Bring the bulk operations further, and return pairs (item, what its line says)."""
-        Bulk = self.env["integration.shopify.bulk"]
-        Bulk._look_after(backend)
+        """Return pairs (item, what its line says), after a look at the bulk operations.
+
+        Who has no line costs one query: others look after the bulk operations.
+        """
         records = self.env[self._resource_model].union(*(item.record for item in items))
-        with Bulk._apart() as own:
-            known = own.env["integration.shopify.bulk.item"]._known(
-                backend, self._bulk_code(), records
-            )
+        known = self._bulk_known(backend, records)
+        if known:
+            self.env["integration.shopify.bulk"]._look_after(backend)
+            known = self._bulk_known(backend, records)
         return [(item, known.get(item.record.id)) for item in items]
+
+    def _bulk_known(self, backend, records):
+        # in a transaction of its own: it shall see what was committed a moment ago
+        with self.env["integration.shopify.bulk"]._apart() as own:
+            Item = own.env["integration.shopify.bulk.item"]
+            return Item._known(backend, self._bulk_code(), records)
 
     def _bulk_forget_apart(self, backend, item):
         Bulk = self.env["integration.shopify.bulk"]
@@ -172,15 +228,19 @@ class IntegrationShopifyBulkPush(models.AbstractModel):
                 backend, self._bulk_code(), item.record
             )
 
-    def _bulk_waits(self, item):
-        return NotReadyError(
-            self.env._(
-                "%s is sent together with others in a bulk operation; Shopify answers in some "
-                "minutes.",
-                item.label,
-            ),
-            retry_after=WAIT_SECONDS,
-        )
+    def _bulk_wait(self, items):
+        """Let items wait for their lines; the first one of them looks soon."""
+        for position, item in enumerate(items):
+            item.fail(
+                NotReadyError(
+                    self.env._(
+                        "%s is sent together with others in a bulk operation; Shopify answers in "
+                        "some minutes.",
+                        item.label,
+                    ),
+                    retry_after=PATIENT_SECONDS if position else WAIT_SECONDS,
+                )
+            )
 
     def _bulk_refusal(self, item, line):
         payload = json.loads(line["result"]) if line["result"] else {}

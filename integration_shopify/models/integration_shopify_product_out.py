@@ -24,6 +24,8 @@ from ..lib.resources import INVENTORY_ITEM, VARIANT
 NAMESPACE = "odoo"
 #: Variants read with a product, and by each further page.
 FIRST_VARIANTS, MORE_VARIANTS = 50, 100
+#: Variants that come with the answer of a product made in bulk, and SKUs or barcodes of one search.
+BULK_VARIANTS, TERMS = 250, 25
 #: Pictures Shopify takes as they are.
 PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 #: Seconds after which channels that were busy are worth another try.
@@ -42,9 +44,13 @@ class IntegrationShopifyProduct(models.AbstractModel):
 
     A creation is sent as ``productSet`` under our own id, a unique metafield, so Shopify itself
     makes one product of two requests; ``_recover`` looks for the same id, without a search index.
+    Very many creations go as lines of a bulk mutation, without their pictures; each is completed
+    by itself when its line was answered. Nothing else goes in bulk: a product is read, compared and
+    written in one go, while nobody knows when a line is run.
     """
 
-    _inherit = "integration.shopify.product"
+    _name = "integration.shopify.product"
+    _inherit = ["integration.shopify.bulk.push", "integration.shopify.product"]
 
     _resource_deletes = True
     _resource_load_scope = "all"
@@ -93,8 +99,13 @@ class IntegrationShopifyProduct(models.AbstractModel):
 
     #: Names of the documents the export runs.
     _shopify_out_documents = (
+        "bulk_mutation_run",
+        "bulk_operation",
+        "bulk_operations",
+        "bulk_upload",
         "product_by_key",
         "product_candidates",
+        "product_create_bulk",
         "product_delete",
         "product_key_definition",
         "product_media",
@@ -499,9 +510,21 @@ class IntegrationShopifyProduct(models.AbstractModel):
     # === SENDING === #
 
     def _push(self, backend, items):
-        client = backend._shopify_client()
+        rest = self._bulk_take(backend, items)
+        if not rest:
+            return
+        client, shared = backend._shopify_client(), self._shared(backend, rest)
+        self._create_in_bulk(backend, client, self._bulk_worth(backend, rest), shared)
+        self._one_by_one(
+            [item for item in rest if item.alive],
+            lambda item: self._send_one(backend, client, item, shared),
+        )
+
+    @api.model
+    def _shared(self, backend, items):
+        """Return what is known of the products of a batch."""
         templates = self.env["product.template"].union(*(item.record for item in items))
-        shared = {
+        return {
             "known": self.env["integration.shopify.image"]._known(backend, templates),
             "listings": {
                 row.product_tmpl_id.id: row
@@ -513,16 +536,24 @@ class IntegrationShopifyProduct(models.AbstractModel):
                 )
             },
             "key": backend._shopify_metafield_key(),
-            "defined": backend.shopify_product_key == backend._shopify_metafield_key(),
+            # whoever has gathered a line has defined it
+            "defined": backend.shopify_product_key == backend._shopify_metafield_key()
+            or self._bulk_pending(backend),
         }
+
+    @api.model
+    def _one_by_one(self, items, send):
+        """Send items; one that fails never keeps others back.
+
+        :raises IntegrationError: where it concerns all of them.
+        """
         for item in items:
             try:
-                self._send_one(backend, client, item, shared)
+                send(item)
                 item.mark_sent(item.external_id)
             except (AuthError, MissingScopeError, RateLimitedError):
                 raise
             except IntegrationError as error:
-                # one product never keeps others back
                 item.fail(error)
 
     @api.model
@@ -536,7 +567,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
             item.values["_sent"] = {"archived": True}
             return
         if not item.external_id:
-            item.external_id = self._adopted(backend, client, item)
+            item.external_id = self._adopted(backend, item, self._candidates(client, [item]))
         if item.external_id:
             self._update(backend, client, item, shared)
         else:
@@ -580,20 +611,36 @@ class IntegrationShopifyProduct(models.AbstractModel):
     # === FINDING === #
 
     @api.model
-    def _adopted(self, backend, client, item):
+    def _candidates(self, client, items):
+        """Return variants of the shop with SKUs or barcodes like those of these products."""
+        terms = catalogue.candidate_terms([item.values for item in items])
+        parts, found = list(catalogue.chunks(terms, TERMS)), []
+        while parts:
+            part = parts.pop()
+            query = {"query": " OR ".join(part), "first": 100}
+            page = client.execute("product_candidates", query).data["productVariants"]
+            if page["pageInfo"]["hasNextPage"] and len(part) > 1:
+                # what is alike may have crowded out what is the same
+                parts += [part[: len(part) // 2], part[len(part) // 2 :]]
+            else:
+                found += page["nodes"]
+        return found
+
+    @api.model
+    def _adopted(self, backend, item, candidates):
         """Return the id of the product of the shop that is this one already, empty without one.
 
+        :param list candidates: as :meth:`_candidates` returns them.
         :raises AmbiguousMatchError: several could be it, or one that is another product of Odoo.
         """
         skus = {row["sku"] for row in item.values["variants"]} - {""}
         barcodes = {row["barcode"] for row in item.values["variants"]} - {""}
-        found = {}
-        for query in catalogue.candidate_queries(item.values):
-            answer = client.execute("product_candidates", {"query": query, "first": 100})
-            for row in answer.data["productVariants"]["nodes"]:
-                # a search finds what is alike
-                if row["sku"] in skus or row["barcode"] in barcodes:
-                    found[row["product"]["id"]] = row["product"]["title"]
+        # a search finds what is alike
+        found = {
+            row["product"]["id"]: row["product"]["title"]
+            for row in candidates
+            if row["sku"] in skus or row["barcode"] in barcodes
+        }
         if not found:
             return ""
         bound = self.env["integration.binding"]._find(backend, "product", list(found))
@@ -626,7 +673,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
 
     def _recover(self, backend, items):
         client = backend._shopify_client()
-        for item in items:
+        for item in self._bulk_recover(backend, items):
             answer = client.execute(
                 "product_by_key",
                 {
@@ -645,28 +692,86 @@ class IntegrationShopifyProduct(models.AbstractModel):
 
     @api.model
     def _create(self, backend, client, item, shared):
-        values, key = item.values, self._key(item, shared)
         self._define_key(client, shared)
-        sources = self._upload(backend, client, item, catalogue.pictures(values))
+        sources = self._upload(backend, client, item, catalogue.pictures(item.values))
         made = client.mutate(
             "product_set",
-            {
-                "identifier": {
-                    "customId": {name: key[name] for name in ("namespace", "key", "value")}
-                },
-                "input": catalogue.creation_input(values, key, sources, values["title"]),
-                "variants": MORE_VARIANTS,
-            },
+            self._creation(item, shared, sources, MORE_VARIANTS),
             action=self.env._("create %s", item.label),
         )["product"]
         # whatever happens next, it is there
         item.external_id = made["id"]
         images = dict(zip(sources, (row["id"] for row in made["media"]["nodes"]), strict=False))
+        self._complete(backend, client, item, made, images)
+
+    @api.model
+    def _creation(self, item, shared, sources, variants):
+        """Return the variables of the call that creates a product; to repeat it changes nothing.
+
+        :param dict sources: ``{checksum: address}`` of its pictures.
+        :param int variants: how many to answer with.
+        """
+        values, key = item.values, self._key(item, shared)
+        return {
+            "identifier": {"customId": {name: key[name] for name in ("namespace", "key", "value")}},
+            "input": catalogue.creation_input(values, key, sources, values["title"]),
+            "variants": variants,
+        }
+
+    @api.model
+    def _complete(self, backend, client, item, made, images):
+        """Do what follows the creation of a product, and note what is to be stored of it."""
         variants = self._all_variants(client, made)
-        pairing = catalogue.pair_variants(values, variants, {}, ())
+        pairing = catalogue.pair_variants(item.values, variants, {}, ())
         self._publish(backend, client, item, set(), {})
         self._translate(client, item)
-        item.values["_sent"] = self._outcome(values, pairing, images, [])
+        item.values["_sent"] = self._outcome(item.values, pairing, images, [])
+
+    # === CREATING IN BULK === #
+
+    @api.model
+    def _create_in_bulk(self, backend, client, items, shared):
+        """Gather creations for a bulk mutation; what the shop has already is left to the caller.
+
+        Their pictures follow one by one: addresses to upload to are good for a short time only,
+        and a line answers with one list, that of the variants.
+        """
+        rows = []
+        candidates = self._candidates(client, items)
+        for item in items:
+            try:
+                item.external_id = self._adopted(backend, item, candidates)
+                if not item.external_id:
+                    self._define_key(client, shared)
+                    rows.append((item, self._creation(item, shared, {}, BULK_VARIANTS)))
+            except (AuthError, MissingScopeError, RateLimitedError):
+                raise
+            except IntegrationError as error:
+                item.fail(error)
+        self._bulk_send(backend, "product_create_bulk", rows)
+
+    def _bulk_created(self, payload):
+        return payload["product"]["id"]
+
+    def _bulk_answered(self, backend, rows):
+        client = backend._shopify_client()
+        answers = {item.record.id: payload["product"] for item, payload in rows}
+        items = [item for item, _payload in rows]
+        shared = self._shared(backend, items)
+
+        def complete(item):
+            if catalogue.pictures(item.values):
+                self._update(backend, client, item, shared)
+                return
+            page = answers[item.record.id]["variants"]
+            nodes = [edge["node"] for edge in page["edges"]]
+            made = {
+                "id": item.external_id,
+                "variants": {"nodes": nodes, "pageInfo": page["pageInfo"]},
+            }
+            self._complete(backend, client, item, made, {})
+
+        self._one_by_one(items, complete)
 
     @api.model
     def _all_variants(self, client, product):

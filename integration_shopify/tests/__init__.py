@@ -32,6 +32,7 @@ from . import (
     test_products_in_bulk,
     test_products_lib,
     test_products_out,
+    test_products_out_bulk,
     test_products_simulated,
     test_refund_amounts,
     test_refunds,

@@ -73,6 +73,13 @@ VARIABLES = {
     ],
     "product_publish": [{"id": _ID, "input": [{"publicationId": _CHANNEL}]}],
     "product_unpublish": [{"id": _ID, "input": [{"publicationId": _CHANNEL}]}],
+    "product_create_bulk": [
+        {
+            "identifier": {"customId": {"namespace": "odoo", "key": "db_1", "value": "7"}},
+            "input": catalogue.creation_input(_VALUES, _KEY, {}, "Linen Shirt"),
+            "variants": 250,
+        }
+    ],
     "product_set": [
         {
             "identifier": {"customId": {"namespace": "odoo", "key": "db_1", "value": "7"}},

@@ -6,7 +6,7 @@ from unittest import SkipTest
 from unittest.mock import patch
 
 from odoo.addons.integration_base.lib.errors import RetryableError
-from odoo.addons.integration_base.lib.http import HttpClient, Response
+from odoo.addons.integration_base.lib.http import HttpClient, Part, Response
 
 from .common import ShopifyCase
 from .contract import judge
@@ -36,11 +36,13 @@ class SimulatedCase(ShopifyCase):
         self.sim = simulator()
         self.store = self.sim.shop
         self.store.add_location("Main")
-        #: names of the operations asked for, and how often; ``upload`` for pictures
+        #: names of the operations asked for, and how often; ``upload`` for pictures, ``bulk file``
+        #: and ``bulk result`` for what bulk operations take and give
         self.calls = Counter()
         #: operation -> called once instead of (``before``) or after it
         self.before, self.after = {}, {}
         self.startPatcher(patch.object(HttpClient, "request", self._request))
+        self.startPatcher(patch.object(HttpClient, "download", self._download))
 
     def _request(self, method, path, **options):
         from werkzeug.test import Client
@@ -48,7 +50,10 @@ class SimulatedCase(ShopifyCase):
         body = options.get("json")
         if body:
             judge(body["query"], body["variables"])
-        name = body["query"].split("(")[0].split("{")[0].split()[1] if body else "upload"
+        if body:
+            name = body["query"].split("(")[0].split("{")[0].split()[1]
+        else:
+            name = "bulk file" if "/bulk-uploads/" in path else "upload"
         self.calls[name] += 1
         if name in self.before:
             self.before.pop(name)()
@@ -64,6 +69,16 @@ class SimulatedCase(ShopifyCase):
         if name in self.after:
             self.after.pop(name)()
         return Response(found.status_code, dict(found.headers), found.get_data(), 1)
+
+    def _download(self, path, *, start, size, label):
+        from werkzeug.test import Client
+
+        self.calls["bulk result"] += 1
+        found = Client(self.sim).open(path, headers={"Range": f"bytes={start}-{start + size - 1}"})
+        self.assertEqual(found.status_code, 206, label)
+        total = int(found.headers["Content-Range"].rpartition("/")[2])
+        body = found.get_data()
+        return Part(start, body, total, start + len(body) >= total)
 
     @staticmethod
     def lose():

@@ -196,6 +196,8 @@ class TestCatalogue(BaseCase):
 
     def test_a_search_is_quoted(self):
         values = wanted(row(1, sku='A"B\\C', barcode="400"))
-        self.assertEqual(catalogue.candidate_queries(values), ['sku:"A\\"B\\\\C" OR barcode:"400"'])
-        many = wanted(*(row(number, str(number)) for number in range(60)))
-        self.assertEqual(len(catalogue.candidate_queries(many)), 3)
+        other = wanted(row(2, sku="D", barcode="400"))
+        self.assertEqual(
+            catalogue.candidate_terms([values, other]),
+            ['sku:"A\\"B\\\\C"', 'barcode:"400"', 'sku:"D"'],
+        )

@@ -24,10 +24,14 @@ from graphql import (
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
+    TypeInfo,
+    TypeInfoVisitor,
+    Visitor,
     execute,
     get_named_type,
     parse,
     validate,
+    visit,
 )
 from graphql.execution.values import get_variable_values
 from werkzeug.wrappers import Request, Response
@@ -47,6 +51,8 @@ from .shop import Shop
 
 MAX_CONNECTIONS = 5
 MAX_DEPTH = 2
+#: Of the document of a bulk mutation.
+MAX_MUTATION_CONNECTIONS = 1
 OPEN = ("CREATED", "RUNNING", "CANCELING")
 UPLOADS, RESULTS = "/bulk-uploads/", "/bulk-results/"
 
@@ -164,6 +170,20 @@ def _one_operation(
     return document, operations[0]
 
 
+def _count_connections(document: DocumentNode, schema: GraphQLSchema) -> int:
+    info = TypeInfo(schema)
+    found = []
+
+    class Connections(Visitor):
+        def enter_field(self, _node: FieldNode, *_args: Any) -> None:
+            kind: Any = get_named_type(info.get_type())
+            if kind.name.endswith("Connection"):
+                found.append(kind.name)
+
+    visit(document, TypeInfoVisitor(info, Connections()))
+    return len(found)
+
+
 # === STARTING === #
 
 
@@ -230,7 +250,7 @@ def _run_mutation(
         return {"bulkOperation": None, "userErrors": [user_error(message, path, code)]}
 
     try:
-        _document, operation = _one_operation(mutation, info.schema)
+        document, operation = _one_operation(mutation, info.schema)
     except _Refused as error:
         return refused(str(error), ["mutation"], "INVALID_MUTATION")
     if (
@@ -238,6 +258,9 @@ def _run_mutation(
         or len(operation.selection_set.selections) != 1
     ):
         message = "The mutation must be a single mutation with one top-level field."
+        return refused(message, ["mutation"], "INVALID_MUTATION")
+    if _count_connections(document, info.schema) > MAX_MUTATION_CONNECTIONS:
+        message = f"Bulk mutations cannot contain more than {MAX_MUTATION_CONNECTIONS} connection."
         return refused(message, ["mutation"], "INVALID_MUTATION")
     if clientIdentifier is not None and not 10 <= len(clientIdentifier) <= 255:
         message = "Client identifier must be between 10 and 255 characters."

@@ -183,6 +183,9 @@ class Control:
         return {
             "id": product.gid,
             "title": product.title,
+            "status": product.status,
+            "tags": product.tags,
+            "media": [media.gid for media in product.media],
             "variants": [
                 {
                     "id": v.gid,

@@ -199,6 +199,9 @@ def test_mutations_that_are_refused(simulator: Simulator, graphql: Run, served: 
     assert code(path="tmp/nowhere") == "NO_SUCH_FILE"
     assert code(path=broken) == "INVALID_STAGED_UPLOAD_FILE"
     assert code(mutation="{ shop { name } }") == "INVALID_MUTATION"
+    two = """mutation Call($input: ProductSetInput!) { productSet(input: $input) { product {
+      variants(first: 1) { nodes { id } } media(first: 1) { nodes { id } } } } }"""
+    assert code(mutation=two) == "INVALID_MUTATION"
     assert code(key="short") is None
     form = {"key": path, "acl": "public"}
     url = f"{served}/bulk-uploads/"
