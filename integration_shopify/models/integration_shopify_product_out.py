@@ -702,7 +702,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
         # whatever happens next, it is there
         item.external_id = made["id"]
         images = dict(zip(sources, (row["id"] for row in made["media"]["nodes"]), strict=False))
-        self._complete(backend, client, item, made, images)
+        self._complete_creation(backend, client, item, made, images)
 
     @api.model
     def _creation(self, item, shared, sources, variants):
@@ -719,7 +719,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
         }
 
     @api.model
-    def _complete(self, backend, client, item, made, images):
+    def _complete_creation(self, backend, client, item, made, images):
         """Do what follows the creation of a product, and note what is to be stored of it."""
         variants = self._all_variants(client, made)
         pairing = catalogue.pair_variants(item.values, variants, {}, ())
@@ -769,7 +769,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
                 "id": item.external_id,
                 "variants": {"nodes": nodes, "pageInfo": page["pageInfo"]},
             }
-            self._complete(backend, client, item, made, {})
+            self._complete_creation(backend, client, item, made, {})
 
         self._one_by_one(items, complete)
 

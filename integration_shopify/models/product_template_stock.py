@@ -46,6 +46,7 @@ class ProductTemplate(models.Model):
     def action_shopify_levels(self):
         """Open what of these products can be sold in shops, place by place."""
         self.check_access("read")
+        self.env["integration.shopify.level"].check_access("read")
         action = self.env["ir.actions.act_window"]._for_xml_id(
             "integration_shopify.integration_shopify_level_action"
         )

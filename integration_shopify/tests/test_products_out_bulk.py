@@ -19,7 +19,7 @@ ONE_BULK = {"BulkUpload": 1, "bulk file": 1, "BulkMutationRun": 1, "bulk result"
 
 
 @tagged("post_install", "-at_install")
-class TestProductsBulk(ProductsOutCase):
+class TestProductsOutBulk(ProductsOutCase):
     def setUp(self):
         super().setUp()
         self.store.config.bulk_seconds = 0
@@ -111,7 +111,7 @@ class TestProductsBulk(ProductsOutCase):
         self.worth(2)
         channel = self.store.add_publication("Online Store")
         self.read_channels()
-        self.backend.shopify_channel_ids.publish = True
+        self.backend.shopify_channel_ids.shopify_publish = True
         self.env["res.lang"]._activate_lang("de_DE")
         self.backend.write({"shopify_translate": True, "shopify_lang": "en_US"})
         shelf = self.store.add_collection("Kitchen")
@@ -274,7 +274,7 @@ class TestProductsBulk(ProductsOutCase):
         self.worth(3)
         channel = self.store.add_publication("Online Store")
         self.read_channels()
-        self.backend.shopify_channel_ids.publish = True
+        self.backend.shopify_channel_ids.shopify_publish = True
         templates = self.mugs(4)
         self.before["ProductPublish"] = self.lose
         self.load(templates)
