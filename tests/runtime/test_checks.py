@@ -41,6 +41,15 @@ BREACHES = {
         MODEL,
         "give each a file",
     ),
+    "a method in two files": (
+        {
+            "good/models/shop_return.py": f"{RETURN}    def _go(self): ...\n",
+            "good/models/shop_return_stock.py": RETURN.replace("_name", "_inherit")
+            + "    def _go(self): ...\n",
+        },
+        "good/models/shop_return_stock.py",
+        "call super()",
+    ),
     "Odoo in lib": ({"good/lib/x.py": "from odoo import api\n"}, "good/lib/x.py", "models/"),
     "name of a view": ({VIEWS: ("shop_order_view_form", "form_view")}, VIEWS, "shop_order_view_"),
     "name of an action": (

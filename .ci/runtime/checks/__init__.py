@@ -20,6 +20,7 @@ from . import (
     manifests,
     model_files,
     noticed,
+    overrides,
     portable,
     xml_ids,
 )
@@ -29,6 +30,7 @@ RULES = (
     manifests,
     dependencies,
     model_files,
+    overrides,
     layers,
     xml_ids,
     access,
