@@ -246,11 +246,13 @@ class TestListOfBugs(BaseCase):
         for row in re.findall(r"^\d+ .*$", __doc__, re.MULTILINE):
             number = int(row.split()[0])
             listed.add(number)
-            named = re.findall(r"\b(test_\w+[a-z])\b", row[53:])
+            # whole stories are kept elsewhere, and need not be shipped along
+            named = re.findall(r"(?<![\w/])(test_\w+[a-z])\b", row[53:])
             named += [f"test_known_bugs{end}" for end in re.findall(r"\.\.(_\w+)", row)]
             named += [Path(__file__).stem] if "here" in row[53:57] else []
-            for name in set(named) & files.keys():
-                self.assertIn(number, files[name], f"{name} has no test of bug {number}")
+            for name in set(named):
+                found = files.get(name, ())
+                self.assertIn(number, found, f"{name} has no test of bug {number}")
         self.assertEqual(listed, set(range(1, 22)))
 
 
