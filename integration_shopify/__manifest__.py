@@ -1,6 +1,6 @@
 {
     "name": "Shopify Integration",
-    "summary": "Orders, money, products, stock and customers of your Shopify shops, right to the cent",
+    "summary": "Orders, money, products, stock and customers of your Shopify shops",
     "version": "19.0.1.0.0",
     "category": "Integrations",
     "author": "Odoo Integration Founders",
