@@ -361,6 +361,48 @@ def _decimal(value: Any) -> Decimal | None:
         return None
 
 
+def drift(values: dict, payload: dict, memory: dict, pairing: Pairing) -> list[tuple]:
+    """Return what of a product is not in the shop as Odoo wants it, as far as a reading tells.
+
+    By the rules by which it is sent, so what is found is what sending it would change. Pictures,
+    channels, collections, metafields and the oversell policy are not part of that reading.
+
+    :param payload: of the document ``products``.
+    :param memory: as for :func:`product_changes`.
+    :returns: (variant's name or "", field of Shopify's, what Odoo wants, what the shop has); the
+        field ``variant`` stands for a variant that one side does not have.
+    """
+    nothing: dict[str, Any] = {"collections": [], "metafields": []}
+    state = {**payload, **{name: {"nodes": []} for name in nothing}}
+    wanted = product_changes({**values, **nothing}, state, {**memory, "collections": ()})
+    found = [("", name, value, _shown(payload, name)) for name, value in wanted.items()]
+    names = option_names(values)
+    for index, row in enumerate(values["variants"]):
+        label = row["sku"] or " / ".join(row["options"]) or values["title"]
+        variant = pairing.pairs.get(index)
+        if variant is None:
+            found.append((label, "variant", label, ""))
+            continue
+        known = {**variant, "inventoryPolicy": row["policy"]}
+        changes = variant_changes(row, known, names)
+        changes |= changes.pop("inventoryItem", {})
+        place = {**variant["inventoryItem"], **variant}
+        found += [(label, name, value, _shown(place, name)) for name, value in changes.items()]
+    found += [
+        (variant["sku"] or variant["title"], "variant", "", variant["sku"] or variant["title"])
+        for variant in pairing.gone
+    ]
+    return found
+
+
+def _shown(place: dict, name: str) -> Any:
+    if name == "cost":
+        return (place["unitCost"] or {}).get("amount")
+    if name == "optionValues":
+        return [{"name": option["value"]} for option in place["selectedOptions"]]
+    return place["category"] and place["category"]["id"] if name == "category" else place[name]
+
+
 def needs_other_options(values: dict, state: dict) -> bool:
     """Whether the product has options of other names than it shall have."""
     return set(option_names(values)) != {option["name"] for option in state["options"]}

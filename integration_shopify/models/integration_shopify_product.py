@@ -1038,14 +1038,14 @@ class IntegrationShopifyProduct(models.AbstractModel):
     # === HOOKS - COMPARING === #
 
     def _compare(self, backend, items):
-        """Compare the links of variants and, where Shopify owns the products, their values."""
-        result = super()._compare(backend, [item for item in items if item.outgoing])
+        """Compare the links of variants and, where Shopify owns the products, their values; of
+        products that Odoo sends what sending them would change."""
+        self._compare_sent(backend, [item for item in items if item.outgoing])
         own = self._in_language(backend)
         incoming = [item for item in items if not item.outgoing]
         for item in incoming:
             item.record = item.record.with_env(own.env)
         own._compare_own(backend.with_env(own.env), incoming)
-        return result
 
     @api.model
     def _compare_own(self, backend, incoming):

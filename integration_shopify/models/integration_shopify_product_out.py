@@ -14,7 +14,7 @@ from odoo.addons.integration_base.lib.errors import (
     RateLimitedError,
     RequestRefused,
 )
-from odoo.addons.integration_base.lib.records import Watch
+from odoo.addons.integration_base.lib.records import Difference, Watch
 
 from ..lib import catalogue
 from ..lib.client import UserErrors
@@ -607,6 +607,81 @@ class IntegrationShopifyProduct(models.AbstractModel):
             if not error.only("TAKEN"):
                 raise
         shared["defined"] = True
+
+    # === HOOKS - COMPARING === #
+
+    @api.model
+    def _compare_sent(self, backend, items):
+        """Set the differences of products that Odoo sends: what was changed in the shop."""
+        memories = {
+            row.product_tmpl_id.id: row.memory or {}
+            for row in self.env["integration.shopify.listing"].search(
+                [
+                    ("backend_id", "=", backend.id),
+                    ("product_tmpl_id", "in", [item.record.id for item in items]),
+                ]
+            )
+        }
+        nodes = {item.external_id: item.payload["variants"]["nodes"] for item in items}
+        links = self._variant_links(backend, [node for rows in nodes.values() for node in rows])
+        keep = backend.shopify_removed_variants == "keep"
+        for item in items:
+            if item.values.get("archived"):
+                status = item.payload["status"]
+                item.differences = (
+                    [] if status == "ARCHIVED" else [Difference(self._drift_label("status"),
+                                                                "ARCHIVED", status)]
+                )  # fmt: skip
+                continue
+            memory = memories.get(item.record.id, {})
+            pairing = catalogue.pair_variants(
+                item.values, nodes[item.external_id], links, memory.get("variants", ())
+            )
+            if keep:
+                pairing.gone = []
+            item.differences = [
+                Difference(
+                    ": ".join(filter(None, (variant, self._drift_label(name)))),
+                    self._drift_text(wanted),
+                    self._drift_text(present),
+                )
+                for variant, name, wanted, present in catalogue.drift(
+                    item.values, item.payload, memory, pairing
+                )
+            ]
+
+    @api.model
+    def _drift_label(self, name):
+        return {
+            "title": self.env._("Name"),
+            "descriptionHtml": self.env._("Description"),
+            "vendor": self.env._("Vendor"),
+            "productType": self.env._("Product Type"),
+            "category": self.env._("Category"),
+            "status": self.env._("Status"),
+            "tags": self.env._("Tags"),
+            "variant": self.env._("Variant"),
+            "optionValues": self.env._("Attributes"),
+            "price": self.env._("Price"),
+            "compareAtPrice": self.env._("Price Before"),
+            "barcode": self.env._("Barcode"),
+            "sku": self.env._("SKU"),
+            "cost": self.env._("Cost"),
+            "tracked": self.env._("Track Inventory"),
+            "requiresShipping": self.env._("Goods"),
+            "harmonizedSystemCode": self.env._("HS Code"),
+            "countryCodeOfOrigin": self.env._("Country of Origin"),
+            "measurement": self.env._("Weight"),
+        }[name]
+
+    @api.model
+    def _drift_text(self, value):
+        if isinstance(value, list):
+            return ", ".join(str(row["name"] if isinstance(row, dict) else row) for row in value)
+        if isinstance(value, dict):
+            weight = value.get("weight") or {}
+            return f"{weight.get('value', '')} {weight.get('unit', '')}".strip()
+        return "" if value is None else str(value)
 
     # === FINDING === #
 

@@ -1,6 +1,8 @@
 """Products of Odoo in a simulated shop: made once, kept up to date, nothing of others lost."""
 
 import base64
+from datetime import timedelta
+from decimal import Decimal
 
 from odoo.fields import Command
 from odoo.tests import tagged
@@ -649,3 +651,81 @@ class TestProductsOut(ProductsOutCase):
 
         count(1)
         self.assertLessEqual(count(20) - count(2), 2)
+
+
+class TestDrift(ProductsOutCase):
+    """What somebody changed in the shop is found without a change in Odoo."""
+
+    def drift(self, template):
+        resource = self.env["integration.shopify.product"]
+        gid = self.of(template).gid
+        item = Item(1, gid, record=template, bound=True, outgoing=True)
+        item.payload = resource._fetch(self.backend, [gid])[gid]
+        item.data = resource._validate(self.backend, item.payload, template.name)
+        resource._export(self.backend, [item])
+        self.calls.clear()
+        resource._compare(self.backend, [item])
+        self.assertFalse(self.calls, "it only compares")
+        return [(found.field, found.odoo, found.external) for found in item.differences]
+
+    def test_nothing_changed(self):
+        template = self.template(
+            hs_code="6205.20",
+            country_of_origin=self.env.ref("base.pt").id,
+            shopify_description="<p>Cool</p>",
+            image_1920=base64.b64encode(RED),
+        )
+        template.product_variant_ids.weight = 0.3
+        template.product_variant_ids.standard_price = 9
+        self.publish(template)
+        self.assertEqual(self.drift(template), [])
+
+    def test_what_odoo_owns_is_told(self):
+        template = self.template()
+        product = self.publish(template)
+        product.title, product.vendor = "Other", "Somebody"
+        first = product.variants[0]
+        first.price, first.item.country = Decimal("9.99"), "FR"
+        product.tags.append("sale")
+        self.assertEqual(
+            self.drift(template),
+            [
+                ("Name", "Linen Shirt", "Other"),
+                (f"{first.sku}: Price", "30.00", "9.99"),
+            ],
+            "tags, vendor and origin are nobody's in Odoo",
+        )
+
+    def test_variants_of_one_side(self):
+        template = self.template()
+        product = self.publish(template)
+        lost = product.variants.pop()
+        self.assertEqual(self.drift(template), [(f"{lost.sku}: Variant", lost.sku, "")])
+        product.variants.append(lost)
+        archived = template.product_variant_ids.filtered(lambda row: row.default_code == lost.sku)
+        archived.active = False
+        self.assertEqual(self.drift(template), [(f"{lost.sku}: Variant", "", lost.sku)])
+        self.backend.shopify_removed_variants = "keep"
+        self.assertEqual(self.drift(template), [])
+
+    def test_unarchived_in_the_shop(self):
+        template = self.single()
+        product = self.publish(template)
+        template.active = False
+        self.send()
+        self.assertEqual(self.drift(template), [])
+        product.status = "ACTIVE"
+        self.assertEqual(self.drift(template), [("Status", "ARCHIVED", "ACTIVE")])
+
+    def test_comparison_repairs_what_was_changed_in_the_shop(self):
+        template = self.single()
+        product = self.publish(template)
+        product.title = "Other"
+        # what changed just now is judged the next time
+        product.updated_at -= timedelta(minutes=10)
+        self.out.reconcile_repair = "all"
+        run = self.env["integration.reconciliation"]._start(self.out, "manual")
+        self.run_flow(self.out)
+        self.assertEqual((run.state, run.different_count), ("done", 1), run.message)
+        self.send()
+        self.assertEqual(product.title, "Mug")
