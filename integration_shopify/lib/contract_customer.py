@@ -33,17 +33,25 @@ def _rows(value: Any) -> Any:
     return _nodes(value or [])
 
 
-class EmailAddress(Payload):
-    """An e-mail address, and whether its owner wants to read advertisements.
+class Reachable(Payload):
+    """Whether somebody wants to get advertisements in one way.
 
-    :ivar marketingState: of Shopify's ``CustomerEmailAddressMarketingState``.
+    :ivar marketingState: of Shopify's ``CustomerEmailAddressMarketingState`` or
+        ``CustomerSmsMarketingState``.
     :ivar marketingUpdatedAt: when that was said (naive UTC).
     """
 
-    emailAddress: Text = ""
     marketingState: Text = ""
     marketingOptInLevel: Text = ""
     marketingUpdatedAt: OptionalUtc = None
+
+
+class EmailAddress(Reachable):
+    emailAddress: Text = ""
+
+
+class PhoneNumber(Reachable):
+    phoneNumber: Text = ""
 
 
 class CustomerAddress(Address):
@@ -84,9 +92,7 @@ class Customer(Payload):
     firstName: Text = ""
     lastName: Text = ""
     email: EmailAddress | None = Field(None, alias="defaultEmailAddress")
-    phone: Text = Field("", validation_alias=AliasPath("defaultPhoneNumber", "phoneNumber"))
-    # kept out of the drift report: it is read through ``phone``
-    defaultPhoneNumber: Any = Field(None, exclude=True)
+    sms: PhoneNumber | None = Field(None, alias="defaultPhoneNumber")
     locale: Text = ""
     note: Text = ""
     tags: list[str] = []
@@ -110,6 +116,11 @@ class Customer(Payload):
     def default_key(self) -> str:
         """The ``key`` of the usual address, empty without one."""
         return part_id(self.defaultAddress.id) if self.defaultAddress else ""
+
+    @property
+    def phone(self) -> str:
+        """The phone number, empty without one."""
+        return self.sms.phoneNumber.strip() if self.sms else ""
 
     @property
     def email_address(self) -> str:

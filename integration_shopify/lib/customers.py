@@ -35,6 +35,28 @@ PROTECTED = frozenset(
 )
 
 
+@dataclass(frozen=True)
+class Way:
+    """A way to advertise, which needs a consent of its own.
+
+    :param code: first part of our fields: ``email_state``, ``shopify_email_consent``.
+    :param source: field of Shopify's customer with the address and what its owner said.
+    :param entry: name of the consent in the inputs of mutations.
+    :param document: the mutation that changes it.
+    """
+
+    code: str
+    source: str
+    entry: str
+    document: str
+
+
+WAYS = (
+    Way("email", "defaultEmailAddress", "emailMarketingConsent", "customer_consent"),
+    Way("sms", "defaultPhoneNumber", "smsMarketingConsent", "customer_sms_consent"),
+)
+
+
 def split_name(name: str) -> tuple[str, str]:
     """Return first and last name: the last word is the last name.
 
@@ -97,14 +119,14 @@ class Plan:
     """What has to be done at Shopify so that a customer is as Odoo wants it.
 
     :ivar update: fields of ``CustomerInput`` that differ.
-    :ivar consent: state to set, None to leave it.
+    :ivar consent: ``{code of the way: state to set}``.
     :ivar create: pairs (address, whether it is the default).
     :ivar change: triples (id, address, whether it is the default).
     :ivar delete: ids of addresses.
     """
 
     update: dict[str, Any] = field(default_factory=dict)
-    consent: dict[str, Any] | None = None
+    consent: dict[str, dict[str, Any]] = field(default_factory=dict)
     add_tags: list[str] = field(default_factory=list)
     remove_tags: list[str] = field(default_factory=list)
     create: list[tuple[dict[str, str], bool]] = field(default_factory=list)
@@ -160,14 +182,14 @@ def plan(
             same = (value or "") == (known or "") if isinstance(value, str) else value == known
         if not same:
             result.update[name] = value
-    consent = values.get("consent")
-    # without an e-mail address there is nothing to consent to
-    if (
-        consent
-        and (data.email_address or "email" in result.update)
-        and (data.email is None or data.email.marketingState != consent["marketingState"])
-    ):
-        result.consent = consent
+    for code, consent in (values.get("consent") or {}).items():
+        # without an address or a number there is nothing to consent to
+        known, place = {
+            "email": (data.email, data.email_address or result.update.get("email")),
+            "sms": (data.sms, data.phone or result.update.get("phone")),
+        }[code]
+        if place and (known is None or known.marketingState != consent["marketingState"]):
+            result.consent[code] = consent
     if "tags" in values:
         have = {tag.casefold() for tag in data.tags}
         wanted = {tag.casefold() for tag in values["tags"]}

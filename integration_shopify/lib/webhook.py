@@ -71,10 +71,13 @@ KINDS: dict[str, str] = {
     "bulk_run": "BulkOperation",
 }
 #: The same of what is about a part, and names the whole: the resource of the whole, and where its
-#: id stands in the payload (a path). Tags and consent change without ``customers/update``.
+#: id stands in the payload (a path, or several with | between them). Tags and consent change
+#: without ``customers/update``.
 PART_TOPICS: dict[str, tuple[str, str]] = {
     "customers/merge": ("customer", "admin_graphql_api_customer_kept_id"),
     "customers_email_marketing_consent/update": ("customer", "customer_id"),
+    # of SMS; Shopify's sample has the other name of the two
+    "customers_marketing_consent/update": ("customer", "id|customer_id"),
     "customer.tags_added": ("customer", "customerId"),
     "customer.tags_removed": ("customer", "customerId"),
     **dict.fromkeys(
@@ -153,8 +156,8 @@ def include_fields(topic: str) -> list[str]:
         of_company = RECORD_TOPICS[topic] == "company"
         return _INCLUDE_OF_COMPANIES if of_company else INCLUDE_FIELDS_OF_RECORDS
     if topic in PART_TOPICS:
-        field = PART_TOPICS[topic][1].partition(".")[0]
-        return [field, _MERGED_AWAY, "status"] if topic == "customers/merge" else [field]
+        names = [path.partition(".")[0] for path in PART_TOPICS[topic][1].split("|")]
+        return [*names, _MERGED_AWAY, "status"] if topic == "customers/merge" else names
     if topic in _OF_ORDERS:
         return INCLUDE_FIELDS
     # edits, risks and fulfillment orders have what is needed further inside, and nothing personal
@@ -247,10 +250,7 @@ def read_whole(topic: str, body: bytes) -> Change:
     """
     payload = _read_object(topic, body)
     resource, path = PART_TOPICS[topic]
-    value = payload
-    for step in path.split("."):
-        value = value.get(step) if isinstance(value, dict) else None
-    gid = _gid(KINDS[resource], value)
+    gid = _gid(KINDS[resource], *(_at(payload, way) for way in path.split("|")))
     if not gid:
         raise _unreadable(topic, path, "it names no record")
     if topic == "customers/merge" and payload.get("status") != "failed":
@@ -259,6 +259,12 @@ def read_whole(topic: str, body: bytes) -> Change:
             raise _unreadable(topic, _MERGED_AWAY, "it names no record")
         return Change(merge_id(gid, gone))
     return Change(gid)
+
+
+def _at(payload, path):
+    for step in path.split("."):
+        payload = payload.get(step) if isinstance(payload, dict) else None
+    return payload
 
 
 def merge_id(kept: str, gone: str) -> str:

@@ -2,7 +2,7 @@ from odoo import api, fields, models
 
 
 class IntegrationShopifyConsent(models.Model):
-    """The history of a contact's consent to marketing e-mails; rows are only ever added."""
+    """The history of a contact's consent to marketing; rows are only ever added."""
 
     _name = "integration.shopify.consent"
     _description = "Marketing Consent"
@@ -13,6 +13,9 @@ class IntegrationShopifyConsent(models.Model):
         "integration.backend", string="Shop", ondelete="cascade", help="Empty: decided in Odoo."
     )
     company_id = fields.Many2one("res.company", index=True)
+    way = fields.Selection(
+        [("email", "E-mail"), ("sms", "SMS")], string="By", required=True, default="email"
+    )
     origin = fields.Selection([("shopify", "Shopify"), ("odoo", "Odoo")], required=True)
     state = fields.Char(help="As Shopify calls it.")
     level = fields.Char(string="Opt-in", help="How the consent was given.")
@@ -20,9 +23,10 @@ class IntegrationShopifyConsent(models.Model):
     user_id = fields.Many2one("res.users", string="Noted by")
 
     @api.model
-    def _add(self, partner, state, origin, *, level=False, since=False, backend=None):
+    def _add(self, partner, way, state, origin, *, level=False, since=False, backend=None):
         """Add what is known from now on.
 
+        :param str way: ``email`` or ``sms``.
         :param str origin: ``shopify`` or ``odoo``: who said so.
         """
         # sudo: nobody writes this history by hand, not even whoever may change the contact
@@ -31,6 +35,7 @@ class IntegrationShopifyConsent(models.Model):
                 "partner_id": partner.id,
                 "backend_id": backend.id if backend else False,
                 "company_id": backend.company_id.id if backend else partner.company_id.id,
+                "way": way,
                 "origin": origin,
                 "state": state,
                 "level": level,

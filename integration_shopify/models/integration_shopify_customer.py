@@ -86,6 +86,7 @@ class IntegrationShopifyCustomer(models.AbstractModel):
                 "category_id",
                 "property_account_position_id",
                 "shopify_email_consent",
+                "shopify_sms_consent",
             ),
         ),
         Watch("res.partner", ("name", "phone", *PLACE, "type", "active"), "parent_id"),
@@ -102,6 +103,7 @@ class IntegrationShopifyCustomer(models.AbstractModel):
         "customer_create",
         "customer_update",
         "customer_consent",
+        "customer_sms_consent",
         "customer_tags_add",
         "customer_tags_remove",
         "customer_address_create",
@@ -723,16 +725,23 @@ class IntegrationShopifyCustomer(models.AbstractModel):
             values["tags"] = sorted(partner.category_id.mapped("name"))
         if "addresses" in parts:
             values["addresses"] = self.env["integration.shopify.address.book"]._export(partner)
-        if "consent" in parts and partner.shopify_email_consent in customers.STATES:
-            values["consent"] = {
-                "marketingState": customers.STATES[partner.shopify_email_consent],
-                "consentUpdatedAt": (
-                    f"{partner.shopify_email_consent_at:%Y-%m-%dT%H:%M:%SZ}"
-                    if partner.shopify_email_consent_at
-                    else None
-                ),
-            }
+        if "consent" in parts:
+            values["consent"] = self._export_consent(partner)
         return values
+
+    @api.model
+    def _export_consent(self, partner):
+        """Return ``{code of the way: what its owner decided}``; nobody asked is no decision."""
+        found = {}
+        for way in customers.WAYS:
+            name = f"shopify_{way.code}_consent"
+            if partner[name] in customers.STATES:
+                since = partner[f"{name}_at"]
+                found[way.code] = {
+                    "marketingState": customers.STATES[partner[name]],
+                    "consentUpdatedAt": f"{since:%Y-%m-%dT%H:%M:%SZ}" if since else None,
+                }
+        return found
 
     def _push(self, backend, items):
         client = backend._shopify_client()
@@ -793,9 +802,11 @@ class IntegrationShopifyCustomer(models.AbstractModel):
         values["metafields"] = [{**customers.REFERENCE, "value": item.idempotency_key}]
         if item.values.get("tags"):
             values["tags"] = item.values["tags"]
-        consent = item.values.get("consent")
-        if consent and values.get("email"):
-            values["emailMarketingConsent"] = self._consent_input(consent)
+        places = {"email": values.get("email"), "sms": values.get("phone")}
+        consent = item.values.get("consent") or {}
+        for way in customers.WAYS:
+            if way.code in consent and places[way.code]:
+                values[way.entry] = self._consent_input(consent[way.code])
         try:
             made = client.mutate(
                 "customer_create",
@@ -879,17 +890,12 @@ class IntegrationShopifyCustomer(models.AbstractModel):
         action = self.env._("change the customer %s", item.label)
         if todo.update:
             client.mutate("customer_update", {"input": {"id": gid, **todo.update}}, action=action)
-        if todo.consent:
-            client.mutate(
-                "customer_consent",
-                {
-                    "input": {
-                        "customerId": gid,
-                        "emailMarketingConsent": self._consent_input(todo.consent),
-                    }
-                },
-                action=action,
-            )
+        for way in customers.WAYS:
+            if way.code in todo.consent:
+                consent = self._consent_input(todo.consent[way.code])
+                client.mutate(
+                    way.document, {"input": {"customerId": gid, way.entry: consent}}, action=action
+                )
         for document, tags in (
             ("customer_tags_add", todo.add_tags),
             ("customer_tags_remove", todo.remove_tags),

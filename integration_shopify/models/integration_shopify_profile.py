@@ -31,8 +31,20 @@ class IntegrationShopifyProfile(models.Model):
         ],
         string="E-mail Marketing",
     )
-    email_level = fields.Char(string="Opt-in", help="How the consent was given.")
-    email_since = fields.Datetime(string="Since", help="When the customer decided so.")
+    email_level = fields.Char(string="E-mail Opt-in", help="How the consent was given.")
+    email_since = fields.Datetime(string="E-mail Since", help="When the customer decided so.")
+    sms_state = fields.Selection(
+        [
+            ("SUBSCRIBED", "Subscribed"),
+            ("UNSUBSCRIBED", "Unsubscribed"),
+            ("PENDING", "Waits for confirmation"),
+            ("NOT_SUBSCRIBED", "Never asked"),
+            ("REDACTED", "Redacted"),
+        ],
+        string="SMS Marketing",
+    )
+    sms_level = fields.Char(string="SMS Opt-in", help="How the consent was given.")
+    sms_since = fields.Datetime(string="SMS Since", help="When the customer decided so.")
     roles = fields.Char(help="Of a company's contact: what he may do in the shop, and where.")
 
     _partner_unique = models.Constraint(
@@ -73,14 +85,15 @@ class IntegrationShopifyProfile(models.Model):
         for item in items:
             profile, data = profiles[item.record], item.data
             values = {"tags": "\n".join(data.tags) or False, "account_state": data.state or False}
-            email = data.email
-            if email and "defaultEmailAddress" not in data.withheld and email.marketingState:
-                known = dict(profile._fields["email_state"].selection)
-                values |= {
-                    "email_state": email.marketingState if email.marketingState in known else False,
-                    "email_level": email.marketingOptInLevel or False,
-                    "email_since": email.marketingUpdatedAt,
-                }
+            for way in customers.WAYS:
+                told = getattr(data, way.code)
+                if told and way.source not in data.withheld and told.marketingState:
+                    known = dict(profile._fields[f"{way.code}_state"].selection)
+                    values |= {
+                        f"{way.code}_state": told.marketingState in known and told.marketingState,
+                        f"{way.code}_level": told.marketingOptInLevel or False,
+                        f"{way.code}_since": told.marketingUpdatedAt,
+                    }
             changed = {
                 name: value
                 for name, value in values.items()
@@ -88,34 +101,38 @@ class IntegrationShopifyProfile(models.Model):
             }
             if changed:
                 profile.write(changed)
-            if {"email_state", "email_since"} & changed.keys():
-                profile._hand_on_consent()
+            for way in customers.WAYS:
+                if {f"{way.code}_state", f"{way.code}_since"} & changed.keys():
+                    profile._hand_on_consent(way.code)
 
-    def _hand_on_consent(self):
-        """Add to the history of consent, and set the contact's where Shopify owns it."""
+    def _hand_on_consent(self, way):
+        """Add to the history of consent, and set the contact's where Shopify owns it.
+
+        :param str way: ``email`` or ``sms``.
+        """
+        name = f"shopify_{way}_consent"
         Consent = self.env["integration.shopify.consent"]
         for profile in self:
             Consent._add(
                 profile.partner_id,
-                profile.email_state,
+                way,
+                profile[f"{way}_state"],
                 "shopify",
-                level=profile.email_level,
-                since=profile.email_since,
+                level=profile[f"{way}_level"],
+                since=profile[f"{way}_since"],
                 backend=profile.backend_id,
             )
             if profile.backend_id._shopify_customer_owner("consent") != "shopify":
                 continue
-            partner, decision = profile.partner_id, customers.DECISIONS.get(profile.email_state)
-            known = partner.shopify_email_consent_at
+            partner, since = profile.partner_id, profile[f"{way}_since"]
+            decision = customers.DECISIONS.get(profile[f"{way}_state"])
+            known = partner[f"{name}_at"]
             # of several shops the newest decision counts
-            if known and profile.email_since and profile.email_since < known:
+            if known and since and since < known:
                 continue
-            if (partner.shopify_email_consent or None) != decision:
+            if (partner[name] or None) != decision:
                 partner.with_context(shopify_consent_noted=True).write(
-                    {
-                        "shopify_email_consent": decision or False,
-                        "shopify_email_consent_at": profile.email_since,
-                    }
+                    {name: decision or False, f"{name}_at": since}
                 )
 
     @api.model

@@ -1,6 +1,6 @@
 from odoo import api, fields, models
 
-from ..lib.customers import STATES
+from ..lib.customers import STATES, WAYS
 
 #: Who sees what shops know of a contact.
 READERS = "sales_team.group_sale_salesman,integration_base.group_integration_operator"
@@ -41,7 +41,21 @@ class ResPartner(models.Model):
         "of the backend) are told of a change made here; for others it is what they say.",
     )
     shopify_email_consent_at = fields.Datetime(
-        string="Decided on", readonly=True, copy=False, groups=READERS
+        string="Decided on E-mails", readonly=True, copy=False, groups=READERS
+    )
+    shopify_sms_consent = fields.Selection(
+        [
+            ("subscribed", "Wants SMS"),
+            ("pending", "Has to confirm"),
+            ("unsubscribed", "Does not want SMS"),
+        ],
+        string="Marketing SMS",
+        copy=False,
+        groups=READERS,
+        help="The same for text messages to the phone number.",
+    )
+    shopify_sms_consent_at = fields.Datetime(
+        string="Decided on SMS", readonly=True, copy=False, groups=READERS
     )
 
     @api.model_create_multi
@@ -53,38 +67,42 @@ class ResPartner(models.Model):
             if vals.get("shopify_backend_ids")
         )
         flagged._shopify_announce()
-        decided = partners.browse(
-            partner.id
-            for partner, vals in zip(partners, vals_list, strict=True)
-            if vals.get("shopify_email_consent")
-        )
-        decided._shopify_note_decision()
+        for way in WAYS:
+            decided = partners.browse(
+                partner.id
+                for partner, vals in zip(partners, vals_list, strict=True)
+                if vals.get(f"shopify_{way.code}_consent")
+            )
+            decided._shopify_note_decision(way.code)
         return partners
 
     def write(self, vals):
-        if "shopify_email_consent" in vals and not self.env.context.get("shopify_consent_noted"):
-            vals = {**vals, "shopify_email_consent_at": fields.Datetime.now()}
+        decided = [way.code for way in WAYS if f"shopify_{way.code}_consent" in vals]
+        if decided and not self.env.context.get("shopify_consent_noted"):
+            now = fields.Datetime.now()
+            vals = {**vals, **{f"shopify_{code}_consent_at": now for code in decided}}
         result = super().write(vals)
         if "shopify_backend_ids" in vals:
             self._shopify_announce()
-        if "shopify_email_consent" in vals:
-            self._shopify_note_decision()
+        for code in decided:
+            self._shopify_note_decision(code)
         return result
 
-    def _shopify_note_decision(self):
-        """Add a decision made in Odoo to the history; what a shop says is noted by itself."""
+    def _shopify_note_decision(self, way):
+        """Add a decision made in Odoo to the history; what a shop says is noted by itself.
+
+        :param str way: ``email`` or ``sms``.
+        """
         if self.env.context.get("shopify_consent_noted"):
             return
+        name = f"shopify_{way}_consent"
         for partner in self:
-            if not partner.shopify_email_consent_at:
-                partner.with_context(
-                    shopify_consent_noted=True
-                ).shopify_email_consent_at = fields.Datetime.now()
+            if not partner[f"{name}_at"]:
+                partner.with_context(shopify_consent_noted=True)[f"{name}_at"] = (
+                    fields.Datetime.now()
+                )
             self.env["integration.shopify.consent"]._add(
-                partner,
-                STATES.get(partner.shopify_email_consent),
-                "odoo",
-                since=partner.shopify_email_consent_at,
+                partner, way, STATES.get(partner[name]), "odoo", since=partner[f"{name}_at"]
             )
 
     def _shopify_announce(self):

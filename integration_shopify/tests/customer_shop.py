@@ -9,6 +9,11 @@ from odoo.addons.integration_base.lib.records import Change
 from .common import FakeShop, ShopifyCase, address, connection
 
 GID = "gid://shopify/Customer/{}"
+#: Consents by the names of inputs, and where they stand in a customer.
+CONSENTS = {
+    "emailMarketingConsent": "defaultEmailAddress",
+    "smsMarketingConsent": "defaultPhoneNumber",
+}
 
 
 def gid(number):
@@ -211,14 +216,15 @@ class CustomerShop(FakeShop):
                 row[field] = values[field]
         for field in values.get("metafields") or ():
             row["reference"] = {"value": field["value"]}
-        if values.get("emailMarketingConsent"):
-            self._consent(row, values["emailMarketingConsent"])
+        for entry, place in CONSENTS.items():
+            if values.get(entry):
+                self._consent(row[place], values[entry])
         self._touch(row)
         self.customers[row["id"]] = row
         return {name: {"customer": {"id": row["id"]}, "userErrors": []}}
 
-    def _consent(self, row, values):
-        row["defaultEmailAddress"] |= {
+    def _consent(self, place, values):
+        place |= {
             "marketingState": values["marketingState"],
             "marketingOptInLevel": values.get("marketingOptInLevel"),
             "marketingUpdatedAt": values.get("consentUpdatedAt"),
@@ -235,9 +241,15 @@ class CustomerShop(FakeShop):
 
     def _customer_consent(self, variables):
         row = self.customers[variables["input"]["customerId"]]
-        self._consent(row, variables["input"]["emailMarketingConsent"])
+        self._consent(row["defaultEmailAddress"], variables["input"]["emailMarketingConsent"])
         self._touch(row)
         return {"customerEmailMarketingConsentUpdate": {"customer": {"id": row["id"]}}}
+
+    def _customer_sms_consent(self, variables):
+        row = self.customers[variables["input"]["customerId"]]
+        self._consent(row["defaultPhoneNumber"], variables["input"]["smsMarketingConsent"])
+        self._touch(row)
+        return {"customerSmsMarketingConsentUpdate": {"customer": {"id": row["id"]}}}
 
     def _customer_tags_add(self, variables):
         row = self.customers[variables["id"]]

@@ -71,11 +71,13 @@ VARIABLES = {
                 "tags": ["vip"],
                 "metafields": [METAFIELD],
                 "emailMarketingConsent": CONSENT,
+                "smsMarketingConsent": CONSENT,
             }
         }
     ],
     "customer_update": [{"input": {"id": CUSTOMER, **INPUT}}],
     "customer_consent": [{"input": {"customerId": CUSTOMER, "emailMarketingConsent": CONSENT}}],
+    "customer_sms_consent": [{"input": {"customerId": CUSTOMER, "smsMarketingConsent": CONSENT}}],
     "customer_tags_add": [{"id": CUSTOMER, "tags": ["vip"]}],
     "customer_tags_remove": [{"id": CUSTOMER, "tags": ["vip"]}],
     "customer_address_create": [{"customerId": CUSTOMER, "address": ADDRESS, "setAsDefault": True}],

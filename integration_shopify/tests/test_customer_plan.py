@@ -78,10 +78,18 @@ class TestPlan(BaseCase):
         self.assertFalse(customers.plan(values, data))
 
     def test_consent_needs_an_address(self):
-        consent = {"marketingState": "SUBSCRIBED", "consentUpdatedAt": None}
-        self.assertEqual(customers.plan({"consent": consent}, customer()).consent, consent)
-        nobody = customer(defaultEmailAddress=None)
-        self.assertFalse(customers.plan({"consent": consent}, nobody))
+        state = {"marketingState": "SUBSCRIBED", "consentUpdatedAt": None}
+        email, sms = {"consent": {"email": state}}, {"consent": {"sms": state}}
+        self.assertEqual(customers.plan(email, customer()).consent, {"email": state})
+        self.assertFalse(customers.plan(email, customer(defaultEmailAddress=None)))
+        self.assertFalse(customers.plan(sms, customer()))
+        phone = {"phoneNumber": "+49301234", "marketingState": "NOT_SUBSCRIBED"}
+        data = customer(defaultPhoneNumber=phone)
+        self.assertEqual(customers.plan(sms, data).consent, {"sms": state})
+        number = {"customer": {"phone": "+49301234"}, **sms}
+        self.assertEqual(customers.plan(number, customer()).consent, {"sms": state})
+        data = customer(defaultPhoneNumber={**phone, "marketingState": "SUBSCRIBED"})
+        self.assertFalse(customers.plan(sms, data))
 
     def test_second_address_becomes_the_usual_one(self):
         data = customer(address(1), address(2, "Weg 2"), default=1)

@@ -154,6 +154,22 @@ class TestCustomersIn(CustomerCase):
         )
         self.assertEqual(set(partner.shopify_consent_ids.mapped("origin")), {"shopify"})
 
+    def test_consent_to_text_messages_is_one_of_its_own(self):
+        phone = {"phoneNumber": "+49301234", "marketingState": "SUBSCRIBED"}
+        record = customer(1, defaultPhoneNumber=phone)
+        partner = self.one(record)
+        self.assertEqual(
+            (partner.shopify_sms_consent, partner.shopify_email_consent), ("subscribed", False)
+        )
+        self.assertEqual(
+            [(row.way, row.state) for row in partner.shopify_consent_ids.sorted("way")],
+            [("email", "NOT_SUBSCRIBED"), ("sms", "SUBSCRIBED")],
+        )
+        gone = {**phone, "marketingState": "UNSUBSCRIBED"}
+        self.one(self.changed(record, defaultPhoneNumber=gone))
+        self.assertEqual(partner.shopify_sms_consent, "unsubscribed")
+        self.assertEqual(len(partner.shopify_consent_ids), 3)
+
     def test_tags_of_both_sides(self):
         record = customer(1, tags=["VIP", "old"])
         partner = self.one(record)
@@ -478,6 +494,17 @@ class TestCustomersOut(CustomerCase):
         self.sent()
         self.assertEqual(self.only()["defaultEmailAddress"]["marketingState"], "UNSUBSCRIBED")
         self.assertEqual(partner.shopify_consent_ids.mapped("origin"), ["odoo", "odoo"])
+
+    def test_consent_to_text_messages_is_sent(self):
+        self.backend.shopify_customer_master = "odoo"
+        partner = self.contact(phone="+49301234")
+        partner.shopify_sms_consent = "subscribed"
+        self.sent()
+        self.assertEqual(self.only()["defaultPhoneNumber"]["marketingState"], "SUBSCRIBED")
+        self.assertEqual(self.only()["defaultEmailAddress"]["marketingState"], "NOT_SUBSCRIBED")
+        partner.shopify_sms_consent = "unsubscribed"
+        self.sent()
+        self.assertEqual(self.only()["defaultPhoneNumber"]["marketingState"], "UNSUBSCRIBED")
 
     def test_tax_exemption(self):
         self.backend.shopify_customer_master = "odoo"

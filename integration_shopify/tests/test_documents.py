@@ -33,6 +33,8 @@ TRACKING = {
 }
 #: Run by bulk operations, which read connections to their end.
 READ_IN_BULK = {"bulk_products", "bulk_products_metafields"}
+#: Deprecated, but what replaces it (``smsMarketingConsent``) is unknown to the older versions.
+ONLY_IN_THE_NEWEST = "The field CustomerPhoneNumber.marketing"
 #: Each document with the variables we send it, complete and as bare as they can be.
 VARIABLES = {
     "bulk_products": [{}],
@@ -369,7 +371,8 @@ class TestDocuments(BaseCase):
         known = schema(VERSIONS[-1])
         for name in VARIABLES:
             found = validate(known, parse(document(name)), [NoDeprecatedCustomRule])
-            self.assertEqual([error.message for error in found], [])
+            found = [error.message for error in found if ONLY_IN_THE_NEWEST not in error.message]
+            self.assertEqual(found, [])
 
     def test_documents_stay_small(self):
         for name in VARIABLES:

@@ -15,6 +15,7 @@ CASES = {
     "customers/update": ({"id": 1, "updated_at": "2026-11-20T11:00:00+01:00"}, "customer", KEPT),
     "customers/delete": ({"id": 1}, "customer", KEPT),
     "customers_email_marketing_consent/update": ({"customer_id": 1}, "customer", KEPT),
+    "customers_marketing_consent/update": ({"id": 1, "phone": None}, "customer", KEPT),
     "customer.tags_added": ({"customerId": KEPT, "tags": ["vip"]}, "customer", KEPT),
     "companies/update": (INNER, "company", COMPANY),
     "company_locations/update": (

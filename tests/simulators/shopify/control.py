@@ -255,7 +255,8 @@ class Control:
             ]
 
     def update_customer(self, request: Request, body: dict[str, Any]) -> Any:
-        """{"customer": id, "set": what CustomerInput has, "consent": state, "address": {...}}"""
+        """{"customer": id, "set": what CustomerInput has, "consent": state, "sms": state,
+        "address": {...}}"""
         shop = self.simulator.shop
         with shop.lock:
             customer = shop.get("Customer", body["customer"])
@@ -263,6 +264,8 @@ class Control:
                 shop.write_customer(customer, body["set"])
             if body.get("consent"):
                 shop.set_consent(customer, {"marketingState": body["consent"]})
+            if body.get("sms"):
+                shop.set_consent(customer, {"marketingState": body["sms"]}, way="sms")
             if body.get("address"):
                 known = customer.addresses[0] if customer.addresses else None
                 shop.write_address(customer, known, body["address"], True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from graphql import GraphQLResolveInfo
 
+from .customers import CONSENTS
 from .mutations import mutation, refused, user_error
 from .product_api import metafield_of, metafields_of
 from .records import Address, CompanyContact, CompanyLocation, Customer
@@ -42,6 +43,12 @@ def _email(customer: Customer, info: GraphQLResolveInfo) -> dict[str, Any] | Non
     }
 
 
+def _phone(customer: Customer, info: GraphQLResolveInfo) -> dict[str, Any] | None:
+    if not customer.phone:
+        return None
+    return {"phoneNumber": customer.phone, **_NEVER_ASKED, **(customer.sms_consent or {})}
+
+
 def _profiles(customer: Customer, info: GraphQLResolveInfo) -> list[CompanyContact]:
     rows = shop_of(info).all("CompanyContact")
     return [row for row in rows if row.customer is customer]
@@ -50,6 +57,7 @@ def _profiles(customer: Customer, info: GraphQLResolveInfo) -> list[CompanyConta
 served(
     "Customer",
     defaultEmailAddress=_email,
+    defaultPhoneNumber=_phone,
     taxExemptions="tax_exemptions",
     companyContactProfiles=_profiles,
     metafield=metafield_of,
@@ -311,13 +319,22 @@ def _address_delete(_root: Any, info: GraphQLResolveInfo, customerId: str, addre
 
 
 @mutation("customerEmailMarketingConsentUpdate")
-def _consent_update(_root: Any, info: GraphQLResolveInfo, input: dict[str, Any]) -> Any:
+def _email_consent_update(_root: Any, info: GraphQLResolveInfo, input: dict[str, Any]) -> Any:
+    return _consent_update(info, input, "email")
+
+
+@mutation("customerSmsMarketingConsentUpdate")
+def _sms_consent_update(_root: Any, info: GraphQLResolveInfo, input: dict[str, Any]) -> Any:
+    return _consent_update(info, input, "sms")
+
+
+def _consent_update(info: GraphQLResolveInfo, input: dict[str, Any], way: str) -> Any:
     customer = _customer(info, input["customerId"])
     if customer is None:
         return {"customer": None, "userErrors": [{**_NOBODY, "field": ["input", "customerId"]}]}
 
     def work() -> Customer:
-        shop_of(info).set_consent(customer, input["emailMarketingConsent"])
+        shop_of(info).set_consent(customer, input[CONSENTS[way]], way=way)
         return customer
 
     return _answer("customer", work)

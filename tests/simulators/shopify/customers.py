@@ -22,6 +22,13 @@ _EMAIL = re.compile(r"^[^@\s]+@[^@\s]+\.[^@\s.]+$")
 _PHONE = re.compile(r"^\+?[\d\s().-]{5,}$")
 #: States of consent that others may set.
 SETTABLE = ("SUBSCRIBED", "UNSUBSCRIBED", "PENDING")
+#: Ways to advertise: their names in inputs, what they need, and what tells of a change.
+CONSENTS = {"email": "emailMarketingConsent", "sms": "smsMarketingConsent"}
+NEEDED = {"email": ("email", "An email address"), "sms": ("phone", "A phone number")}
+TOPICS = {
+    "email": "CUSTOMERS_EMAIL_MARKETING_CONSENT_UPDATE",
+    "sms": "CUSTOMERS_MARKETING_CONSENT_UPDATE",
+}
 MAX_ADDRESSES = 250
 MAX_TAGS = 250
 
@@ -78,19 +85,20 @@ class Customers(Base):
         self.check_contact(customer, values)
         created = customer is None
         if customer is None:
-            consent = values.get("emailMarketingConsent")
-            if consent and not values.get("email"):
-                raise Refused("An email address is required", ["emailMarketingConsent"], "INVALID")
+            given = {way: values[entry] for way, entry in CONSENTS.items() if values.get(entry)}
+            for way, (needed, words) in NEEDED.items():
+                if way in given and not values.get(needed):
+                    raise Refused(f"{words} is required", [CONSENTS[way]], "INVALID")
             customer = self.add(Customer(self.next_id("Customer")))
             self.effects["customer"] += 1
-            if consent:
-                self.set_consent(customer, consent, quiet=True)
-        elif values.get("emailMarketingConsent"):
-            raise Refused(
-                "To update emailMarketingConsent, please use the "
-                "customerEmailMarketingConsentUpdate Mutation instead",
-                ["emailMarketingConsent"],
-            )
+            for way, consent in given.items():
+                self.set_consent(customer, consent, way=way, quiet=True)
+        for entry in CONSENTS.values() if not created else ():
+            if values.get(entry):
+                mutation = f"customer{entry[0].upper()}{entry[1:]}Update"
+                raise Refused(
+                    f"To update {entry}, please use the {mutation} Mutation instead", [entry]
+                )
         for name, attribute in zip(_INPUT_NAMES, _NAMES, strict=True):
             if name in values:
                 setattr(customer, attribute, values[name] or None)
@@ -115,31 +123,36 @@ class Customers(Base):
         return customer
 
     def set_consent(
-        self, customer: Customer, values: dict[str, Any], *, quiet: bool = False
+        self, customer: Customer, values: dict[str, Any], *, way: str = "email", quiet: bool = False
     ) -> None:
         """:raises Refused: for a state that only Shopify sets."""
+        needed, words = NEEDED[way]
         state = values["marketingState"]
         if state not in SETTABLE:
             raise Refused(
                 f"Cannot specify {state} as a marketing state input",
-                ["input", "emailMarketingConsent", "marketingState"],
+                ["input", CONSENTS[way], "marketingState"],
                 "INVALID",
             )
-        if not quiet and not customer.email:
+        if not quiet and not getattr(customer, needed):
             raise Refused(
-                "The customer must have an email address", ["input", "customerId"], "INVALID"
+                f"The customer must have {words.lower()}", ["input", "customerId"], "INVALID"
             )
         given = values.get("consentUpdatedAt")
         moment = given if isinstance(given, datetime) else self._moment(given)
-        customer.consent = {
+        consent = {
             "marketingState": state,
             "marketingOptInLevel": values.get("marketingOptInLevel") or "SINGLE_OPT_IN",
             "marketingUpdatedAt": moment,
         }
+        if way == "sms":
+            customer.sms_consent = consent
+        else:
+            customer.consent = consent
         if not quiet:
             # Shopify sends no customers/update for this alone.
             customer.updated_at = max(now(), customer.updated_at)
-            self.emit("CUSTOMERS_EMAIL_MARKETING_CONSENT_UPDATE", customer)
+            self.emit(TOPICS[way], customer)
 
     # === ADDRESSES === #
 

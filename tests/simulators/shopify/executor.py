@@ -145,6 +145,7 @@ _MUTATION_SCOPES: dict[str, tuple[str, ...]] = {
             "customerCreate",
             "customerDelete",
             "customerEmailMarketingConsentUpdate",
+            "customerSmsMarketingConsentUpdate",
             "customerSet",
             "customerUpdate",
         ),

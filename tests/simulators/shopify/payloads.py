@@ -608,6 +608,21 @@ def consent_payload(shop: Shop, customer: Customer) -> dict[str, Any]:
     }
 
 
+def sms_consent_payload(shop: Shop, customer: Customer) -> dict[str, Any]:
+    consent = customer.sms_consent or {}
+    at = consent.get("marketingUpdatedAt")
+    return {
+        "id": customer.id,
+        "phone": customer.phone,
+        "sms_marketing_consent": {
+            "state": consent.get("marketingState", "NOT_SUBSCRIBED").lower(),
+            "opt_in_level": (consent.get("marketingOptInLevel") or "single_opt_in").lower(),
+            "consent_updated_at": shop.local(at) if at else None,
+            "consent_collected_from": "other",
+        },
+    }
+
+
 def company_payload(shop: Shop, company: Company) -> dict[str, Any]:
     return {
         "name": company.name,
@@ -674,6 +689,8 @@ def payload(shop: Shop, topic: str, record: Any) -> dict[str, Any]:
         return edit_payload(shop, record)
     if topic == "CUSTOMERS_EMAIL_MARKETING_CONSENT_UPDATE":
         return consent_payload(shop, record)
+    if topic == "CUSTOMERS_MARKETING_CONSENT_UPDATE":
+        return sms_consent_payload(shop, record)
     if topic == "ORDERS_RISK_ASSESSMENT_CHANGED":
         return risk_payload(shop, record)
     body = _BY_TYPE[record.gql_type](shop, record)

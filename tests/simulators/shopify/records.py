@@ -283,6 +283,8 @@ class Customer(Record):
     tax_exempt: bool = False
     tax_exemptions: list[str] = field(default_factory=list)
     consent: dict[str, Any] | None = None
+    #: the same for text messages
+    sms_consent: dict[str, Any] | None = None
     metafields: list[Metafield] = field(default_factory=list)
     locale: str = "en"
     orders: list[Order] = field(default_factory=list)

@@ -15,7 +15,6 @@ from graphql import GraphQLError, GraphQLResolveInfo
 from .money import Bag, api_amount, round_money, total
 from .records import (
     Charged,
-    Customer,
     Level,
     Line,
     Order,
@@ -869,8 +868,6 @@ served(
     displayName="display_name",
     email="email",
     phone="phone",
-    defaultEmailAddress=lambda c, i: _email(c),
-    defaultPhoneNumber=lambda c, i: {"phoneNumber": c.phone} if c.phone else None,
     note="note",
     tags="tags",
     locale="locale",
@@ -895,18 +892,6 @@ served(
     metafield=lambda c, i, **_a: None,
     metafields=lambda c, i, **a: connection([], **a),
 )
-
-
-def _email(customer: Customer) -> dict[str, Any] | None:
-    if not customer.email:
-        return None
-    return {
-        "emailAddress": customer.email,
-        "marketingState": "NOT_SUBSCRIBED",
-        "validFormat": "@" in customer.email,
-        "marketingOptInLevel": None,
-        "marketingUpdatedAt": None,
-    }
 
 
 served(
