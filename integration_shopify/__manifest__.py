@@ -16,6 +16,7 @@
         "data/integration.field.mapping.csv",
         "data/ir_cron_market_data.xml",
         "views/integration_backend_views.xml",
+        "views/integration_mapping_views.xml",
         "views/integration_shopify_listing_views.xml",
         "views/integration_backend_product_views.xml",
         "views/product_template_views.xml",

@@ -16,9 +16,34 @@ class IntegrationMapping(models.Model):
         "withdrawn from it when they are sent the next time.",
     )
 
+    shopify_category_ids = fields.Many2many(
+        "product.category",
+        "shopify_collection_category_rel",
+        "mapping_id",
+        "category_id",
+        string="Product Categories",
+        help="Of a collection: products of these categories, and of those below them, are put into "
+        "it, besides those with the tag.",
+    )
+
     @api.model
     def _kind_models(self):
         return {**super()._kind_models(), "product_category": "product.category"}
+
+    @api.model
+    def _shopify_category_collections(self, backend):
+        """Return ``{product.category: ids of collections}`` of the categories chosen for them."""
+        found = {}
+        for row in self.search(
+            [
+                ("backend_id", "=", backend.id),
+                ("kind", "=", "collection"),
+                ("shopify_category_ids", "!=", False),
+            ]
+        ):
+            for category in row.shopify_category_ids:
+                found.setdefault(category, []).append(row.external_value)
+        return found
 
     @api.model
     def _shopify_reversed(self, backend, kind):

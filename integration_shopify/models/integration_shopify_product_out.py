@@ -211,6 +211,9 @@ class IntegrationShopifyProduct(models.AbstractModel):
                     strict=True,
                 )
             ),
+            "category_collections": self.env["integration.mapping"]._shopify_category_collections(
+                backend
+            ),
             "locales": self._locales(backend, lang),
             **{
                 kind: self.env["integration.mapping"]._shopify_reversed(backend, kind)
@@ -445,9 +448,15 @@ class IntegrationShopifyProduct(models.AbstractModel):
 
     @api.model
     def _collections(self, template, shared):
-        return sorted(
-            {gid for tag in template.product_tag_ids for gid in shared["collection"].get(tag, ())}
-        )
+        """Return the ids of the collections that tags and category put a product into."""
+        found = {
+            gid for tag in template.product_tag_ids for gid in shared["collection"].get(tag, ())
+        }
+        category = template.categ_id
+        while category and shared["category_collections"]:
+            found.update(shared["category_collections"].get(category, ()))
+            category = category.parent_id
+        return sorted(found)
 
     @api.model
     def _locales(self, backend, lang):

@@ -1,4 +1,5 @@
 from odoo import api, fields, models
+from odoo.fields import Domain
 
 from ..lib.settings import GROUPS
 
@@ -47,11 +48,19 @@ class IntegrationShopifySettingGroup(models.Model):
     def _compute_mapped_count(self):
         Mapping = self.env["integration.mapping"]
         for group in self:
+            domain = Domain(group._mappings_domain()) & group._used_domain()
+            group.gone_count = Mapping.search_count(domain & Domain("gone_at", "!=", False))
+            group.mapped_count = Mapping.search_count(domain & Domain("gone_at", "=", False))
+
+    def _used_domain(self):
+        """Return the domain of what means something in Odoo."""
+        if self.code == "publication":
             # a sales channel is nothing in Odoo: what counts is that products are shown in it
-            used = "shopify_publish" if group.code == "publication" else "resource_ref"
-            domain = [*group._mappings_domain(), (used, "!=", False)]
-            group.gone_count = Mapping.search_count([*domain, ("gone_at", "!=", False)])
-            group.mapped_count = Mapping.search_count([*domain, ("gone_at", "=", False)])
+            return Domain("shopify_publish", "!=", False)
+        used = Domain("resource_ref", "!=", False)
+        if self.code == "collection":
+            used |= Domain("shopify_category_ids", "!=", False)
+        return used
 
     @api.depends("code")
     def _compute_display_name(self):

@@ -511,6 +511,25 @@ class TestProductsOut(ProductsOutCase):
         self.assertEqual((shelf.products, other.products), ([], [made]))
         self.assertEqual(self.calls, {"ProductState": 1, "ProductUpdate": 1})
 
+    def test_collections_of_a_category(self):
+        shelf = self.store.add_collection("Kitchen")
+        kitchen = self.env["product.category"].create({"name": "Kitchen"})
+        cups = self.env["product.category"].create({"name": "Cups", "parent_id": kitchen.id})
+        self.env["integration.mapping"].create(
+            {
+                "backend_id": self.backend.id,
+                "kind": "collection",
+                "external_value": shelf.gid,
+                "shopify_category_ids": kitchen.ids,
+            }
+        )
+        template = self.single(categ_id=cups.id)
+        made = self.publish(template)
+        self.assertEqual(shelf.products, [made])
+        template.categ_id = self.env["product.category"].create({"name": "Garden"})
+        self.send()
+        self.assertEqual(shelf.products, [])
+
     def test_metafields(self):
         field = self.env["ir.model.fields"]._get("product.template", "description_purchase")
         self.env["integration.field.mapping"].create(
