@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .address import normal
+from .catalogue import same_text
 from .contract_customer import Customer, CustomerAddress
 
 #: Namespace and key of the metafield by which a customer made by Odoo is found again.
@@ -148,8 +149,8 @@ def plan(
     Foreign tags and addresses stay. What is hidden from us is not written: it cannot be compared.
 
     :param values: as prepared by the export: ``customer`` (fields of ``CustomerInput``),
-        ``consent``, ``tags`` and ``addresses`` (the first is the default), each only where Odoo
-        owns it.
+        ``metafields``, ``consent``, ``tags`` and ``addresses`` (the first is the default), each
+        only where Odoo owns it.
     :param data: the customer as it is now.
     :param sent_tags: tags that Odoo has given it before; those no longer wanted are taken away.
     :param own_addresses: keys of the addresses that Odoo has made or linked.
@@ -182,6 +183,10 @@ def plan(
             same = (value or "") == (known or "") if isinstance(value, str) else value == known
         if not same:
             result.update[name] = value
+    for row in values.get("metafields") or ():
+        known = data.metafields.get(row["namespace"], {}).get(row["key"])
+        if not same_text(known, row["value"], row["type"]):
+            result.update.setdefault("metafields", []).append(row)
     for code, consent in (values.get("consent") or {}).items():
         # without an address or a number there is nothing to consent to
         known, place = {

@@ -659,10 +659,16 @@ class IntegrationShopifyCustomer(models.AbstractModel):
             part for part in customers.PARTS if backend._shopify_customer_owner(part) == "odoo"
         }
         codes = self._exemption_codes(backend)
-        for item in alive:
+        partners = [item.record for item in alive]
+        fields_of = self.env["integration.field.mapping"]._shopify_metafields(
+            backend, CUSTOMER, partners
+        )
+        for item, metafields in zip(alive, fields_of, strict=True):
             # a new customer gets all we know
             parts = owned if item.external_id else set(customers.PARTS)
             item.values = self._export_values(backend, item.record, parts, codes)
+            if metafields:
+                item.values["metafields"] = metafields
 
     @api.model
     def _not_for_shopify(self, backend, item):
@@ -799,7 +805,10 @@ class IntegrationShopifyCustomer(models.AbstractModel):
         """
         values = dict(item.values.get("customer") or {})
         values = {name: value for name, value in values.items() if value not in ("", [], False)}
-        values["metafields"] = [{**customers.REFERENCE, "value": item.idempotency_key}]
+        values["metafields"] = [
+            {**customers.REFERENCE, "value": item.idempotency_key},
+            *item.values.get("metafields", ()),
+        ]
         if item.values.get("tags"):
             values["tags"] = item.values["tags"]
         places = {"email": values.get("email"), "sms": values.get("phone")}

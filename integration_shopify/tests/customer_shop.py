@@ -215,7 +215,13 @@ class CustomerShop(FakeShop):
             if field in values:
                 row[field] = values[field]
         for field in values.get("metafields") or ():
-            row["reference"] = {"value": field["value"]}
+            if field["namespace"] == "$app":
+                row["reference"] = {"value": field["value"]}
+                continue
+            known = (row.get("metafields") or connection())["nodes"]
+            same = ("namespace", "key")
+            others = [other for other in known if any(other[n] != field[n] for n in same)]
+            row["metafields"] = connection(*others, field)
         for entry, place in CONSENTS.items():
             if values.get(entry):
                 self._consent(row[place], values[entry])

@@ -506,6 +506,32 @@ class TestCustomersOut(CustomerCase):
         self.sent()
         self.assertEqual(self.only()["defaultPhoneNumber"]["marketingState"], "UNSUBSCRIBED")
 
+    def test_fields_that_odoo_owns_are_sent_as_metafields(self):
+        self.backend.shopify_customer_master = "odoo"
+        self.env["integration.field.mapping"].create(
+            {
+                "connector": "shopify",
+                "resource": "customer",
+                "backend_id": self.backend.id,
+                "external_path": "metafields.custom.branch",
+                "field_id": self.env["ir.model.fields"]._get("res.partner", "ref").id,
+                "owner": "odoo",
+            }
+        )
+        partner = self.contact(ref="north")
+
+        def branches():
+            return [row["value"] for row in self.only()["metafields"]["nodes"]]
+
+        self.sent()
+        self.assertEqual(branches(), ["north"])
+        partner.write({"ref": "south", "city": "Bonn"})
+        self.sent()
+        self.assertEqual(branches(), ["south"])
+        self.shop.calls.clear()
+        self.push()
+        self.assertFalse([name for name, _v in self.shop.calls if name.startswith("customer_up")])
+
     def test_tax_exemption(self):
         self.backend.shopify_customer_master = "odoo"
         position = self.env["account.fiscal.position"].create({"name": "Resale"})
