@@ -114,16 +114,17 @@ class Stock(ShopCase):
         self._sent(stack)
         seconds, calls = time.perf_counter() - started, self._calls() - before
         queries = stack.job_cost(position, "_job_drain").queries
-        failed = stack.server.sql(
-            "SELECT count(*) FROM integration_sync_log WHERE flow_id = %s AND state = 'dead'",
+        failed, message = stack.server.sql(
+            "SELECT count(*), min(message) FROM integration_sync_log"
+            " WHERE flow_id = %s AND state = 'dead'",
             [self.stock_flow],
-        )[0][0]
+        )[0]
         return Sample(
             len(self.quants),
             seconds,
             queries,
             calls,
-            {"dead_letters": failed, "stock_calls": calls, **self._latency(stack)},
+            {"dead_letters": failed, "message": message, "stock_calls": calls, **self._latency(stack)},
         )
 
     def _latency(self, stack: Stack) -> dict[str, float]:
@@ -222,5 +223,5 @@ class Stock(ShopCase):
             if sample.figures["load_state"] != "running" and self.scale >= 1:
                 found.append("The load had ended before the single changes had.")
             if sample.figures["dead_letters"]:
-                found.append(f"{sample.figures['dead_letters']} changes failed.")
+                found.append(f"{sample.figures['dead_letters']} changes failed: {sample.figures['message']}")
         return found
