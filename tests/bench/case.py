@@ -47,6 +47,8 @@ class Case:
     rounds = 5
     #: Options of the server the case runs on; cases with equal ones share it.
     server: dict[str, Any] = {}
+    #: Whether it takes a server as others left it, and leaves it to others.
+    shares = True
 
     def __init__(self, scale: float = 1.0):
         """:param scale: share of the usual number of records; a test takes few."""

@@ -30,12 +30,16 @@ def run(cases: list[type[Case]], rounds: int | None, scale: float) -> Iterator[R
     stack, options = None, None
     try:
         for case in cases:
-            if stack is None or case.server != options:
-                if stack is not None:
-                    stack.remove()
+            if stack is not None and (case.server != options or not case.shares):
+                stack.remove()
+                stack = None
+            if stack is None:
                 say(f"... starting Odoo for {case.name()}")
                 stack, options = Stack(project, **case.server), case.server
             yield _run_case(case(scale), stack, rounds or case.rounds)
+            if not case.shares:
+                stack.remove()
+                stack = None
     finally:
         if stack is not None:
             stack.remove()
