@@ -124,7 +124,12 @@ class Stock(ShopCase):
             seconds,
             queries,
             calls,
-            {"dead_letters": failed, "message": message, "stock_calls": calls, **self._latency(stack)},
+            {
+                "dead_letters": failed,
+                "message": message,
+                "stock_calls": calls,
+                **self._latency(stack),
+            },
         )
 
     def _latency(self, stack: Stack) -> dict[str, float]:
@@ -223,5 +228,7 @@ class Stock(ShopCase):
             if sample.figures["load_state"] != "running" and self.scale >= 1:
                 found.append("The load had ended before the single changes had.")
             if sample.figures["dead_letters"]:
-                found.append(f"{sample.figures['dead_letters']} changes failed: {sample.figures['message']}")
+                found.append(
+                    f"{sample.figures['dead_letters']} changes failed: {sample.figures['message']}"
+                )
         return found
