@@ -8,6 +8,7 @@ the demo work on copies. A third one, made when a test asks for it, adds the add
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from . import paths
@@ -48,12 +49,19 @@ def template(project: Project) -> str:
     return name
 
 
-def testbed_template(project: Project, source: str) -> str:
-    """Name of a copy of the template `source` with the tests' own addons, built if needed."""
-    addons = paths.test_addons()
-    name = TESTBED + paths.fingerprint(source, *addons)
+def testbed_template(
+    project: Project, source: str, *, test_addons: bool = False, modules: Sequence[str] = ()
+) -> str:
+    """Name of a copy of the template `source` with more in it, built if needed.
+
+    :param test_addons: with the addons of tests/addons.
+    :param modules: modules of Odoo, e.g. such as our addons work with and do not depend on.
+    """
+    addons = paths.test_addons() if test_addons else []
+    name = TESTBED + paths.fingerprint(source, *modules, *addons)
     with alone(paths.STATE / "template.lock"):
-        _ensure(project, name, source, [addon.name for addon in addons], paths.TEST_ADDONS)
+        wanted = [*modules, *(addon.name for addon in addons)]
+        _ensure(project, name, source, wanted, *([paths.TEST_ADDONS] if addons else []))
         _drop_older(project, TESTBED, name)
     return name
 

@@ -39,16 +39,27 @@ class TestServer(server.OdooServer):
     __test__ = False
 
     @classmethod
-    def create(cls, project: Project, *, test_addons: bool = False, **options: Any) -> TestServer:
+    def create(
+        cls,
+        project: Project,
+        *,
+        test_addons: bool = False,
+        modules: Sequence[str] = (),
+        **options: Any,
+    ) -> TestServer:
         """Copy the template database and start Odoo on it.
 
         :param test_addons: with the addons of tests/addons installed, e.g. the connector generic.
+        :param modules: of Odoo, installed besides those of the template.
         :param options: `workers`, `channels` and further settings of the configuration file.
         """
         name = _name(f"e2e-{os.getpid()}-{next(_numbers)}")
         template = os.environ["INTEGRATION_TEMPLATE"]
+        if test_addons or modules:
+            template = database.testbed_template(
+                project, template, test_addons=test_addons, modules=modules
+            )
         if test_addons:
-            template = database.testbed_template(project, template)
             options["addons_path"] = project.addons_path(paths.ROOT, paths.TEST_ADDONS)
         database.copy(project, template, name)
         instance = cls(project, name, **options)

@@ -21,7 +21,10 @@ def wait_until(condition, timeout=120, step=0.3):
 
 
 class ConnectedShop(SimpleNamespace):
-    """`shop` (simulator), `odoo` (server) and `backend` (id) with what the tests ask of them."""
+    """`shop` (simulator), `odoo` (server) and `backend` (id) with what the tests ask of them.
+
+    `call` calls a method in Odoo, as the administrator or as somebody else.
+    """
 
     def operations(self, *states):
         """Rows of the sync log that are records, in the states given (all without)."""
@@ -67,20 +70,82 @@ class ConnectedShop(SimpleNamespace):
             60,
         )
 
+    def link(self, products):
+        """Link products, {SKU: id}, with the variants of the shop that have their SKUs."""
+        variants = {
+            variant["sku"]: variant
+            for product in self.shop.products()
+            for variant in product["variants"]
+        }
+        for resource, name in (("variant", "id"), ("inventory_item", "inventoryItem")):
+            self.call(
+                "integration.binding",
+                "create",
+                [
+                    {
+                        "backend_id": self.backend,
+                        "resource": resource,
+                        "external_id": variants[sku][name],
+                        "res_model": "product.product",
+                        "res_id": product,
+                    }
+                    for sku, product in products.items()
+                ],
+            )
+
+    def send_stock(self, sku, place):
+        """Have Odoo decide on the stock of the location where the shop has that SKU.
+
+        :param place: id of the location of Odoo that it is.
+        """
+        location = self.shop.stock(sku)[0]["location"]
+        domain = [("backend_id", "=", self.backend), ("kind", "=", "location")]
+        domain += [("external_value", "=", location)]
+        # read when the shop was connected
+        mapping = wait_until(lambda: self.call("integration.mapping", "search", domain))
+        values = {"resource_ref": f"stock.location,{place}", "shopify_stock_owner": "odoo"}
+        self.call("integration.mapping", "write", mapping, values)
+        domain = [("backend_id", "=", self.backend), ("resource", "=", "stock")]
+        flow = self.call("integration.flow", "search", domain)
+        self.call("integration.flow", "write", flow, {"enabled": True})
+        self.settle()
+
+    def count(self, quantities, place):
+        """Count units of products, {id: units}, in a location, all in one transaction."""
+        context = {"inventory_mode": True}
+        rows = [
+            {"product_id": product, "location_id": place, "inventory_quantity": quantity}
+            for product, quantity in quantities.items()
+        ]
+        quants = self.call("stock.quant", "create", rows, context=context)
+        self.call("stock.quant", "action_apply_inventory", quants, context=context)
+
+    def available(self, sku):
+        """How many units the shop sells of a SKU."""
+        return self.shop.stock(sku)[0]["available"]
+
     def calls(self, operation):
         """How often the shop was asked by the document of that name."""
         return self.shop.calls()["byOperation"].get(operation, 0)
 
 
-@pytest.fixture(scope="module")
-def connected(odoo_server, shop_simulator):
-    """A running shop whose backend is connected, without any order."""
+def connect(odoo_server, shop_simulator, **options):
+    """Start a shop and an Odoo, and connect them.
+
+    :param options: of `odoo_server`.
+    """
     service = shop_simulator()
     shop = ShopSimulator(service.url)
     # a Plus shop: the hundreds of orders placed at once shall wait for us, not for its rate limit
     shop.configure(costBucket=20000, costRestore=1000)
-    odoo = odoo_server(workers=2)
+    odoo = odoo_server(workers=2, **options)
     demo.prepare_company(odoo.call)
     demo.create_products(odoo.call, service.url)
     backend = demo.connect_backend(odoo.call, odoo.url, service.url)
-    return ConnectedShop(shop=shop, odoo=odoo, backend=backend)
+    return ConnectedShop(shop=shop, odoo=odoo, backend=backend, call=odoo.call)
+
+
+@pytest.fixture(scope="module")
+def connected(odoo_server, shop_simulator):
+    """A running shop whose backend is connected, without any order."""
+    return connect(odoo_server, shop_simulator)

@@ -297,6 +297,84 @@ def test_prices_of_one_product_in_two_shops(sides):
     assert calls == [1, 1]
 
 
+def test_stock_of_one_product_in_two_companies(sides):
+    """Each shop sells what lies in the warehouse of its own company."""
+    (product,) = sides.first.odoo.sql(
+        "SELECT id FROM product_product WHERE default_code = 'MUG-350'"
+    )[0]
+    places = {}
+    for side in sides.both:
+        places[side.backend] = side.odoo.sql(
+            "SELECT lot_stock_id FROM stock_warehouse WHERE company_id = %s ORDER BY id LIMIT 1",
+            [side.company],
+        )[0][0]
+        side.count({product: 40 + side.company}, places[side.backend])
+        side.send_stock("MUG-350", places[side.backend])
+    sold = {side.backend: side.available("MUG-350") for side in sides.both}
+    for side in sides.both:
+        free = side.call(
+            "product.product",
+            "read",
+            [product],
+            ["free_qty"],
+            context={"location": places[side.backend], "allowed_company_ids": [side.company]},
+        )
+        assert sold[side.backend] == free[0]["free_qty"]
+    assert len(set(sold.values())) == 2
+    first, second = sides.both
+    before = [side.calls("InventorySet") for side in sides.both]
+    second.count({product: 90}, places[second.backend])
+    wait_until(lambda: second.available("MUG-350") > sold[second.backend], 60)
+    for side in sides.both:
+        side.settle()
+        assert side.operations("dead") == []
+    assert first.available("MUG-350") == sold[first.backend]
+    assert [side.calls("InventorySet") for side in sides.both] == [before[0], before[1] + 1]
+
+
+def test_customers_of_two_shops(sides):
+    """A buyer of both shops, and what only one of them says of somebody."""
+
+    def contact(side, gid):
+        rows = side.odoo.sql(
+            "SELECT p.id, p.company_id, p.name FROM integration_binding b"
+            "  JOIN res_partner p ON p.id = b.res_id"
+            " WHERE b.backend_id = %s AND b.resource = 'customer' AND b.external_id = %s",
+            [side.backend, gid],
+        )
+        return rows[0] if rows else (None, None, None)
+
+    customers = []
+    for side in sides.both:
+        side.switch_on("customer", "in")
+        side.call("integration.backend", "action_check_subscriptions", [side.backend])
+        wait_until(
+            lambda side=side: (
+                "CUSTOMERS_UPDATE" in {row["topic"] for row in side.shop.get("subscriptions")}
+            )
+        )
+        body = {
+            "firstName": "Olga",
+            "lastName": f"Shop {side.company}",
+            "email": "olga@example.com",
+        }
+        customers.append(side.shop.post("customers", body)["id"])
+        side.settle()
+    found = [contact(*pair) for pair in zip(sides.both, customers, strict=True)]
+    for (_id, company, name), side in zip(found, sides.both, strict=True):
+        assert company == side.company
+        assert name == f"Olga Shop {side.company}"
+    first, second = sides.both
+    change = {"customer": customers[1], "set": {"lastName": "Moved"}}
+    second.shop.post("customers/update", change)
+    wait_until(lambda: contact(second, customers[1])[2] == "Olga Moved", 60)
+    for side in sides.both:
+        side.settle()
+        assert side.operations("dead") == []
+        assert side.calls("CustomerUpdate") == 0
+    assert contact(first, customers[0]) == found[0]
+
+
 def test_people_of_one_company_see_nothing_of_the_other(sides, sold):
     for side, other in (sides.both, sides.both[::-1]):
         for model in OF_A_SHOP:

@@ -97,9 +97,8 @@ def test_shop_on_a_small_plan_is_never_asked_too_fast(odoo_server, shop_simulato
     shop.configure(costBucket=1000, costRestore=50)
     demo.prepare_company(odoo.call)
     demo.create_products(odoo.call, address)
-    connected = ConnectedShop(
-        shop=shop, odoo=odoo, backend=demo.connect_backend(odoo.call, odoo.url, address)
-    )
+    backend = demo.connect_backend(odoo.call, odoo.url, address)
+    connected = ConnectedShop(shop=shop, odoo=odoo, backend=backend, call=odoo.call)
     placed = shop.place_random_orders(30, seed=11)
     connected.settle()
     assert connected.operations("dead") == []

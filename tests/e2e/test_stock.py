@@ -33,74 +33,19 @@ def stocked(connected):
         "create",
         [{"name": sku, "default_code": sku, "is_storable": True} for sku in skus],
     )
-    variants = {
-        variant["sku"]: variant for product in shop.products() for variant in product["variants"]
-    }
     connected.skus = dict(zip(skus, products, strict=True))
-    for resource, name in (("variant", "id"), ("inventory_item", "inventoryItem")):
-        call(
-            "integration.binding",
-            "create",
-            [
-                {
-                    "backend_id": connected.backend,
-                    "resource": resource,
-                    "external_id": variants[sku][name],
-                    "res_model": "product.product",
-                    "res_id": product,
-                }
-                for sku, product in connected.skus.items()
-            ],
-        )
+    connected.link(connected.skus)
     (warehouse,) = call("stock.warehouse", "search_read", [], ["lot_stock_id"], limit=1)
     connected.place = warehouse["lot_stock_id"][0]
-    location = shop.stock(skus[0])[0]["location"]
-    # read when the shop was connected
-    mapping = wait_until(
-        lambda: call(
-            "integration.mapping",
-            "search",
-            [("kind", "=", "location"), ("external_value", "=", location)],
-        )
-    )
-    call(
-        "integration.mapping",
-        "write",
-        mapping,
-        {"resource_ref": f"stock.location,{connected.place}"},
-    )
-    flow = call(
-        "integration.flow",
-        "search",
-        [("backend_id", "=", connected.backend), ("resource", "=", "stock")],
-    )
-    call("integration.flow", "write", flow, {"enabled": True})
-    connected.settle()
+    connected.send_stock(skus[0], connected.place)
     assert connected.operations("dead") == []
     return connected
 
 
 def count(connected, quantities):
     """Count units in Odoo, all in one transaction, by SKU."""
-    context = {"inventory_mode": True}
-    quants = connected.odoo.call(
-        "stock.quant",
-        "create",
-        [
-            {
-                "product_id": connected.skus[sku],
-                "location_id": connected.place,
-                "inventory_quantity": quantity,
-            }
-            for sku, quantity in quantities.items()
-        ],
-        context=context,
-    )
-    connected.odoo.call("stock.quant", "action_apply_inventory", quants, context=context)
-
-
-def available(connected, sku):
-    return connected.shop.stock(sku)[0]["available"]
+    found = {connected.skus[sku]: quantity for sku, quantity in quantities.items()}
+    connected.count(found, connected.place)
 
 
 def changes(connected):
@@ -137,7 +82,7 @@ def test_a_change_is_there_in_seconds_while_orders_are_read(stocked):
         quantity = 20 + number
         started = time.monotonic()
         count(stocked, {"STOCK-1": quantity})
-        wait_until(lambda wanted=quantity: available(stocked, "STOCK-1") == wanted, 30, 0.02)
+        wait_until(lambda wanted=quantity: stocked.available("STOCK-1") == wanted, 30, 0.02)
         took.append(time.monotonic() - started)
     stocked.shop.webhook_faults(drop=0.0)
     print(f"median {median(took):.2f} s, worst {max(took):.2f} s")
@@ -151,7 +96,7 @@ def test_lost_answer(stocked):
     count(stocked, {"STOCK-2": 11})
     wait_until(lambda: changes(stocked) > before, 30)
     stocked.settle()
-    assert (changes(stocked) - before, available(stocked, "STOCK-2")) == (1, 11)
+    assert (changes(stocked) - before, stocked.available("STOCK-2")) == (1, 11)
     assert stocked.operations("dead") == []
 
 
@@ -162,12 +107,12 @@ def test_killed_between_sending_and_committing(stocked):
     wait_until(lambda: stocked.operations("running"), 30, 0.02)
     time.sleep(1)
     kill_http_workers(stocked.odoo)
-    wait_until(lambda: available(stocked, "STOCK-3") == 12, 60)
+    wait_until(lambda: stocked.available("STOCK-3") == 12, 60)
     # somebody buys before the process that died is missed
     stocked.shop.checkout("STOCK-3")
     stocked.settle()
     assert changes(stocked) - before <= 2
-    assert (available(stocked, "STOCK-3"), available(stocked, "STOCK-4")) == (11, 13)
+    assert (stocked.available("STOCK-3"), stocked.available("STOCK-4")) == (11, 13)
     assert stocked.operations("dead") == []
 
 
@@ -175,7 +120,7 @@ def test_sale_rush(stocked):
     """Ten buyers want the last units, while Odoo counts other goods and receives two more."""
     sku = "STOCK-5"
     count(stocked, {sku: 10})
-    wait_until(lambda: available(stocked, sku) == 10, 30)
+    wait_until(lambda: stocked.available(sku) == 10, 30)
 
     def buy(_buyer):
         bought = 0
@@ -200,12 +145,12 @@ def test_sale_rush(stocked):
         sold = sum(buyer.result() for buyer in buyers)
     stocked.settle()
     assert sold <= 12
-    assert available(stocked, sku) >= 0
+    assert stocked.available(sku) >= 0
     for _left in range(12 - sold):
-        wait_until(lambda: available(stocked, sku) > 0, 30)
+        wait_until(lambda: stocked.available(sku) > 0, 30)
         stocked.shop.checkout(sku)
     stocked.settle()
     with pytest.raises(SimulatorError, match="sold out"):
         stocked.shop.checkout(sku)
-    assert available(stocked, sku) == 0
+    assert stocked.available(sku) == 0
     assert stocked.operations("dead") == []
