@@ -314,7 +314,7 @@ class IntegrationShopifyCompany(models.AbstractModel):
 
     def _apply(self, backend, items):
         new = [item for item in items if not item.record]
-        created = self.env["res.partner"].create([self._new_values(item) for item in new])
+        created = self.env["res.partner"].create([self._new_values(backend, item) for item in new])
         for item, partner in zip(new, created, strict=True):
             item.record = partner
         for item in items:
@@ -323,8 +323,12 @@ class IntegrationShopifyCompany(models.AbstractModel):
         self._follow_contacts(backend, items)
 
     @api.model
-    def _new_values(self, item):
-        values = {"name": item.data.name or self.env._("Shopify company"), "is_company": True}
+    def _new_values(self, backend, item):
+        values = {
+            "name": item.data.name or self.env._("Shopify company"),
+            "is_company": True,
+            "company_id": backend.company_id.id,
+        }
         if item.data.externalId:
             values["ref"] = item.data.externalId
         location = next((row for row in item.data.locations if self._address(row)), None)

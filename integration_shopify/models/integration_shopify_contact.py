@@ -265,6 +265,7 @@ class IntegrationShopifyContact(models.AbstractModel):
         return {
             "name": self._company_of(item.data).name or self.env._("Shopify company"),
             "is_company": True,
+            "company_id": backend.company_id.id,
             **(self._place_values(address, places) if address else {}),
         }
 
@@ -418,6 +419,8 @@ class IntegrationShopifyContact(models.AbstractModel):
             "name": name,
             "email": (data.customer and data.customer.email) or data.email or False,
             "phone": data.phone or (address.phone if address else False),
+            # a shop's customers are its company's business, and another shop may not rename them
+            "company_id": backend.company_id.id,
         }
         if party.company:
             # a person of a company has the company's address

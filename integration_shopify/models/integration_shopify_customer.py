@@ -446,7 +446,7 @@ class IntegrationShopifyCustomer(models.AbstractModel):
     def _new_values(self, backend, item):
         data = item.data
         default = self._default_address(data)
-        values = dict(item.values["identity"])
+        values = {**item.values["identity"], "company_id": backend.company_id.id}
         company = default.company.strip() if default else ""
         if not values.get("name"):
             values["name"] = (
