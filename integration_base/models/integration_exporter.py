@@ -2,6 +2,7 @@ import logging
 import traceback
 
 from odoo import fields, models
+from odoo.tools import SQL
 
 from ..lib.digest import digest
 from ..lib.errors import NotReadyError, RetryableError
@@ -252,7 +253,8 @@ class IntegrationExporter(models.AbstractModel):
     def _remember_imported(self, flow, bindings, items):
         """Remember what the service has after an import, so that it is not sent back.
 
-        Called in the import's transaction, after it has written.
+        Called in the import's transaction, after it has written. Left out are records with a
+        change that waits to be sent: the service does not have that yet.
 
         :param dict bindings: ``{external_id: binding}``.
         :param list[Item] items: the items that were written.
@@ -261,12 +263,24 @@ class IntegrationExporter(models.AbstractModel):
         items = [item for item in items if item.record and item.external_id in bindings]
         if resource._resource_direction != "both" or not items:
             return
-        if not flow.backend_id.flow_ids.filtered(
+        out = flow.backend_id.flow_ids.filtered(
             lambda other: (
                 other.resource == flow.resource and other.direction == "out" and other.enabled
             )
-        ):
+        )
+        if not out:
             # nothing is sent, so nothing has to be known of it: a first load is not to pay for that
+            return
+        unsent = self._unsent(out, [item.record.id for item in items])
+        items = [
+            item
+            for item in items
+            if item.record.id not in unsent
+            and (
+                resource._resource_imports_exported or not bindings[item.external_id].export_digest
+            )
+        ]
+        if not items:
             return
         copies = [
             Item(item.operation_id, item.external_id, item.label, record=item.record)
@@ -280,3 +294,20 @@ class IntegrationExporter(models.AbstractModel):
         for copy in copies:
             if copy.alive:
                 bindings[copy.external_id].export_digest = digest(copy.values)
+
+    def _unsent(self, flow, ids):
+        """Return those of the record ids that have a change on its way.
+
+        The outbox writes such an operation in the transaction of the change: whoever sees the
+        change sees the operation too.
+        """
+        flow.env["integration.sync.log"].flush_model()
+        flow.env.cr.execute(
+            SQL(
+                "SELECT DISTINCT res_id FROM integration_sync_log"
+                " WHERE flow_id = %s AND key = ANY(%s) AND state IN ('pending', 'running')",
+                flow.id,
+                [str(id_) for id_ in ids],
+            )
+        )
+        return {row[0] for row in flow.env.cr.fetchall()}

@@ -59,6 +59,9 @@ class IntegrationResource(models.AbstractModel):
     _resource_honours_keys = False
     #: Seconds after its start within which a creation without an answer may still take effect.
     _resource_late_seconds = LATE_SECONDS
+    #: Whether the import of a known record writes what the export sends. False where each field
+    #: has one owner: then what was read says nothing about what was sent.
+    _resource_imports_exported = True
     #: pydantic model (``lib.contract.Payload``) of what :meth:`_fetch` returns per record.
     _resource_contract = None
     #: Top-level fields of the contract that change without meaning anything for us.

@@ -246,6 +246,53 @@ class TestExporter(IntegrationCase):
         self.assertEqual(shelf.calls, [])
         self.assertEqual(self.operations()[-1].message, "Unchanged.")
 
+    def import_colour(self, key, colour):
+        """Import a change of the service, of which only the colour is taken over."""
+        shelf.rows[key]["color"] = colour
+
+        def take_colour(resource, backend, items):
+            for item in items:
+                item.values = {"color": item.data["color"]}
+
+        self.env["integration.sync.log"]._append(self.back, [Change(key)], "webhook")
+        self.env.flush_all()
+        with (
+            patch.object(self.env.registry["integration.fake.shelf"], "_map", take_colour),
+            self.enter_registry_test_mode(),
+        ):
+            self.env["integration.engine"]._drain(self.back.id)
+        self.env.invalidate_all()
+
+    def test_import_does_not_hide_a_change_that_waits(self):
+        """The answer to what was sent first is read while the next change is on its way."""
+        shelf_record = self.make("Oak")
+        self.drain()
+        ((key, _row),) = shelf.rows.items()
+        shelf_record.name = "Beech"
+        self.env.cr.flush()
+        self.import_colour(key, 3)
+        self.assertEqual(shelf_record.color, 3)
+        self.drain()
+        self.assertEqual(self.names(), ["Beech"])
+
+    def test_import_of_foreign_fields_says_nothing_about_ours(self):
+        """Where each field has one owner, what was read is not taken for what was sent."""
+        shelf_record = self.make("Oak")
+        self.drain()
+        ((key, _row),) = shelf.rows.items()
+        # without an operation, as a price changes by its date
+        self.env.cr.execute(
+            "UPDATE res_partner_category SET name = %s WHERE id = %s",
+            ['{"en_US": "Beech"}', shelf_record.id],
+        )
+        self.env.invalidate_all()
+        resource = self.env.registry["integration.fake.shelf"]
+        with patch.object(resource, "_resource_imports_exported", False):
+            self.import_colour(key, 3)
+        self.env["integration.sync.log"]._append_records(self.flow, shelf_record, "change")
+        self.drain()
+        self.assertEqual(self.names(), ["Beech"])
+
     def test_queries_per_record(self):
         """Sending costs a fixed number of queries per batch and few per record."""
         counts = {}

@@ -60,6 +60,7 @@ class IntegrationShopifyCustomer(models.AbstractModel):
     _resource_name = "Customers"
     _resource_model = "res.partner"
     _resource_direction = "both"
+    _resource_imports_exported = False
     _resource_starts_off = frozenset({"in", "out"})
     _resource_contract = Customer
     _resource_digest_exclude = frozenset({"updatedAt"})

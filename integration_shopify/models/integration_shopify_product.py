@@ -64,6 +64,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
     _resource_name = "Products"
     _resource_model = "product.template"
     _resource_direction = "both"
+    _resource_imports_exported = False
     _resource_starts_off = frozenset({"in", "out"})
     _resource_contract = Product
     # the time stamp moves with every sale, the handle is an address in the shop
