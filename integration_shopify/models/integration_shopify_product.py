@@ -17,7 +17,7 @@ from odoo.addons.integration_base.lib.records import Change, ChangePage, Differe
 from ..lib import bulk, contract, pages, products
 from ..lib.client import access_denied, denied_leaves, missing_scopes
 from ..lib.contract_product import Product
-from ..lib.resources import INVENTORY_ITEM, VARIANT
+from ..lib.resources import INVENTORY_ITEM, NAMESPACE, VARIANT
 
 #: Resource codes of all bindings of a variant: what others have of it goes with it.
 OF_VARIANTS = (VARIANT, INVENTORY_ITEM, "stock", "price")
@@ -85,7 +85,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
     def _fetch(self, backend, external_ids):
         """Read products with all of their variants, a few products per call."""
         client = backend._shopify_client()
-        keys = self.env["integration.field.mapping"]._shopify_metafield_keys(backend, "product")
+        keys = self._metafield_keys(backend)
         payloads = pages.read_in_parts(
             external_ids,
             PRODUCTS_PER_CALL,
@@ -93,6 +93,18 @@ class IntegrationShopifyProduct(models.AbstractModel):
         )
         self._note_replaced(backend, client, payloads)
         return payloads
+
+    @api.model
+    def _metafield_keys(self, backend):
+        """Return the metafields to read, as ``namespace.key``.
+
+        Those that the field mapping names, and the one by which a product that Odoo has made is
+        known before it is linked.
+        """
+        keys = self.env["integration.field.mapping"]._shopify_metafield_keys(backend, "product")
+        if backend.shopify_product_key:
+            keys.append(f"{NAMESPACE}.{backend.shopify_product_key}")
+        return keys
 
     def _fetch_some(self, backend, client, ids, keys, payloads):
         variables = {
@@ -181,7 +193,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
         """Read a large catalogue by one bulk operation, with all variants of every product."""
         if page is None and not self._is_large(backend):
             return None
-        keys = self.env["integration.field.mapping"]._shopify_metafield_keys(backend, "product")
+        keys = self._metafield_keys(backend)
         try:
             found = self._bulk_page(
                 backend,
@@ -385,7 +397,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
     # === HOOKS - MATCHING === #
 
     def _find_existing(self, backend, items):
-        """Match by the links of variants, then by SKU, then by barcode of each variant.
+        """Match what Odoo has made, then by links, SKU and barcode of each variant.
 
         All variants found in one template: that is the product. Found in several: only the variants
         are linked (``item.values["links"]``), because a Shopify product is one template in Odoo.
@@ -398,8 +410,11 @@ class IntegrationShopifyProduct(models.AbstractModel):
         found = self._products_of_codes(backend, codes - {""}, codes - {""})
         by_sku = found.filtered("default_code").grouped("default_code")
         by_barcode = found.filtered("barcode").grouped("barcode")
+        made = self._made_by_odoo(backend, items)
         for item in items:
-            self._match(item, bound, by_sku, by_barcode)
+            item.record = made.get(item.external_id)
+            if not item.record:
+                self._match(item, bound, by_sku, by_barcode)
         matched = [item for item in items if item.alive and item.record]
         self._refuse_linked(backend, matched)
         taken = {}
@@ -409,6 +424,24 @@ class IntegrationShopifyProduct(models.AbstractModel):
                 item.fail(self._linked_error(item, item.record, other.label))
         # what is written once was written before
         self._map_fields(backend, [item for item in matched if item.alive])
+
+    @api.model
+    def _made_by_odoo(self, backend, items):
+        """Return ``{external id: template}`` of products whose creation is not linked yet."""
+        key, Template = backend.shopify_product_key, self.env["product.template"]
+        ids = {
+            item.external_id: int(value)
+            for item in items
+            if key
+            and (value := str(item.data.metafields.get(NAMESPACE, {}).get(key) or "")).isdecimal()
+        }
+        if not ids:
+            return {}
+        domain = Domain(Template._check_company_domain(backend.company_id))
+        found = Template.search(domain & Domain("id", "in", list(ids.values())))
+        links = self.env["integration.binding"]._search_records(backend, "product", found)
+        free = set(found.ids) - set(links.mapped("res_id"))
+        return {gid: Template.browse(id_) for gid, id_ in ids.items() if id_ in free}
 
     @api.model
     def _products_of_codes(self, backend, skus, barcodes):

@@ -18,10 +18,8 @@ from odoo.addons.integration_base.lib.records import Difference, Watch
 
 from ..lib import catalogue
 from ..lib.client import UserErrors
-from ..lib.resources import INVENTORY_ITEM, VARIANT
+from ..lib.resources import INVENTORY_ITEM, NAMESPACE, VARIANT
 
-#: Namespace of the metafield that holds our own id.
-NAMESPACE = "odoo"
 #: Variants read with a product, and by each further page.
 FIRST_VARIANTS, MORE_VARIANTS = 50, 100
 #: Variants that come with the answer of a product made in bulk, and SKUs or barcodes of one search.

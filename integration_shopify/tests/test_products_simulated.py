@@ -88,3 +88,17 @@ class TestProductsSimulated(ProductCase):
         wide = self.store.add_product({"title": "Wide", "options": ["Size"], "variants": rows})
         [template] = self.sync(wide)
         self.assertEqual(len(template.product_variant_ids), 260)
+
+    def test_made_by_odoo_and_not_linked_yet(self):
+        """Notified of before the creation is noted; without any code to know it by."""
+        key = self.backend._shopify_metafield_key()
+        self.backend.shopify_product_key = key
+        template = self.env["product.template"].create({"name": "Plain"})
+        own = {"namespace": "odoo", "key": key, "type": "id", "value": str(template.id)}
+        ours, other = (
+            self.store.add_product({"title": "Plain", "price": "9", "metafields": [own]})
+            for _ in range(2)
+        )
+        self.assertEqual(self.sync(ours), [template])
+        # Shopify copies metafields when somebody duplicates a product there
+        self.assertNotEqual(self.sync(other), [template])
