@@ -3,3 +3,5 @@
 #: Variants (``product.product``) by the id of Shopify's ProductVariant, and by the id of its
 #: InventoryItem.
 VARIANT, INVENTORY_ITEM = "variant", "inventory_item"
+#: Variants (``product.product``) whose market prices are sent, by the id of ProductVariant.
+PRICE = "price"

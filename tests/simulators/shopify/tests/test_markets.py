@@ -9,6 +9,7 @@ import pytest
 from .. import market_api
 from ..app import Simulator
 from .helpers import Run
+from .test_documents import DOCUMENTS
 
 ADD = """
 mutation Add($id: ID!, $prices: [PriceListPriceInput!]!) {
@@ -155,6 +156,18 @@ def test_fixed_prices_are_searched_and_paged(
     with shop.lock:
         market_api.fix_price(shop, {"priceList": "Switzerland", "sku": "MUG"})
     assert found(origin="FIXED") == ["POT"]
+
+
+@pytest.mark.parametrize(("model", "cost"), [("log", 45), ("linear", 803)])
+def test_a_page_of_fixed_prices_is_never_too_expensive(
+    simulator: Simulator, graphql: Run, market: Any, model: str, cost: int
+) -> None:
+    simulator.shop.config.cost_model = model
+    gid = market.catalogs[0].price_list.gid
+    query = (DOCUMENTS / "price_list_prices.graphql").read_text(encoding="utf-8")
+    answer = graphql(query, {"id": gid, "first": 200, "query": "variant_id:1"})
+    assert answer["data"]["priceList"]["prices"]["nodes"] == []
+    assert answer["extensions"]["cost"]["requestedQueryCost"] == cost
 
 
 def test_another_currency_lets_go_of_fixed_prices(simulator: Simulator, market: Any) -> None:
