@@ -693,6 +693,20 @@ class TestPriceProof(PriceCase):
         self.assertEqual(self.shop.prices[f"{LIST}1"][f"{VARIANT}999999"], ("15.00", None))
         self.assertFalse(self.compare().discrepancy_ids)
 
+    def test_price_list_that_was_mapped_anew_is_sent_and_compared_again(self):
+        self.rule(self.product)
+        self.start()
+        row = self.env["integration.mapping"].search([("kind", "=", "price_list")])
+        row.resource_ref = False
+        row.unlink()
+        self.read_groups("market", force=True)
+        self.map()
+        self.send()
+        self.assertEqual(self.calls(), ["price_list_prices_add"])
+        self.assertFalse(self.compare().discrepancy_ids)
+        self.fix("9.99")
+        self.assertEqual(self.compare().different_count, 1)
+
     def test_calls_and_queries_per_variant_are_constant(self):
         def cost(count, start):
             products = self.env["product.product"].create(
