@@ -8,6 +8,11 @@ from odoo.addons.integration_base.lib.money import minor_units, round_to
 
 #: Prices of one call. https://shopify.dev/docs/api/admin-graphql/latest/mutations/priceListFixedPricesAdd
 BATCH = 250
+#: Variants asked for by one call. Each has one fixed price in a price list, so they fit into one
+#: page, which stays below what a query may cost even where each of its rows costs its full price.
+READ = 200
+#: Linked variants listed in one step of a comparison.
+LISTED = 3 * READ
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,31 @@ def fixed(price, before, base, *, ruled: bool, currency: str, same_currency: boo
     if same_currency and not Decimal(percent) and asked == amount(base, currency):
         return None
     return Price(asked, shown if Decimal(shown) > Decimal(asked) else "", currency)
+
+
+def read_price(node: dict) -> list[str]:
+    """Return a fixed price of the shop in the form in which ours are compared and remembered.
+
+    :param node: a ``PriceListPrice``.
+    :returns: amount, compare-at (empty for none) and currency, with the decimals of the currency.
+    """
+    price, before = node["price"], node["compareAtPrice"]
+    return [_written(price), _written(before) if before else "", price["currencyCode"]]
+
+
+def _written(money: dict) -> str:
+    told = Decimal(money["amount"])
+    rounded = amount(told, money["currencyCode"])
+    # more decimals than the currency has are another price
+    return rounded if Decimal(rounded) == told else money["amount"]
+
+
+def search(variants: Iterable[str]) -> str:
+    """Return the search for the prices of variants (their ids) in a price list.
+
+    https://shopify.dev/docs/api/admin-graphql/latest/objects/PriceList#field-PriceList.fields.prices
+    """
+    return " OR ".join(f"variant_id:{gid.rpartition('/')[2]}" for gid in variants)
 
 
 def batches(rows: list, size: int = BATCH) -> Iterator[list]:

@@ -5,3 +5,5 @@
 VARIANT, INVENTORY_ITEM = "variant", "inventory_item"
 #: Namespace of the metafield by which a product that Odoo has made is found again.
 NAMESPACE = "odoo"
+#: Variants (``product.product``) whose market prices are sent, by the id of ProductVariant.
+PRICE = "price"

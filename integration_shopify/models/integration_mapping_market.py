@@ -63,8 +63,10 @@ class IntegrationMapping(models.Model):
         return result
 
     def unlink(self):
-        mapped = self.filtered(lambda row: row.kind == "price_list" and row.resource_ref)
-        backends = mapped.backend_id
+        lists = self.filtered(lambda row: row.kind == "price_list")
+        backends = lists.filtered("resource_ref").backend_id
+        # known no more, and to be sent again even if the list is mapped anew before that is noticed
+        self.env["integration.shopify.fixed.price"]._forget(lists)
         result = super().unlink()
         backends._shopify_send_prices()
         return result

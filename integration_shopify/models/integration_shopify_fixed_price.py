@@ -1,5 +1,7 @@
 from odoo import api, fields, models
 
+from ..lib.resources import PRICE
+
 
 class IntegrationShopifyFixedPrice(models.Model):
     """A price of a price list of the shop that Odoo has fixed, as it was last sent."""
@@ -94,3 +96,15 @@ class IntegrationShopifyFixedPrice(models.Model):
                     )
         gone.unlink()
         self.create(fresh)
+
+    @api.model
+    def _forget(self, mappings):
+        """Forget what was sent to price lists, so that all of it is sent again if it is wanted."""
+        # sudo: whoever may delete a value mapping need not see prices or links
+        rows = self.sudo().search([("mapping_id", "in", mappings.ids)])
+        for backend, group in rows.grouped("backend_id").items():
+            links = rows.env["integration.binding"]._search_records(
+                backend, PRICE, group.product_id
+            )
+            links.export_digest = False
+        rows.unlink()

@@ -1,15 +1,16 @@
 from odoo import api, fields, models
 
+from odoo.addons.integration_base.lib.digest import digest
 from odoo.addons.integration_base.lib.errors import (
     ConfigurationError,
     ConflictError,
     RequestRefused,
 )
-from odoo.addons.integration_base.lib.records import Watch
+from odoo.addons.integration_base.lib.records import Difference, ListPage, Snapshot, Watch
 
 from ..lib import markets
 from ..lib.client import UserErrors
-from ..lib.resources import VARIANT
+from ..lib.resources import PRICE, VARIANT
 
 #: What a rule of a price list consists of.
 RULE_FIELDS = (
@@ -41,7 +42,8 @@ class IntegrationShopifyPrice(models.AbstractModel):
     that a rule of Odoo's price list is about, and loses those that we have fixed where no rule is
     any more. Prices that somebody fixed in Shopify and Odoo has no rule for stay.
 
-    Fixing a price again does nothing, so a lost answer is repeated.
+    Fixing a price again does nothing, so a lost answer is repeated. A comparison reads what is
+    fixed of the variants Odoo has fixed prices of, and what was changed or removed is sent again.
     """
 
     _name = "integration.shopify.price"
@@ -69,7 +71,11 @@ class IntegrationShopifyPrice(models.AbstractModel):
         Watch("product.pricelist.item", RULE_FIELDS, "product_tmpl_id.product_variant_ids"),
     )
 
-    _shopify_documents = ("price_list_prices_add", "price_list_prices_delete")
+    _shopify_documents = (
+        "price_list_prices",
+        "price_list_prices_add",
+        "price_list_prices_delete",
+    )
 
     def _shopify_scope_reasons(self, backend):
         return {"write_products": self.env._("fix prices in the price lists of the shop")}
@@ -367,3 +373,118 @@ class IntegrationShopifyPrice(models.AbstractModel):
 
     def _note_sent(self, backend, items):
         self.env["integration.shopify.fixed.price"]._note(backend, items)
+
+    # === READING SHOPIFY === #
+
+    @api.model
+    def _read(self, client, wanted):
+        """Return ``{variant: {price list: price}}`` of what is fixed in the shop, by whomever.
+
+        :param dict wanted: ``{id of the price list: [ids of variants]}``.
+        """
+        found = {}
+        for gid, variants in wanted.items():
+            for part in markets.batches(variants, markets.READ):
+                for node in self._read_nodes(client, gid, part):
+                    prices = found.setdefault(node["variant"]["id"], {})
+                    prices[gid] = markets.read_price(node)
+        return found
+
+    @api.model
+    def _read_nodes(self, client, gid, variants):
+        variables = {"id": gid, "first": markets.READ, "query": markets.search(variants)}
+        after = None
+        while True:
+            answer = client.execute("price_list_prices", {**variables, "after": after})
+            price_list = answer.data["priceList"]
+            if not price_list:
+                # gone from the shop, with all of its prices
+                return
+            yield from price_list["prices"]["nodes"]
+            page = price_list["prices"]["pageInfo"]
+            # a cursor that stays would be read for ever
+            if not page["hasNextPage"] or page["endCursor"] == after:
+                return
+            after = page["endCursor"]
+
+    # === HOOKS - COMPARING === #
+
+    def _fetch(self, backend, external_ids):
+        """Read what is fixed of variants in the price lists that Odoo decides on, by whomever."""
+        lists = self._price_lists(backend).mapped("external_value")
+        found = self._read(backend._shopify_client(), dict.fromkeys(lists, external_ids))
+        return {
+            variant: {"prices": {gid: found.get(variant, {}).get(gid) for gid in lists}}
+            for variant in external_ids
+        }
+
+    def _list(self, backend, page):
+        """List the linked variants, by the prices Odoo has fixed as the shop has them now.
+
+        What Odoo has not fixed is not asked for: it stays as it is, and a price that Odoo wants
+        and has not sent is found by what was sent last.
+        """
+        links = self.env["integration.binding"].search(
+            [*self._linked(backend), ("id", ">", page or 0)], order="id", limit=markets.LISTED
+        )
+        known = self.env["integration.shopify.fixed.price"]._known(
+            backend, self.env["product.product"].browse(links.mapped("res_id"))
+        )
+        wanted = {
+            gid: [
+                link.external_id for link in links if (link.res_id, gid, link.external_id) in known
+            ]
+            for gid in self._price_lists(backend).mapped("external_value")
+        }
+        found = self._read(backend._shopify_client(), wanted)
+        snapshots = [
+            Snapshot(link.external_id, digest=digest(found.get(link.external_id, {})))
+            for link in links
+        ]
+        return ListPage(snapshots, links[-1].id if len(links) == markets.LISTED else None)
+
+    def _count(self, backend):
+        """Only what is linked is compared, so that is how many there have to be."""
+        return self.env["integration.binding"].search_count(self._linked(backend))
+
+    @api.model
+    def _linked(self, backend):
+        return [
+            ("backend_id", "=", backend.id),
+            ("resource", "=", PRICE),
+            ("deleted_at", "=", False),
+        ]
+
+    def _compare(self, backend, items):
+        """Compare the prices Odoo fixes, and those it has fixed and no longer wants."""
+        known = self.env["integration.shopify.fixed.price"]._known(
+            backend, self.env["product.product"].union(*(item.record for item in items))
+        )
+        names = {row.external_value: row.display_name for row in self._price_lists(backend)}
+        for item in items:
+            variant, present = item.values["variant"], item.payload["prices"]
+            if variant != item.external_id:
+                # another variant by now: what was read is not about it
+                continue
+            item.differences = [
+                Difference(names[gid], self._shown(wanted), self._shown(present[gid]))
+                for gid, wanted in item.values["prices"].items()
+                if gid in present
+                and wanted != present[gid]
+                and (wanted or (item.record.id, gid, variant) in known)
+            ]
+
+    @api.model
+    def _shown(self, price):
+        """Return a price as text for people, empty for none."""
+        if not price:
+            return ""
+        amount, compare_at, currency = price
+        if not compare_at:
+            return f"{amount} {currency}"
+        return self.env._(
+            "%(price)s %(currency)s (before: %(before)s)",
+            price=amount,
+            currency=currency,
+            before=compare_at,
+        )

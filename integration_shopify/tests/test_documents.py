@@ -235,6 +235,15 @@ VARIABLES = {
     "markets": [{"first": 20, "after": "abc", "catalogs": 10}],
     "market_catalogs": [{"id": "gid://shopify/Market/1", "first": 100, "after": None}],
     "price_lists": [{"first": 100, "after": None}],
+    "price_list_prices": [
+        {
+            "id": PRICE_LIST,
+            "first": 200,
+            "after": "abc",
+            "query": "variant_id:1 OR variant_id:2",
+        },
+        {"id": PRICE_LIST, "first": 200, "after": None, "query": "variant_id:1"},
+    ],
     "price_list_prices_add": [
         {
             "id": PRICE_LIST,

@@ -1,14 +1,18 @@
 """Prices of Odoo's price lists reach the shop's price lists, each once and no more than needed."""
 
+import re
 from datetime import timedelta
 from decimal import Decimal
 
 from odoo import fields
+from odoo.fields import Command
 from odoo.tests import BaseCase, tagged
 
 from odoo.addons.integration_base.lib.errors import RetryableError
+from odoo.addons.integration_base.lib.records import Change
 
 from ..lib import markets
+from .simulated import SimulatedCase
 from .test_settings import LIST, SettingsCase, SettingsShop, price_list
 
 VARIANT = "gid://shopify/ProductVariant/"
@@ -78,6 +82,27 @@ class PriceShop(SettingsShop):
                 del kept[gid]
 
         return self._answer("priceListFixedPricesDelete", errors, apply)
+
+    def _price_list_prices(self, variables):
+        if not self._list(variables["id"]):
+            return {"priceList": None}
+        asked = {
+            f"{VARIANT}{number}" for number in re.findall(r"variant_id:(\d+)", variables["query"])
+        }
+        assert 0 < len(asked) <= variables["first"]
+        currency = self._list(variables["id"])["currency"]
+        rows = [
+            {
+                # as the API writes amounts: 15.0
+                "price": {"amount": str(float(price)), "currencyCode": currency},
+                "compareAtPrice": before
+                and {"amount": str(float(before)), "currencyCode": currency},
+                "variant": {"id": gid},
+            }
+            for gid, (price, before) in sorted(self.prices.get(variables["id"], {}).items())
+            if gid in asked
+        ]
+        return {"priceList": {"id": variables["id"], "prices": self._paged(rows, variables)}}
 
 
 def _error(path, code):
@@ -153,11 +178,12 @@ class PriceCase(SettingsCase):
         with self.enter_registry_test_mode():
             self.env["integration.engine"]._drain(flow.id)
         self.env.invalidate_all()
-        return waiting.filtered(lambda row: row.state != "merged")
+        # the operation of a comparison ends without a trace
+        return waiting.exists().filtered(lambda row: row.state != "merged")
 
     def calls(self):
         """Return the mutations since the last time."""
-        found = [name for name, _variables in self.shop.calls if "prices" in name]
+        found = [name for name, _variables in self.shop.calls if "prices_" in name]
         self.shop.calls.clear()
         return found
 
@@ -189,6 +215,22 @@ class TestPurePrices(BaseCase):
         self.assertEqual(markets.amount(0.1 + 0.2, "EUR"), "0.30")
         self.assertEqual(markets.amount(1e-07, "EUR"), "0.00")
         self.assertEqual(markets.amount(Decimal("1.005"), "KWD"), "1.005")
+
+    def test_prices_of_the_shop(self):
+        def read(amount, before=None, currency="EUR"):
+            money = {"amount": amount, "currencyCode": currency}
+            old = before and {"amount": before, "currencyCode": currency}
+            return markets.read_price({"price": money, "compareAtPrice": old})
+
+        self.assertEqual(read("12.5"), ["12.50", "", "EUR"])
+        self.assertEqual(read("12.50", "15.0"), ["12.50", "15.00", "EUR"])
+        self.assertEqual(read("1500.0", currency="JPY"), ["1500", "", "JPY"])
+        self.assertEqual(read("12.504"), ["12.504", "", "EUR"], "not the price of 12.50")
+
+    def test_search_of_variants(self):
+        self.assertEqual(
+            markets.search([f"{VARIANT}1", f"{VARIANT}22"]), "variant_id:1 OR variant_id:22"
+        )
 
     def test_refused_rows(self):
         self.assertEqual(
@@ -430,3 +472,370 @@ class TestPrices(PriceCase):
         few = queries(10, 100)
         many = queries(110, 1000)
         self.assertLess((many - few) / 100, 3, (few, many))
+
+
+@tagged("post_install", "-at_install")
+class TestPriceProof(PriceCase):
+    """What was changed in the shop is found and repaired, and what is not ours is left alone."""
+
+    LIST_NAME = "US wholesale"
+
+    def setUp(self):
+        super().setUp()
+        self.gid = f"{VARIANT}{self.product.id}"
+
+    def start(self):
+        """Send everything and compare, so that both sides are known to agree."""
+        self.send()
+        self.assertFalse(self.compare().discrepancy_ids)
+        self.shop.calls.clear()
+
+    def compare(self):
+        run = self.env["integration.reconciliation"]._start(self.prices, "manual")
+        for _page in range(20):
+            self.send()
+            if run.state == "done":
+                break
+        self.assertEqual(run.state, "done", run.message)
+        return run
+
+    def found(self, run):
+        """Return ``{SKU: differences}`` of a comparison."""
+        return {line._record().default_code: line.differences for line in run.discrepancy_ids}
+
+    def repair(self, run):
+        run.discrepancy_ids.action_repair()
+        return self.send()
+
+    def fix(self, price, before=None, number=1, product=None):
+        """Change a price in the shop, behind Odoo's back; None takes it away."""
+        gid = f"{VARIANT}{(product or self.product).id}"
+        kept = self.shop.prices.setdefault(f"{LIST}{number}", {})
+        if price is None:
+            del kept[gid]
+        else:
+            kept[gid] = (price, before)
+
+    def lose(self):
+        """Lose what waits to be sent, as by somebody who clears the log."""
+        self.env.cr.flush()
+        waiting = [("flow_id", "=", self.prices.id), ("state", "=", "pending")]
+        self.env["integration.sync.log"].search(waiting).unlink()
+
+    def reads(self):
+        """Return the reading calls since the last time, as (price list, variants asked for)."""
+        found = [
+            (variables["id"], variables["query"].count("variant_id:"))
+            for name, variables in self.shop.calls
+            if name == "price_list_prices"
+        ]
+        self.shop.calls.clear()
+        return found
+
+    def test_changed_price_is_found_and_repaired(self):
+        self.rule(self.product)
+        self.start()
+        self.fix("9.99")
+        run = self.compare()
+        self.assertEqual(run.different_count, 1)
+        self.assertEqual(self.found(run), {"SKU-1": [[self.LIST_NAME, "15.00 USD", "9.99 USD"]]})
+        self.assertEqual(
+            run.discrepancy_ids.summary,
+            "US wholesale: 15.00 USD in Odoo, 9.99 USD outside",
+        )
+        self.assertEqual(self.calls(), [], "comparing sends nothing")
+        self.assertEqual(self.repair(run).state, "done")
+        self.assertEqual(self.fixed(), {"SKU-1": ("15.00", None)})
+        self.assertEqual(self.calls(), ["price_list_prices_add"])
+        self.assertFalse(self.compare().discrepancy_ids)
+
+    def test_price_before_the_discount_is_compared(self):
+        self.rule(self.product, compute_price="percentage", percent_price=10)
+        self.start()
+        self.fix("18.00")
+        run = self.compare()
+        self.assertEqual(
+            self.found(run),
+            {"SKU-1": [[self.LIST_NAME, "18.00 USD (before: 20.00)", "18.00 USD"]]},
+        )
+        self.repair(run)
+        self.assertEqual(self.fixed(), {"SKU-1": ("18.00", "20.00")})
+
+    def test_removed_price_is_found_and_repaired(self):
+        self.rule(self.product)
+        self.start()
+        self.fix(None)
+        run = self.compare()
+        self.assertEqual((run.different_count, run.missing_outside_count), (1, 0))
+        self.assertEqual(self.found(run), {"SKU-1": [[self.LIST_NAME, "15.00 USD", ""]]})
+        self.repair(run)
+        self.assertEqual(self.fixed(), {"SKU-1": ("15.00", None)})
+        self.assertFalse(self.compare().discrepancy_ids)
+
+    def test_what_the_flow_repairs_by_itself(self):
+        self.rule(self.product)
+        self.prices.reconcile_repair = "all"
+        self.start()
+        self.fix("9.99")
+        run = self.compare()
+        self.send()
+        self.assertEqual(self.fixed(), {"SKU-1": ("15.00", None)})
+        self.env["integration.discrepancy"]._settle_repairs()
+        self.assertEqual(run.discrepancy_ids.state, "repaired")
+
+    def test_prices_that_odoo_has_no_rule_for_are_not_reported(self):
+        other = self._product("SKU-2", list_price=10)
+        self.link(other)
+        self.rule(self.product)
+        self.start()
+        self.fix("3.00", product=other)
+        self.assertFalse(self.compare().discrepancy_ids)
+        # nor when it is looked at, because something of it changed in Odoo
+        rule = self.rule(other, fixed_price=10)
+        self.send()
+        self.assertFalse(self.compare().discrepancy_ids)
+        rule.fixed_price = 8
+        self.lose()
+        run = self.compare()
+        self.assertEqual(self.found(run), {"SKU-2": [[self.LIST_NAME, "8.00 USD", "3.00 USD"]]})
+        self.assertEqual(self.fixed()["SKU-2"], ("3.00", None))
+
+    def test_price_of_ours_that_nobody_wants_any_more(self):
+        rule = self.rule(self.product)
+        self.start()
+        rule.unlink()
+        self.lose()
+        run = self.compare()
+        self.assertEqual(self.found(run), {"SKU-1": [[self.LIST_NAME, "", "15.00 USD"]]})
+        self.repair(run)
+        self.assertEqual(self.fixed(), {})
+        self.assertEqual(self.calls(), ["price_list_prices_delete"])
+        self.assertFalse(self.env["integration.shopify.fixed.price"].search([]))
+        self.assertFalse(self.compare().discrepancy_ids)
+
+    def test_unchanged_costs_no_write_and_only_what_odoo_has_fixed_is_read(self):
+        others = [self._product(f"SKU-{n}", list_price=10) for n in range(2, 5)]
+        self.link(*others)
+        self.rule(self.product)
+        self.send()
+        self.shop.calls.clear()
+        self.assertFalse(self.compare().discrepancy_ids)
+        # listed, then looked at once
+        self.assertEqual(self.reads(), [(f"{LIST}1", 1), (f"{LIST}1", 4)])
+        states = self.env["integration.agreement"].search_read(
+            [("flow_id", "=", self.prices.id)], ["agreed_state"]
+        )
+        run = self.compare()
+        self.assertFalse(run.discrepancy_ids)
+        self.assertEqual((run.seen_count, run.external_count), (4, 4))
+        self.assertEqual([name for name, _variables in self.shop.calls], ["price_list_prices"])
+        self.assertEqual(self.reads(), [(f"{LIST}1", 1)])
+        self.assertEqual(
+            states,
+            self.env["integration.agreement"].search_read(
+                [("flow_id", "=", self.prices.id)], ["agreed_state"]
+            ),
+        )
+
+    def test_without_fixed_prices_nothing_is_asked(self):
+        self.start()
+        self.compare()
+        self.assertEqual(self.shop.calls, [])
+
+    def two_lists(self):
+        """Map a second price list, in which the product costs 17.50 EUR."""
+        eur = self.env.ref("base.EUR")
+        eur.active = True
+        self.shop.price_lists.append(price_list(2, "Europe", "EUR", percent=5))
+        self.read_groups("market")
+        second = self.env["product.pricelist"].create({"name": "EU", "currency_id": eur.id})
+        self.map(2, second)
+        self.rule(self.product, pricelist_id=second.id, fixed_price=17.5)
+
+    def test_two_price_lists_of_one_variant(self):
+        self.rule(self.product)
+        self.two_lists()
+        self.start()
+        self.fix("1.00", number=2)
+        run = self.compare()
+        self.assertEqual(self.found(run), {"SKU-1": [["Europe", "17.50 EUR", "1.00 EUR"]]})
+        self.fix(None)
+        run = self.compare()
+        self.assertEqual(
+            sorted(self.found(run)["SKU-1"]),
+            [["Europe", "17.50 EUR", "1.00 EUR"], [self.LIST_NAME, "15.00 USD", ""]],
+        )
+        self.repair(run)
+        self.assertEqual(self.fixed(), {"SKU-1": ("15.00", None)})
+        self.assertEqual(self.fixed(2), {"SKU-1": ("17.50", None)})
+        self.shop.calls.clear()
+        self.assertFalse(self.compare().discrepancy_ids)
+        self.assertEqual(sorted(self.reads()), [(f"{LIST}1", 1), (f"{LIST}2", 1)])
+
+    def test_price_list_that_is_gone_unnoticed(self):
+        self.rule(self.product)
+        self.start()
+        self.shop.price_lists = []
+        run = self.compare()
+        self.assertEqual(self.found(run), {"SKU-1": [[self.LIST_NAME, "15.00 USD", ""]]})
+        operation = self.repair(run)
+        self.assertEqual(operation.state, "dead")
+        self.assertIn("no longer in the shop", operation.message)
+
+    def test_another_variant_by_now_is_sent_anew(self):
+        self.rule(self.product)
+        self.start()
+        link = self.env["integration.binding"].search([("resource", "=", "variant")])
+        link.external_id = f"{VARIANT}999999"
+        run = self.compare()
+        self.assertEqual(self.found(run), {"SKU-1": [["", "Changed since it was last sent", ""]]})
+        self.repair(run)
+        self.assertEqual(self.shop.prices[f"{LIST}1"][f"{VARIANT}999999"], ("15.00", None))
+        self.assertFalse(self.compare().discrepancy_ids)
+
+    def test_price_list_that_was_mapped_anew_is_sent_and_compared_again(self):
+        self.rule(self.product)
+        self.start()
+        row = self.env["integration.mapping"].search([("kind", "=", "price_list")])
+        row.resource_ref = False
+        row.unlink()
+        self.read_groups("market", force=True)
+        self.map()
+        self.send()
+        self.assertEqual(self.calls(), ["price_list_prices_add"])
+        self.assertFalse(self.compare().discrepancy_ids)
+        self.fix("9.99")
+        self.assertEqual(self.compare().different_count, 1)
+
+    def test_calls_and_queries_per_variant_are_constant(self):
+        def cost(count, start):
+            products = self.env["product.product"].create(
+                [{"name": f"Q{start + n}", "list_price": 10, "type": "consu"} for n in range(count)]
+            )
+            self.link(*products)
+            self.send()
+            self.assertFalse(self.compare().discrepancy_ids)
+            self.env.flush_all()
+            self.shop.calls.clear()
+            before = self.env.cr.sql_log_count
+            self.assertFalse(self.compare().discrepancy_ids)
+            return self.env.cr.sql_log_count - before, self.reads()
+
+        self.rule(None, applied_on="3_global")
+        self.send()
+        few, calls = cost(9, 0)
+        # the product of the case, too
+        self.assertEqual(calls, [(f"{LIST}1", 10)])
+        many, calls = cost(markets.LISTED, 1000)
+        # 610 variants: two pages of links
+        self.assertEqual(calls, [(f"{LIST}1", markets.READ)] * 3 + [(f"{LIST}1", 10)])
+        # measured: 47 for 600
+        self.assertLess((many - few) / markets.LISTED, 0.2, (few, many))
+
+    def test_pages_of_the_shop_are_read_to_their_end(self):
+        others = [self._product(f"SKU-{n}", list_price=10) for n in range(2, 5)]
+        self.link(*others)
+        self.rule(None, applied_on="3_global")
+        self.shop.page = 2
+        self.start()
+        self.fix("9.99", product=others[-1])
+        run = self.compare()
+        self.assertEqual(self.found(run), {"SKU-4": [[self.LIST_NAME, "15.00 USD", "9.99 USD"]]})
+        # 4 variants in pages of 2: listed, then the one that differs
+        self.assertEqual(self.reads(), [(f"{LIST}1", 4)] * 2 + [(f"{LIST}1", 1)])
+
+
+@tagged("post_install", "-at_install")
+class TestPricesSimulated(SimulatedCase):
+    """The same against the simulated shop, which answers and searches as the real one does."""
+
+    def setUp(self):
+        super().setUp()
+        from tests.simulators.shopify import market_api
+
+        self.api = market_api
+        for name in ("Wholesale", "Retail"):
+            market_api.add_market(
+                self.store, {"name": name, "currency": "USD", "priceList": {"percent": 10}}
+            )
+        self.backend.shopify_currency = "USD"
+        self.settings = self.backend.flow_ids.filtered(lambda flow: flow.resource == "setting")
+        self.env["integration.sync.log"]._append(self.settings, [Change("market")], "manual")
+        self.run_flow(self.settings)
+        self.prices = self.backend._shopify_price_flow()
+        self.prices.write({"enabled": True, "debounce_seconds": 0, "reconcile_repair": "all"})
+        rows = self.env["integration.mapping"].search([("kind", "=", "price_list")])
+        for row, price in zip(rows, (15, 17), strict=True):
+            pricelist = self.env["product.pricelist"].create(
+                {
+                    "name": row.display_name,
+                    "currency_id": self.usd.id,
+                    "item_ids": [
+                        Command.create(
+                            {
+                                "applied_on": "3_global",
+                                "compute_price": "fixed",
+                                "fixed_price": price,
+                            }
+                        )
+                    ],
+                }
+            )
+            row.resource_ref = f"product.pricelist,{pricelist.id}"
+        other = self._product("SKU-2", list_price=10)
+        links = {}
+        for product in self.product | other:
+            variant = self.store.add_product(
+                {"title": product.name, "sku": product.default_code, "price": "10.00"}
+            ).variants[0]
+            links[variant.gid] = (product, variant.item.gid, product.display_name)
+        self.env["integration.shopify.product"]._link_variants(self.backend, links)
+        self.backend._shopify_send_prices()
+        self.run_flow(self.prices)
+        self.calls.clear()
+
+    def fixed(self):
+        """Return ``{price list: {SKU: price and compare-at}}`` of the shop."""
+        found = (self.api.truth(self.store, row) for row in self.store.all("PriceList"))
+        return {row["name"]: row["fixed"] for row in found}
+
+    def compare(self):
+        run = self.env["integration.reconciliation"]._start(self.prices, "manual")
+        self.run_flow(self.prices)
+        self.assertEqual(run.state, "done", run.message)
+        return run
+
+    def test_what_was_changed_in_the_shop_is_repaired(self):
+        wanted = {
+            name: {sku: [price, None] for sku in ("SKU-1", "SKU-2")}
+            for name, price in self.names().items()
+        }
+        self.assertEqual(self.fixed(), wanted)
+        self.assertFalse(self.compare().discrepancy_ids)
+        self.calls.clear()
+        self.assertFalse(self.compare().discrepancy_ids)
+        self.assertEqual(self.calls, {"PriceListPrices": 2})
+        first, second = self.names()
+        self.api.fix_price(self.store, {"priceList": first, "sku": "SKU-1", "price": "1"})
+        self.api.fix_price(self.store, {"priceList": second, "sku": "SKU-1"})
+        run = self.compare()
+        self.run_flow(self.prices)
+        prices = self.names()
+        self.assertEqual(
+            sorted(run.discrepancy_ids.differences),
+            sorted(
+                [
+                    [first, f"{prices[first]} USD", "1.00 USD"],
+                    [second, f"{prices[second]} USD", ""],
+                ]
+            ),
+        )
+        self.assertEqual(self.fixed(), wanted)
+        self.calls.clear()
+        self.assertFalse(self.compare().discrepancy_ids)
+        self.assertEqual(self.calls, {"PriceListPrices": 2})
+
+    def names(self):
+        """Return ``{price list of the shop: what its products cost}``."""
+        rows = self.env["integration.mapping"].search([("kind", "=", "price_list")])
+        return {row.display_name: f"{row.resource_ref.item_ids.fixed_price:.2f}" for row in rows}

@@ -118,6 +118,10 @@ class ShopSimulator:
         """Change a market (name or id), or open one where none is named; returns them all."""
         return self.post("markets", {"market": market, "set": values} if market else values)
 
+    def fix_price(self, price_list: str, sku: str, price: str | None, **spec: Any) -> Any:
+        """Somebody fixes a price of a price list (name or id) in the admin; None lets go of it."""
+        return self.post("prices", {"priceList": price_list, "sku": sku, "price": price, **spec})
+
     # === ORDERS === #
 
     def orders(self, *, full: bool = False) -> list[dict[str, Any]]:

@@ -78,6 +78,7 @@ class Control:
             ("POST", "locations"): self.change_location,
             ("GET", "markets"): self.markets,
             ("POST", "markets"): self.change_market,
+            ("POST", "prices"): self.fix_price,
             ("POST", "customers/update"): self.update_customer,
             ("POST", "customers/merge"): self.merge_customers,
             ("POST", "companies"): self.add_company,
@@ -338,6 +339,12 @@ class Control:
                 else:
                     market_api.change_market(shop, market, values)
         return self.markets(request, {})
+
+    def fix_price(self, request: Request, body: dict[str, Any]) -> Any:
+        """{"priceList": name or id, "sku", "price", "before"}; without a price it is let go of"""
+        shop = self.simulator.shop
+        with shop.lock:
+            return market_api.truth(shop, market_api.fix_price(shop, body))
 
     # === ORDERS === #
 

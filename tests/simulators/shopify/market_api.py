@@ -6,6 +6,7 @@ Locations themselves are in ``catalogue.py``; sales channels, collections and la
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -17,6 +18,7 @@ from .money import exponent, round_money
 from .mutations import mutation, user_error
 from .records import Location, Record, Variant, now
 from .resolvers import MAX_PAGE, by_id, connection, find, gql_error, money, served, shop_of
+from .search import Search
 from .shop import Shop
 
 CURRENCY_NAMES = {
@@ -131,6 +133,26 @@ def delete_market(shop: Shop, market: Market) -> None:
     shop.emit("MARKETS_DELETE", {"id": market.id})
 
 
+def fix_price(shop: Shop, spec: dict[str, Any]) -> PriceList:
+    """Somebody fixes a price in the admin, or takes it away; nobody is told of it.
+
+    :param spec: ``priceList`` (name or id), ``sku``, ``price`` (none: let go of it), ``before``.
+    """
+    price_list = shop.get("PriceList", spec["priceList"])
+    variant = shop.get("ProductVariant", spec["sku"])
+    if spec.get("price") is None:
+        price_list.fixed.pop(variant.id, None)
+        return price_list
+    price, before = (
+        None
+        if spec.get(name) is None
+        else round_money(decimal(spec[name], name), price_list.currency)
+        for name in ("price", "before")
+    )
+    price_list.fixed[variant.id] = (price, before)
+    return price_list
+
+
 def change_location(shop: Shop, location: Location, values: dict[str, Any]) -> Location:
     """Rename, move, (de)activate or delete: ``name``, ``active``, ``address1`` ..., ``deleted``."""
     if values.get("deleted"):
@@ -213,6 +235,11 @@ def _text(price_list: PriceList, amount: Decimal) -> str:
 
 # === READING === #
 
+_PRICE_SEARCH: dict[str, Callable[[Any], Any]] = {
+    "product_id": lambda variant: variant.product.id,
+    "variant_id": lambda variant: variant.id,
+}
+
 
 def _prices(
     price_list: PriceList,
@@ -221,11 +248,12 @@ def _prices(
     query: str | None = None,
     **args: Any,
 ) -> Any:
-    if query:
-        raise gql_error("This simulator does not search prices.", "NOT_SIMULATED")
     shop = shop_of(info)
+    search = Search(query, _PRICE_SEARCH, shop.config.timezone)
+    if search.unknown:
+        info.context.warn_search(info, query, search.unknown)
     rows = []
-    for variant in shop.all("ProductVariant"):
+    for variant in search.filter(shop.all("ProductVariant")):
         is_fixed = variant.id in price_list.fixed
         if originType and (originType == "FIXED") != is_fixed:
             continue
@@ -503,6 +531,7 @@ __all__ = [
     "change_location",
     "change_market",
     "delete_market",
+    "fix_price",
     "new_location",
     "seed_markets",
     "truth",

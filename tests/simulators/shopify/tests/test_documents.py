@@ -133,7 +133,9 @@ def test_a_document_is_answered_without_an_error(
         }
     )
     product = shop.all("Product")[0]
-    market = market_api.add_market(shop, {"name": "Europe", "currency": "EUR"})
+    market = market_api.add_market(
+        shop, {"name": "Europe", "currency": "EUR", "priceList": {"percent": 5}}
+    )
     bulk = shop.add(BulkOperation(shop.next_id("BulkOperation"), "QUERY", "{ shop { id } }"))
     ids = {
         "order": order.gid,
@@ -146,6 +148,7 @@ def test_a_document_is_answered_without_an_error(
         "inventoryItem": product.variants[0].item.gid,
         "location": shop.default_location.gid,
         "market": market.gid,
+        "priceList": market.catalogs[0].price_list.gid,
         "bulkOperation": bulk.gid,
         "refund": refund.gid,
         "return": row.gid,

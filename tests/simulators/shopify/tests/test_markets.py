@@ -9,6 +9,7 @@ import pytest
 from .. import market_api
 from ..app import Simulator
 from .helpers import Run
+from .test_documents import DOCUMENTS
 
 ADD = """
 mutation Add($id: ID!, $prices: [PriceListPriceInput!]!) {
@@ -27,14 +28,17 @@ mutation Delete($id: ID!, $variants: [ID!]!) {
 }
 """
 PRICES = """
-query Prices($id: ID!, $origin: PriceListPriceOriginType) {
+query Prices(
+  $id: ID!, $origin: PriceListPriceOriginType, $first: Int = 250, $after: String, $query: String
+) {
   priceList(id: $id) {
     currency
     fixedPricesCount
     parent { adjustment { type value } }
     catalog { title status }
-    prices(first: 250, originType: $origin) {
+    prices(first: $first, after: $after, originType: $origin, query: $query) {
       nodes { originType price { amount } compareAtPrice { amount } variant { sku } }
+      pageInfo { hasNextPage endCursor }
     }
   }
 }
@@ -117,6 +121,53 @@ def test_limits_and_scopes(simulator: Simulator, graphql: Run, market: Any) -> N
     assert denied["errors"][0]["extensions"]["code"] == "ACCESS_DENIED"
     denied = graphql("{ markets(first: 1) { nodes { id } } }", scopes=("read_products",))
     assert denied["errors"][0]["extensions"]["code"] == "ACCESS_DENIED"
+
+
+def test_fixed_prices_are_searched_and_paged(
+    simulator: Simulator, graphql: Run, market: Any
+) -> None:
+    shop, price_list = simulator.shop, market.catalogs[0].price_list
+    mug, cup = shop.all("ProductVariant")
+    other = shop.add_product({"title": "Pot", "sku": "POT", "price": "20.00"}).variants[0]
+
+    def read(**variables: Any) -> dict[str, Any]:
+        return graphql(PRICES, {"id": price_list.gid, **variables})
+
+    def found(**variables: Any) -> list[str]:
+        rows = read(**variables)["data"]["priceList"]["prices"]["nodes"]
+        return [row["variant"]["sku"] for row in rows]
+
+    with shop.lock:
+        for sku in ("MUG", "POT"):
+            market_api.fix_price(shop, {"priceList": "Switzerland", "sku": sku, "price": "9.999"})
+    of_two = f"variant_id:{mug.id} OR variant_id:{cup.id}"
+    assert found(query=of_two) == ["MUG", "CUP"]
+    assert found(query=of_two, origin="FIXED") == ["MUG"]
+    assert found(query=of_two, origin="RELATIVE") == ["CUP"]
+    assert found(query=f"product_id:{other.product.id}") == ["POT"]
+    page = read(origin="FIXED", first=1)["data"]["priceList"]["prices"]
+    assert (page["nodes"][0]["price"]["amount"], page["pageInfo"]["hasNextPage"]) == ("10.0", True)
+    assert found(origin="FIXED", first=1, after=page["pageInfo"]["endCursor"]) == ["POT"]
+    ignored = read(query="sku:MUG", origin="FIXED")
+    assert len(ignored["data"]["priceList"]["prices"]["nodes"]) == 2
+    assert ignored["extensions"]["search"][0]["warnings"][0]["field"] == "sku"
+    full = read(origin="FIXED", first=200, query=of_two)["extensions"]["cost"]
+    assert full["actualQueryCost"] < full["requestedQueryCost"] < 100
+    with shop.lock:
+        market_api.fix_price(shop, {"priceList": "Switzerland", "sku": "MUG"})
+    assert found(origin="FIXED") == ["POT"]
+
+
+@pytest.mark.parametrize(("model", "cost"), [("log", 45), ("linear", 803)])
+def test_a_page_of_fixed_prices_is_never_too_expensive(
+    simulator: Simulator, graphql: Run, market: Any, model: str, cost: int
+) -> None:
+    simulator.shop.config.cost_model = model
+    gid = market.catalogs[0].price_list.gid
+    query = (DOCUMENTS / "price_list_prices.graphql").read_text(encoding="utf-8")
+    answer = graphql(query, {"id": gid, "first": 200, "query": "variant_id:1"})
+    assert answer["data"]["priceList"]["prices"]["nodes"] == []
+    assert answer["extensions"]["cost"]["requestedQueryCost"] == cost
 
 
 def test_another_currency_lets_go_of_fixed_prices(simulator: Simulator, market: Any) -> None:
