@@ -215,37 +215,40 @@ class IntegrationShopifyStock(models.AbstractModel):
         counted = dict.fromkeys(products.ids, 0.0)
         lines = self._open_lines(backend, products)
         shipped = self._shipped_units(backend, lines)
+        shelves = tuple(place.parent_path for place in self._places(backend).values())
         for line in lines:
             product = line.product_id
-            taken = self._taken(backend, line) + line.product_uom_id._compute_quantity(
+            taken = self._taken(backend, line, shelves) + line.product_uom_id._compute_quantity(
                 line.qty_delivered, product.uom_id, rounding_method="HALF-UP"
             )
             counted[product.id] += taken - shipped.get(line.shopify_line_id, 0)
         return counted
 
     @api.model
-    def _taken(self, backend, line):
-        """Return the units of a line, not delivered yet, that Odoo's quantity leaves out."""
-        if backend.shopify_stock_source == "on_hand":
-            return 0.0
-        product = line.product_id
+    def _taken(self, backend, line, shelves):
+        """Return the units of a line, not delivered yet, that Odoo's quantity leaves out.
+
+        :param shelves: tuple of the ``parent_path`` of the locations whose stock is sent.
+        """
+        product, source = line.product_id, backend.shopify_stock_source
         moves = line.move_ids.filtered(
-            lambda move: (
-                move.state not in ("done", "cancel", "draft")
-                and move.location_dest_id.usage == "customer"
-            )
-        )
+            lambda move: move.state not in ("done", "cancel", "draft")
+        )._shopify_to_buyer()
+        left = moves.filtered(lambda move: move._shopify_has_left(shelves))
         own = moves.filtered(lambda move: move.product_id == product)
         if moves and not own:
             # a kit: its components are reserved, or not, together
+            if source == "on_hand" and left != moves:
+                return 0.0
             return max(0.0, line.product_uom_qty - line.qty_delivered)
-        if backend.shopify_stock_source == "forecast":
-            return sum(own.mapped("product_qty"))
-        return sum(
+        if source == "forecast":
+            left = own
+        reserved = own - left if source == "free" else own.browse()
+        return sum((own & left).mapped("product_qty")) + sum(
             move.product_uom._compute_quantity(
                 move.quantity, product.uom_id, rounding_method="HALF-UP"
             )
-            for move in own
+            for move in reserved
         )
 
     @api.model

@@ -563,6 +563,63 @@ class TestStockRace(StockCase):
 
 
 @tagged("post_install", "-at_install")
+class TestStockSteps(StockCase):
+    """Goods are picked before they are delivered."""
+
+    def check_steps(self, steps, source):
+        """Have an order taken off once, from its arrival to its delivery."""
+        self.warehouse.delivery_steps = steps
+        self.backend.shopify_stock_source = source
+        self.put(10)
+        self.push()
+        sale = self.import_one(self.order_of(2))
+        done = self.env["stock.picking"]
+        while rest := sale.picking_ids - done:
+            # any other change, so that the number is sent
+            self.put(1)
+            self.push()
+            level = self.level()
+            self.assertEqual(self.shop.available(self.item), 8 + len(done) + 1)
+            # on hand, the units of the order are on the shelf until they are picked
+            self.assertEqual(level.pending_quantity, 2 if source == "on_hand" and not done else 0)
+            rest.move_ids.write({"quantity": 2, "picked": True})
+            rest._action_done()
+            done |= rest
+            self.assertLessEqual(set(done.mapped("state")), {"done"})
+        self.assertEqual(len(done), {"pick_ship": 2, "pick_pack_ship": 3}[steps])
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 8 + len(done))
+        self.shop.ship(self.item, units=2)
+        self.put(1)
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 9 + len(done))
+
+    def test_free_to_use_in_two_steps(self):
+        self.check_steps("pick_ship", "free")
+
+    def test_free_to_use_in_three_steps(self):
+        self.check_steps("pick_pack_ship", "free")
+
+    def test_forecast_in_two_steps(self):
+        self.check_steps("pick_ship", "forecast")
+
+    def test_on_hand_in_three_steps(self):
+        self.check_steps("pick_pack_ship", "on_hand")
+
+    def test_picked_in_part(self):
+        self.warehouse.delivery_steps = "pick_ship"
+        self.put(10)
+        self.push()
+        pick = self.import_one(self.order_of(3)).picking_ids
+        pick.move_ids.write({"quantity": 1, "picked": True})
+        pick._action_done()
+        self.put(1)
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 8)
+        self.assertEqual(self.level().pending_quantity, 0)
+
+
+@tagged("post_install", "-at_install")
 class TestStockBatches(StockCase):
     def many(self, count):
         products = self.env["product.product"]
@@ -727,6 +784,25 @@ class TestStockIn(StockCase):
         picking.move_ids.write({"quantity": 2, "picked": True})
         picking._action_done()
         self.assertEqual(self.present(), 3)
+        self.shop.levels[self.item, PARIS]["at"] += 1
+        self.count()
+        self.assertEqual(self.present(), 3)
+
+    def test_goods_that_left_before_they_were_picked(self):
+        self.third.delivery_steps = "pick_ship"
+        self.shop.stock(self.item, PARIS, available=5)
+        self.count()
+        self.shop.sell(self.item, PARIS, 2)
+        self.backend.shopify_warehouse_id = self.third
+        sale = self.import_one(order(1001, [line(11, "10.00", 2)], "20.00"))
+        self.shop.ship(self.item, PARIS, 2)
+        self.count()
+        # Odoo has yet to pick and to deliver them
+        self.assertEqual(self.present(), 5)
+        for _step in ("pick", "deliver"):
+            picking = sale.picking_ids.filtered(lambda picking: picking.state != "done")
+            picking.move_ids.write({"quantity": 2, "picked": True})
+            picking._action_done()
         self.shop.levels[self.item, PARIS]["at"] += 1
         self.count()
         self.assertEqual(self.present(), 3)
