@@ -123,7 +123,8 @@ def target(policy: str, wanted: int, level: Level | None, missing: int, gone: in
     """
     if level is None or policy == ODOO:
         return wanted
-    held = max(min(missing, max(0, level.committed)), gone)
+    # an open order has no unit that vanished, so both are held back
+    held = min(missing, max(0, level.committed)) + gone
     # below zero nothing more is held back: what Shopify oversold stays as it is
     return max(wanted - held, min(level.available, 0))
 

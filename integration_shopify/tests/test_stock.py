@@ -476,6 +476,17 @@ class TestStockRace(StockCase):
         self.push()
         self.assertEqual(self.shop.available(self.item), 6)
 
+    def test_units_that_vanish_beside_an_order_nobody_knows_yet(self):
+        self.put(5)
+        self.push()
+        self.shop.sell(self.item, units=2)
+        self.shop.sell(self.item, units=3)
+        self.shop.ship(self.item, units=3)
+        self.put(-1)
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 4)
+        self.assertEqual(self.level().pending_quantity, 5)
+
     def test_odoo_is_right(self):
         self.backend.shopify_stock_policy = "odoo"
         self.shop.stock(self.item, available=40)
