@@ -51,6 +51,16 @@ class IntegrationShopifyLevel(models.Model):
         help="Units that Shopify has sold and Odoo had not counted yet: an order that was not "
         "imported, a quotation, units nobody has reserved.",
     )
+    gone_quantity = fields.Integer(
+        string="Vanished",
+        readonly=True,
+        aggregator=None,
+        help="Those of them that no open order has, such as units sold and handed over at a till. "
+        "They are held back until their order is in Odoo, or it was waited long enough.",
+    )
+    gone_until = fields.Datetime(
+        string="Held Until", readonly=True, help="When vanished units are no longer held back."
+    )
     revision = fields.Integer(readonly=True, help="How often it was confirmed.")
     decision = fields.Selection(
         [("odoo", "Odoo is right"), ("shopify", "Shopify is right")], readonly=True
@@ -135,6 +145,13 @@ class IntegrationShopifyLevel(models.Model):
                 taken=taken,
                 held=self.pending_quantity,
             )
+        if gone := self._still_gone():
+            taken = self.env._(
+                "%(taken)s; %(gone)s of them vanished in Shopify without an open order, held back "
+                "for a few minutes until the order is here",
+                taken=taken,
+                gone=gone,
+            )
         return taken
 
     @api.model
@@ -162,11 +179,18 @@ class IntegrationShopifyLevel(models.Model):
                 "confirmed_quantity",
                 "confirmed_at",
                 "pending_quantity",
+                "gone_quantity",
+                "gone_until",
                 "revision",
                 "decision",
             ],
         )
         return {(row.product_id.id, row.location): row for row in rows}
+
+    def _still_gone(self):
+        """Return the vanished units that are held back now, 0 when it was waited long enough."""
+        held = self.gone_until and self.gone_until > fields.Datetime.now()
+        return self.gone_quantity if held else 0
 
     @api.model
     def _note(self, backend, answers):
@@ -184,6 +208,8 @@ class IntegrationShopifyLevel(models.Model):
                 "confirmed_at": now,
                 "wanted_quantity": answer["wanted"],
                 "pending_quantity": answer["pending"],
+                "gone_quantity": answer["gone"],
+                "gone_until": answer["gone_until"],
                 "decision": False,
             }
             if answer["sent"]:

@@ -19,7 +19,7 @@ from ..lib.client import QueryTooExpensive, UserErrors
 SOURCES = {"free": "free_qty", "forecast": "virtual_available", "on_hand": "qty_available"}
 #: How often rows are sent again with a number that was just read.
 ROUNDS = 3
-#: When it is looked again whether units that vanished in Shopify are an order by now.
+#: How long units that vanished in Shopify are held back, unless they are an order before.
 LOOK_AGAIN = timedelta(minutes=10)
 #: Deliveries done longer ago are known to Shopify, or a person works on them.
 RECENT_DAYS = 7
@@ -187,18 +187,27 @@ class IntegrationShopifyStock(models.AbstractModel):
 
     @api.model
     def _look_again(self, backend, products):
-        """Send the stock of products once more when what vanished in Shopify is known here."""
+        """Send the stock of products once more when their vanished units are held back no longer.
+
+        Not by force: whatever else changes before takes this operation along.
+        """
         flow = backend._shopify_stock_flow()
+        # the number is compared with Shopify's though Odoo's stays the same
+        bindings = self.env["integration.binding"]._search_records(backend, stock.STOCK, products)
+        bindings.export_digest = False
         # sudo: the log is the engine's
         operations = (
-            self.env["integration.sync.log"]
-            .sudo()
-            ._append_records(flow, products, "change", force=True)
+            self.env["integration.sync.log"].sudo()._append_records(flow, products, "change")
         )
+        self.env["integration.shopify.level"].flush_model()
         self.env.cr.execute(
             SQL(
-                "UPDATE integration_sync_log SET next_attempt_at = %s WHERE id = ANY(%s)",
-                fields.Datetime.now() + LOOK_AGAIN,
+                "UPDATE integration_sync_log o SET next_attempt_at = held.until"
+                "  FROM (SELECT product_id, max(gone_until) AS until"
+                "          FROM integration_shopify_level"
+                "         WHERE backend_id = %s AND gone_quantity > 0 GROUP BY product_id) held"
+                " WHERE o.id = ANY(%s) AND o.res_id = held.product_id",
+                backend.id,
                 operations.ids,
             )
         )
@@ -215,14 +224,57 @@ class IntegrationShopifyStock(models.AbstractModel):
         counted = dict.fromkeys(products.ids, 0.0)
         lines = self._open_lines(backend, products)
         shipped = self._shipped_units(backend, lines)
-        shelves = tuple(place.parent_path for place in self._places(backend).values())
-        for line in lines:
-            product = line.product_id
-            taken = self._taken(backend, line, shelves) + line.product_uom_id._compute_quantity(
-                line.qty_delivered, product.uom_id, rounding_method="HALF-UP"
-            )
-            counted[product.id] += taken - shipped.get(line.shopify_line_id, 0)
+        for line, units in self._off(backend, lines).items():
+            counted[line.product_id.id] += units - shipped.get(line.shopify_line_id, 0)
         return counted
+
+    @api.model
+    def _arrived(self, backend, since):
+        """Return ``{(product id, location): units}`` that vanished and are an order in Odoo now.
+
+        These are the units Shopify has shipped there of orders that came since, as far as they are
+        off Odoo's quantity.
+
+        :param dict since: ``{(product id, location): when what Shopify has was noted}``.
+        """
+        arrived = defaultdict(int)
+        if not since:
+            return arrived
+        products = self.env["product.product"].browse({product for product, _place in since})
+        lines = self._open_lines(backend, products)
+        # the times of a level are whole seconds
+        fresh = lines.filtered(
+            lambda line: line.order_id.create_date > min(since.values()) + timedelta(seconds=1)
+        )
+        left = self._off(backend, fresh)
+        places = defaultdict(list)
+        for place, name in self.env["integration.shopify.level"]._location_names(backend).items():
+            places[name].append(place)
+        by_id = {line.shopify_line_id: line for line in fresh}
+        for row in self._shipments(backend, fresh):
+            for line_id, count in (row.units or {}).items():
+                line = by_id.get(line_id)
+                for place in places[row.location] if line else ():
+                    key = line.product_id.id, place
+                    if key in since and line.order_id.create_date > since[key] + timedelta(
+                        seconds=1
+                    ):
+                        units = min(count, int(left[line]))
+                        left[line] -= units
+                        arrived[key] += units
+        return arrived
+
+    @api.model
+    def _off(self, backend, lines):
+        """Return ``{line: units}`` of lines that Odoo's quantity leaves out, delivered or not."""
+        shelves = tuple(place.parent_path for place in self._places(backend).values())
+        return {
+            line: self._taken(backend, line, shelves)
+            + line.product_uom_id._compute_quantity(
+                line.qty_delivered, line.product_id.uom_id, rounding_method="HALF-UP"
+            )
+            for line in lines
+        }
 
     @api.model
     def _taken(self, backend, line, shelves):
@@ -275,17 +327,21 @@ class IntegrationShopifyStock(models.AbstractModel):
     def _shipped_units(self, backend, lines):
         """Return ``{id of a line item: units that Shopify has shipped}``, as far as Odoo knows."""
         units = defaultdict(int)
-        rows = self.env["integration.shopify.fulfillment"].search(
+        for row in self._shipments(backend, lines):
+            for line_id, count in (row.units or {}).items():
+                units[line_id] += count
+        return units
+
+    @api.model
+    def _shipments(self, backend, lines):
+        """Return what Shopify has shipped of the orders of lines."""
+        return self.env["integration.shopify.fulfillment"].search(
             [
                 ("backend_id", "=", backend.id),
                 ("order_id", "in", lines.order_id.ids),
                 ("status", "not in", shipping.UNSHIPPED),
             ]
         )
-        for row in rows:
-            for line_id, count in (row.units or {}).items():
-                units[line_id] += count
-        return units
 
     # === READING SHOPIFY === #
 
@@ -376,6 +432,7 @@ class IntegrationShopifyStock(models.AbstractModel):
         """Compare what can be sold, less what Shopify sold and Odoo does not know yet."""
         products = self.env["product.product"].union(*(item.record for item in items))
         counted = self._counted(backend, products)
+        known = self.env["integration.shopify.level"]._known(backend, products)
         names = self.env["integration.shopify.level"]._location_names(backend)
         for item in items:
             if not isinstance(item.payload, dict) or "levels" not in item.values:
@@ -388,7 +445,9 @@ class IntegrationShopifyStock(models.AbstractModel):
                 row = item.payload["levels"].get(location)
                 level = row and stock.Level("", location, row[0], row[1], row[2])
                 present = level.available if level and level.active else 0
-                goal = stock.target(backend.shopify_stock_policy, wanted, level, missing)
+                noted = known.get((item.record.id, location))
+                gone = noted._still_gone() if noted else 0
+                goal = stock.target(backend.shopify_stock_policy, wanted, level, missing, gone)
                 if goal != present:
                     name = names.get(location, location)
                     item.differences.append(Difference(name, str(goal), str(present)))
@@ -471,7 +530,12 @@ class Sending:
             return True
         rows = [self.known.get((item.record.id, place)) for place in item.values["levels"]]
         return any(
-            not row or not row.confirmed_at or row.pending_quantity or row.decision for row in rows
+            not row
+            or not row.confirmed_at
+            or row.pending_quantity
+            or row.gone_quantity
+            or row.decision
+            for row in rows
         )
 
     def _rows_of_known(self, item):
@@ -502,6 +566,7 @@ class Sending:
             if item.external_id in found and found[item.external_id].committed
         )
         counted = self.resource._counted(self.backend, busy) if busy else {}
+        gone = self._gone(items, found)
         rows = []
         for item in items:
             item.payload = item.payload or {}
@@ -528,15 +593,58 @@ class Sending:
                 )
             else:
                 missing = stock.pending(shop.committed, counted.get(item.record.id, 0))
-                rows += self._open(item, self._rows_of_read(item, shop, missing))
+                rows += self._open(item, self._rows_of_read(item, shop, missing, gone))
         return rows
 
-    def _rows_of_read(self, item, shop, missing):
+    def _gone(self, items, found):
+        """Return ``{(product id, location): (units, until when)}`` to be held back.
+
+        These are units that no open order has, and no order that came since: they were sold and
+        handed over at a till, say, and Odoo has yet to hear of it.
+        """
+        now, gone, since = fields.Datetime.now(), {}, {}
+        for item in items:
+            shop = found.get(item.external_id)
+            for location, wanted in item.values["levels"].items() if shop else ():
+                level, noted = shop.levels.get(location), self._noted(item, location)
+                if not noted or not level:
+                    continue
+                fresh = stock.vanished(wanted, noted["quantity"], level)
+                if units := fresh + noted["gone"]:
+                    until = now + LOOK_AGAIN if fresh else noted["gone_until"]
+                    gone[item.record.id, location] = units, until
+                    if noted["at"]:
+                        since[item.record.id, location] = noted["at"]
+        arrived = self.resource._arrived(self.backend, since)
+        return {
+            key: (units - arrived[key], until)
+            for key, (units, until) in gone.items()
+            if units > arrived[key]
+        }
+
+    def _noted(self, item, location):
+        """Return what Shopify was last known to have at a location, None where it never was."""
+        sent = (item.payload or {}).get(location)
+        if sent:
+            # in this very call: what came since would have changed Odoo's number
+            return {**sent, "at": None}
+        known = self.known.get((item.record.id, location))
+        if not known or not known.confirmed_at:
+            return None
+        return {
+            "quantity": known.confirmed_quantity,
+            "gone": known._still_gone(),
+            "gone_until": known.gone_until,
+            "at": known.confirmed_at,
+        }
+
+    def _rows_of_read(self, item, shop, missing, gone_by):
         rows = []
         for location, wanted in item.values["levels"].items():
             level = shop.levels.get(location)
             known = self.known.get((item.record.id, location))
-            confirmed = known.confirmed_quantity if known and known.confirmed_at else None
+            noted = self._noted(item, location)
+            confirmed = noted["quantity"] if noted else None
             decision = known.decision if known else False
             if level is None:
                 if wanted:
@@ -548,7 +656,9 @@ class Sending:
                 self._note(item, location, level, wanted, level.available)
                 continue
             policy = stock.ODOO if decision else self.backend.shopify_stock_policy
-            gone = 0 if item.forced else stock.vanished(wanted, confirmed, level)
+            gone, until = gone_by.get((item.record.id, location), (0, False))
+            if policy == stock.ODOO:
+                gone, until = 0, False
             goal = stock.target(policy, wanted, level, missing, gone)
             if policy == stock.ASK and not item.forced and self._is_odd(confirmed, level, goal):
                 item.fail(self._conflict(item, location, confirmed, level, wanted))
@@ -556,13 +666,13 @@ class Sending:
             held = wanted - goal
             if not level.active:
                 if goal <= 0:
-                    self._note(item, location, level, wanted, goal, held, gone)
+                    self._note(item, location, level, wanted, goal, held, gone, until)
                     continue
                 level = self._activate(item, location, level)
                 if level is None:
                     return []
             if goal == level.available:
-                self._note(item, location, level, wanted, goal, held, gone)
+                self._note(item, location, level, wanted, goal, held, gone, until)
                 continue
             stamp = f"{level.stamp}/{known.revision if known else 0}"
             rows.append(
@@ -575,6 +685,7 @@ class Sending:
                     stamp,
                     pending=max(0, held),
                     gone=gone,
+                    gone_until=until,
                     level=level,
                 )
             )
@@ -706,6 +817,7 @@ class Sending:
             "wanted": item.values["levels"][row.location],
             "pending": row.pending,
             "gone": row.gone,
+            "gone_until": row.gone_until or False,
             "level": row.level.id if row.level else "",
             "sent": True,
         }
@@ -713,13 +825,14 @@ class Sending:
         if item.alive and not self.open[id(item)]:
             item.mark_sent()
 
-    def _note(self, item, location, level, wanted, quantity, held=0, gone=0):
+    def _note(self, item, location, level, wanted, quantity, held=0, gone=0, until=False):
         """Note a level that needs no call."""
         item.payload[location] = {
             "quantity": quantity,
             "wanted": wanted,
             "pending": max(0, held),
             "gone": gone,
+            "gone_until": until,
             "level": level.id if level else "",
             "sent": bool(item.payload.get(location, {}).get("sent")),
         }

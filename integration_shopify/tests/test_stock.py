@@ -8,6 +8,7 @@ from odoo.tests import Form, new_test_user, tagged
 from odoo.addons.integration_base.lib.errors import RateLimitedError, RetryableError
 from odoo.addons.integration_base.lib.records import Change
 
+from ..models.integration_shopify_stock import LOOK_AGAIN
 from .common import FakeShop, ShopifyCase, line, order
 
 BERLIN = "gid://shopify/Location/1"
@@ -248,6 +249,19 @@ class StockCase(ShopifyCase):
         found = {name: names.count(name) for name in names if name.startswith("inventory")}
         self.assertEqual(found, calls)
 
+    def wait(self):
+        """Let the time pass for which vanished units are held back."""
+        self.env.cr.flush()
+        self.env.cr.execute(
+            "UPDATE integration_shopify_level SET gone_until = gone_until - %s", [LOOK_AGAIN]
+        )
+        self.env.invalidate_all()
+
+    def hand_over(self, units, location=BERLIN):
+        """Sell units at a till of the shop."""
+        self.shop.sell(self.item, location, units)
+        self.shop.ship(self.item, location, units)
+
     def level(self, location=BERLIN, product=None):
         return self.env["integration.shopify.level"].search(
             [("product_id", "=", (product or self.product).id), ("location", "=", location)]
@@ -472,9 +486,119 @@ class TestStockRace(StockCase):
             [("flow_id", "=", self.out.id), ("state", "=", "pending")]
         )
         self.assertEqual(waiting.res_id, self.product.id)
+        self.assertFalse(waiting.force)
+        self.assertEqual(waiting.next_attempt_at, self.level().gone_until)
         self.assertGreater(waiting.next_attempt_at, waiting.create_date)
+        self.wait()
         self.push()
         self.assertEqual(self.shop.available(self.item), 6)
+        self.assertFalse(self.level().gone_quantity)
+
+    def test_units_that_vanish_stay_held_back_while_other_stock_changes(self):
+        self.put(5)
+        self.push()
+        self.hand_over(3)
+        self.put(-1)
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 6)
+        self.assertIn("3 of them vanished", self.level().explanation)
+        until = self.level().gone_until
+        for quantity, offered in ((-1, 5), (2, 7), (-1, 6)):
+            self.put(quantity)
+            self.push()
+            self.assertEqual(self.shop.available(self.item), offered)
+            self.assertEqual(self.level().gone_until, until)
+        # something else asks for it by force: a comparison that repairs, or a person
+        self.env["integration.sync.log"]._append_records(
+            self.out, self.product, "reconcile", force=True
+        )
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 6)
+        # one more at the till
+        self.hand_over(1)
+        self.put(1)
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 6)
+        self.assertEqual(self.level().gone_quantity, 4)
+        self.wait()
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 10)
+
+    def test_units_that_vanish_arrive_as_orders(self):
+        self.put(5)
+        self.push()
+        self.hand_over(3)
+        self.put(-1)
+        self.push()
+        for number, left in ((1, 2), (2, 1), (3, 0)):
+            sale = self.import_one(order(1000 + number, [line(10 + number, "10.00")], "10.00"))
+            self.env["integration.shopify.fulfillment"].create(
+                {
+                    "order_id": sale.id,
+                    "backend_id": self.backend.id,
+                    "company_id": self.company.id,
+                    "external_id": f"gid://shopify/Fulfillment/{number}",
+                    "status": "SUCCESS",
+                    "location": "Berlin",
+                    "units": {sale.order_line.shopify_line_id: 1},
+                }
+            )
+            self.env.flush_all()
+            self.env.cr.execute(
+                "UPDATE sale_order SET create_date = confirmed_at + interval '5 seconds'"
+                "  FROM integration_shopify_level WHERE sale_order.id = %s",
+                [sale.id],
+            )
+            self.push()
+            self.assertEqual(self.shop.available(self.item), 6)
+            self.assertEqual(self.level().gone_quantity, left)
+            # as if it were noted later
+            self.env.cr.execute(
+                "UPDATE integration_shopify_level SET confirmed_at = confirmed_at + %s",
+                [f"{number} minutes"],
+            )
+            self.env.invalidate_all()
+
+    def test_what_was_sent_a_moment_ago_did_not_vanish(self):
+        paris = self.env["stock.warehouse"].create({"name": "Paris", "code": "PAR"}).lot_stock_id
+        self.put(5, place=paris)
+        self.map_location(PARIS, paris)
+        self.push()
+        self.hand_over(2)
+        self.put(-1)
+        # Berlin is sent, and then both are read again
+        self.put(1, place=paris)
+        self.shop.sell(self.item, PARIS)
+        self.shop.before = lambda: setattr(
+            self.shop, "before", lambda: self.shop.sell(self.item, PARIS)
+        )
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 2)
+        self.assertEqual(self.shop.available(self.item, PARIS), 4)
+        self.assertEqual(self.level().gone_quantity, 2)
+
+    def test_units_that_vanish_of_the_last_ones(self):
+        self.hand_over(3)
+        self.put(-5)
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 0)
+        # nothing could be held back, and yet it is not forgotten
+        self.put(2)
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 0)
+        self.put(2)
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 1)
+
+    def test_a_person_need_not_wait_for_units_that_vanished(self):
+        self.hand_over(3)
+        self.put(-1)
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 1)
+        self.level().action_odoo_is_right()
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 4)
+        self.assertFalse(self.level().gone_quantity)
 
     def test_units_that_vanish_beside_an_order_nobody_knows_yet(self):
         self.put(5)
@@ -721,6 +845,11 @@ class TestStockProof(StockCase):
         run = self.compare()
         self.assertEqual(run.different_count, 1)
         run.discrepancy_ids.action_repair()
+        self.push()
+        # a till may have sold them a moment ago
+        self.assertEqual(self.shop.available(self.item), 3)
+        self.assertFalse(self.compare().discrepancy_ids)
+        self.wait()
         self.push()
         self.assertEqual(self.shop.available(self.item), 5)
         self.assertFalse(self.compare().discrepancy_ids)
