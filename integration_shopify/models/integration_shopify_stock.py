@@ -144,7 +144,10 @@ class IntegrationShopifyStock(models.AbstractModel):
 
     @api.model
     def _places(self, backend, owner="odoo"):
-        """Return ``{location of Shopify: stock.location}`` of those that ``owner`` decides on."""
+        """Return ``{location of Shopify: stock.location}`` of those that ``owner`` decides on.
+
+        Shopify takes and tells no stock of locations that are closed there, or deleted.
+        """
         rows = self.env["integration.mapping"].search(
             [
                 ("backend_id", "=", backend.id),
@@ -157,7 +160,9 @@ class IntegrationShopifyStock(models.AbstractModel):
             row.external_value: row.resource_ref
             for row in rows
             # rows that were collected from orders say nothing
-            if (row.shopify_stock_owner or "odoo") == owner and row.resource_ref.exists()
+            if (row.shopify_stock_owner or "odoo") == owner
+            and row._shopify_is_open()
+            and row.resource_ref.exists()
         }
 
     def _push(self, backend, items):
@@ -802,7 +807,10 @@ class Sending:
         return RequestRefused(
             self.env._(
                 "Shopify does not take the stock of %(product)s at %(location)s: %(reasons)s "
-                "Correct the product or the location in Shopify, then press Retry.",
+                "Correct the product or the location in Shopify, then press Retry. If the location "
+                "was closed or deleted there, press Read Shop Settings on the page Shop Settings "
+                "of the backend: nothing is sent there any more. To leave out a location that is "
+                "open, empty it under Locations of the Shop on the page Stock.",
                 product=row.owner.label,
                 location=names.get(row.location, row.location),
                 reasons=" ".join(f"{p.message} [{p.code}]" for p in problems),

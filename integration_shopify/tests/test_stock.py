@@ -370,6 +370,45 @@ class TestStockOut(StockCase):
         self.push()
         self.assertEqual(self.shop.available(self.item), 5)
 
+    def test_locations_that_are_closed_in_the_shop(self):
+        shelf = self.env["stock.warehouse"].create({"name": "Paris", "code": "PAR"}).lot_stock_id
+        paris = self.map_location(PARIS, shelf)
+        self.put(4)
+        self.put(6, place=shelf)
+        self.push()
+        for closed, opened in (
+            ({"external_details": {"active": False}}, {"external_details": {"active": True}}),
+            ({"gone_at": "2026-11-20 10:00:00"}, {"gone_at": False}),
+        ):
+            paris.write(closed)
+            before = len(self.shop.sent)
+            self.shop.levels[self.item, PARIS]["active"] = False
+            self.shop.levels[self.item, PARIS]["available"] = 0
+            self.put(1)
+            self.put(1, place=shelf)
+            operation = self.push()[-1]
+            self.assertEqual(operation.state, "done", operation.message)
+            rows = [row for sent in self.shop.sent[before:] for row in sent["quantities"]]
+            self.assertEqual([row["locationId"] for row in rows], [BERLIN])
+            # the same number as before: it is not there any more
+            self.put(-1, place=shelf)
+            paris.write(opened)
+            self.push()
+            self.assertEqual(self.shop.available(self.item, PARIS), 6)
+        self.assertEqual(self.shop.available(self.item), 6)
+
+    def test_a_location_closed_a_moment_ago_is_explained(self):
+        self.put(5)
+        self.shop.broken[self.item] = "INVALID_LOCATION"
+        operation = self.push()[-1]
+        self.assertEqual(operation.state, "dead")
+        self.assertIn("INVALID_LOCATION", operation.message)
+        self.assertIn("Read Shop Settings", operation.message)
+        self.assertIn("Locations of the Shop on the page Stock", operation.message)
+        # the settings are read: nothing is left to be sent
+        self.berlin.gone_at = "2026-11-20 10:00:00"
+        self.assertEqual(self.push()[-1].state, "skipped")
+
     def test_untracked_and_gone_are_explained(self):
         self.put(5)
         self.shop.untracked.add(self.item)
