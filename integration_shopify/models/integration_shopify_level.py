@@ -65,6 +65,12 @@ class IntegrationShopifyLevel(models.Model):
     decision = fields.Selection(
         [("odoo", "Odoo is right"), ("shopify", "Shopify is right")], readonly=True
     )
+    decision_in_conflict = fields.Boolean(
+        string="Decided for a Conflict",
+        readonly=True,
+        help="The decision was made on an operation, which is about all locations of a product: it "
+        "counts where no order explains the difference.",
+    )
     on_hand = fields.Integer(
         string="Counted in Shopify",
         readonly=True,
@@ -183,6 +189,7 @@ class IntegrationShopifyLevel(models.Model):
                 "gone_until",
                 "revision",
                 "decision",
+                "decision_in_conflict",
             ],
         )
         return {(row.product_id.id, row.location): row for row in rows}
@@ -211,6 +218,7 @@ class IntegrationShopifyLevel(models.Model):
                 "gone_quantity": answer["gone"],
                 "gone_until": answer["gone_until"],
                 "decision": False,
+                "decision_in_conflict": False,
             }
             if answer["sent"]:
                 vals["sent_at"] = now
@@ -254,7 +262,7 @@ class IntegrationShopifyLevel(models.Model):
         self.check_access("read")
         # sudo: operators decide, the rows themselves are the engine's
         own = self.sudo()
-        own.decision = decision
+        own.write({"decision": decision, "decision_in_conflict": False})
         for backend, levels in own.grouped("backend_id").items():
             flow = backend._shopify_stock_flow()
             # the person has decided, so it is sent though Odoo's number is the same

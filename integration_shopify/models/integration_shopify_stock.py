@@ -644,30 +644,37 @@ class Sending:
         }
 
     def _rows_of_read(self, item, shop, missing, gone_by):
-        rows = []
+        rows, conflicts = [], []
         for location, wanted in item.values["levels"].items():
             level = shop.levels.get(location)
             known = self.known.get((item.record.id, location))
             noted = self._noted(item, location)
             confirmed = noted["quantity"] if noted else None
-            decision = known.decision if known else False
             if level is None:
                 if wanted:
                     rows.append(stock.Row(item, item.external_id, location, wanted, None, "new"))
                 else:
                     self._note(item, location, level, wanted, 0)
                 continue
+            policy = self.backend.shopify_stock_policy
+            gone, until = gone_by.get((item.record.id, location), (0, False))
+            goal = stock.target(policy, wanted, level, missing, gone)
+            is_odd = self._is_odd(confirmed, level, goal)
+            decision = known.decision if known else False
+            if decision and known.decision_in_conflict and not is_odd:
+                decision = False
             if decision == "shopify":
                 self._note(item, location, level, wanted, level.available)
                 continue
-            policy = stock.ODOO if decision else self.backend.shopify_stock_policy
-            gone, until = gone_by.get((item.record.id, location), (0, False))
+            if decision:
+                policy, goal = stock.ODOO, wanted
             if policy == stock.ODOO:
                 gone, until = 0, False
-            goal = stock.target(policy, wanted, level, missing, gone)
-            if policy == stock.ASK and not item.forced and self._is_odd(confirmed, level, goal):
-                item.fail(self._conflict(item, location, confirmed, level, wanted))
-                return []
+            if policy == stock.ASK and not item.forced and is_odd:
+                conflicts.append((location, confirmed, level, wanted))
+                continue
+            if conflicts:
+                continue
             held = wanted - goal
             if not level.active:
                 if goal <= 0:
@@ -694,25 +701,33 @@ class Sending:
                     level=level,
                 )
             )
+        if conflicts:
+            item.fail(self._conflict(item, conflicts))
+            return []
         return rows
 
     def _is_odd(self, confirmed, level, goal):
         return level.available != goal and not stock.is_explained(confirmed, level)
 
-    def _conflict(self, item, location, confirmed, level, wanted):
+    def _conflict(self, item, conflicts):
         names = self.env["integration.shopify.level"]._location_names(self.backend)
-        return ConflictError(
+        differences = [
             self.env._(
                 "%(product)s at %(location)s: Odoo has %(odoo)s to sell, Shopify %(shopify)s, "
-                "though %(confirmed)s was agreed on and no open order explains the difference. "
-                "Press Odoo Is Right or Shopify Is Right on this operation.",
+                "though %(confirmed)s was agreed on and no open order explains the difference.",
                 product=item.label,
                 location=names.get(location, location),
                 odoo=wanted,
                 shopify=level.available,
                 confirmed=confirmed,
             )
+            for location, confirmed, level, wanted in conflicts
+        ]
+        advice = self.env._(
+            "Press Odoo Is Right or Shopify Is Right on this operation; where the difference is "
+            "explained, the stock is sent as always."
         )
+        return ConflictError(" ".join([*differences, advice]))
 
     def _activate(self, item, location, level):
         """Stock an item again where it was; returns its level, None when Shopify refuses."""

@@ -688,6 +688,50 @@ class TestStockRace(StockCase):
             operation.action_shopify_odoo_is_right()
         self.assertEqual(self.shop.available(self.item), 9)
 
+    def check_decision(self, action):
+        """Decide on Berlin, where nothing explains Shopify's number; Paris waits to be sent."""
+        shelf = self.env["stock.warehouse"].create({"name": "Paris", "code": "PAR"}).lot_stock_id
+        self.map_location(PARIS, shelf)
+        self.put(10, place=shelf)
+        self.push()
+        self.backend.shopify_stock_policy = "ask"
+        self.shop.stock(self.item, available=40)
+        self.shop.sell(self.item, PARIS, 2)
+        self.put(1)
+        self.put(-6, place=shelf)
+        operation = self.push()[-1]
+        self.assertEqual(operation.state, "dead")
+        self.assertIn("Berlin", operation.message)
+        self.assertNotIn("Paris", operation.message)
+        with self.enter_registry_test_mode():
+            getattr(operation, action)()
+        self.env.invalidate_all()
+        self.assertEqual(operation.state, "done", operation.message)
+        # 4 there, and 2 of an order that is not here yet
+        self.assertEqual(self.shop.available(self.item, PARIS), 2)
+        self.assertFalse((self.level() + self.level(PARIS)).filtered("decision"))
+
+    def test_shopify_is_right_about_the_conflict_only(self):
+        self.check_decision("action_shopify_shopify_is_right")
+        self.assertEqual(self.shop.available(self.item), 40)
+
+    def test_odoo_is_right_about_the_conflict_only(self):
+        self.check_decision("action_shopify_odoo_is_right")
+        self.assertEqual(self.shop.available(self.item), 6)
+
+    def test_a_person_is_asked_about_every_location(self):
+        shelf = self.env["stock.warehouse"].create({"name": "Paris", "code": "PAR"}).lot_stock_id
+        self.map_location(PARIS, shelf)
+        self.push()
+        self.backend.shopify_stock_policy = "ask"
+        for place in (BERLIN, PARIS):
+            self.shop.stock(self.item, place, available=40)
+        self.put(1)
+        self.put(1, place=shelf)
+        message = self.push()[-1].message
+        self.assertIn("Berlin: Odoo has 6", message)
+        self.assertIn("Paris: Odoo has 1", message)
+
     def test_button_of_the_level(self):
         self.shop.stock(self.item, available=40)
         operator = new_test_user(
