@@ -78,6 +78,7 @@ class Row:
         confirmed, or when Shopify last changed it.
     :ivar pending: units held back for what Shopify sold and Odoo does not know yet.
     :ivar gone: those of them that no open order explains.
+    :ivar gone_until: how long these are held back.
     :ivar level: what Shopify had, where it was read.
     :ivar problems: why Shopify refused the row.
     """
@@ -90,6 +91,7 @@ class Row:
     stamp: str
     pending: int = 0
     gone: int = 0
+    gone_until: datetime | None = None
     level: Level | None = None
     problems: Sequence[Problem] = ()
 
@@ -119,11 +121,12 @@ def target(policy: str, wanted: int, level: Level | None, missing: int, gone: in
     :param wanted: Odoo's.
     :param level: what Shopify has; None where the item is not stocked.
     :param missing: :func:`pending` units of the item, at all locations together.
-    :param gone: :func:`vanished` units of the level.
+    :param gone: :func:`vanished` units of the level, with those held back since before.
     """
     if level is None or policy == ODOO:
         return wanted
-    held = max(min(missing, max(0, level.committed)), gone)
+    # an open order has no unit that vanished, so both are held back
+    held = min(missing, max(0, level.committed)) + gone
     # below zero nothing more is held back: what Shopify oversold stays as it is
     return max(wanted - held, min(level.available, 0))
 

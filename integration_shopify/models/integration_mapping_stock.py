@@ -49,10 +49,36 @@ class IntegrationMapping(models.Model):
         return mappings
 
     def write(self, vals):
+        places = self.filtered(lambda row: row.kind == "location")
+        was_open = {row: row._shopify_is_open() for row in places}
         result = super().write(vals)
+        turned = places.filtered(lambda row: row._shopify_is_open() != was_open[row])
+        if turned:
+            turned._shopify_forget_levels()
         if {"resource_ref", "shopify_stock_owner"} & vals.keys():
             self._shopify_stock_changed()
+        else:
+            turned.filtered("resource_ref")._shopify_stock_changed()
         return result
+
+    def _shopify_is_open(self):
+        """Whether a location is one the shop still has, and has not closed."""
+        self.ensure_one()
+        return not self.gone_at and (self.external_details or {}).get("active", True)
+
+    def _shopify_forget_levels(self):
+        """Have the stock of locations read before it is sent again.
+
+        What Shopify had there was moved or written off when the location was closed.
+        """
+        for backend, rows in self.grouped("backend_id").items():
+            # sudo: the levels are the engine's
+            self.env["integration.shopify.level"].sudo().search(
+                [
+                    ("backend_id", "=", backend.id),
+                    ("location", "in", rows.mapped("external_value")),
+                ]
+            ).write({"confirmed_at": False, "gone_quantity": 0, "gone_until": False})
 
     def _shopify_stock_changed(self):
         """Send the stock of backends whose locations were mapped otherwise."""

@@ -191,10 +191,8 @@ class IntegrationShopifyInventory(models.AbstractModel):
         products = self.env["product.product"].union(*(product for product, _place in wanted))
         lines = self.env["integration.shopify.stock"]._open_lines(backend, products)
         places = {place for _product, place in wanted}
-        for move in lines.move_ids:
+        for move in lines.move_ids._shopify_to_buyer():
             if move.state in ("done", "cancel", "draft"):
-                continue
-            if move.location_dest_id.usage != "customer":
                 continue
             for place in places:
                 if move.location_id.parent_path.startswith(place.parent_path):

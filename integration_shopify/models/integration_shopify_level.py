@@ -51,9 +51,25 @@ class IntegrationShopifyLevel(models.Model):
         help="Units that Shopify has sold and Odoo had not counted yet: an order that was not "
         "imported, a quotation, units nobody has reserved.",
     )
+    gone_quantity = fields.Integer(
+        string="Vanished",
+        readonly=True,
+        aggregator=None,
+        help="Those of them that no open order has, such as units sold and handed over at a till. "
+        "They are held back until their order is in Odoo, or it was waited long enough.",
+    )
+    gone_until = fields.Datetime(
+        string="Held Until", readonly=True, help="When vanished units are no longer held back."
+    )
     revision = fields.Integer(readonly=True, help="How often it was confirmed.")
     decision = fields.Selection(
         [("odoo", "Odoo is right"), ("shopify", "Shopify is right")], readonly=True
+    )
+    decision_in_conflict = fields.Boolean(
+        string="Decided for a Conflict",
+        readonly=True,
+        help="The decision was made on an operation, which is about all locations of a product: it "
+        "counts where no order explains the difference.",
     )
     on_hand = fields.Integer(
         string="Counted in Shopify",
@@ -135,6 +151,13 @@ class IntegrationShopifyLevel(models.Model):
                 taken=taken,
                 held=self.pending_quantity,
             )
+        if gone := self._still_gone():
+            taken = self.env._(
+                "%(taken)s; %(gone)s of them vanished in Shopify without an open order, held back "
+                "for a few minutes until the order is here",
+                taken=taken,
+                gone=gone,
+            )
         return taken
 
     @api.model
@@ -162,11 +185,19 @@ class IntegrationShopifyLevel(models.Model):
                 "confirmed_quantity",
                 "confirmed_at",
                 "pending_quantity",
+                "gone_quantity",
+                "gone_until",
                 "revision",
                 "decision",
+                "decision_in_conflict",
             ],
         )
         return {(row.product_id.id, row.location): row for row in rows}
+
+    def _still_gone(self):
+        """Return the vanished units that are held back now, 0 when it was waited long enough."""
+        held = self.gone_until and self.gone_until > fields.Datetime.now()
+        return self.gone_quantity if held else 0
 
     @api.model
     def _note(self, backend, answers):
@@ -184,7 +215,10 @@ class IntegrationShopifyLevel(models.Model):
                 "confirmed_at": now,
                 "wanted_quantity": answer["wanted"],
                 "pending_quantity": answer["pending"],
+                "gone_quantity": answer["gone"],
+                "gone_until": answer["gone_until"],
                 "decision": False,
+                "decision_in_conflict": False,
             }
             if answer["sent"]:
                 vals["sent_at"] = now
@@ -228,7 +262,7 @@ class IntegrationShopifyLevel(models.Model):
         self.check_access("read")
         # sudo: operators decide, the rows themselves are the engine's
         own = self.sudo()
-        own.decision = decision
+        own.write({"decision": decision, "decision_in_conflict": False})
         for backend, levels in own.grouped("backend_id").items():
             flow = backend._shopify_stock_flow()
             # the person has decided, so it is sent though Odoo's number is the same

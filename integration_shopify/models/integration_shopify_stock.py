@@ -19,7 +19,7 @@ from ..lib.client import QueryTooExpensive, UserErrors
 SOURCES = {"free": "free_qty", "forecast": "virtual_available", "on_hand": "qty_available"}
 #: How often rows are sent again with a number that was just read.
 ROUNDS = 3
-#: When it is looked again whether units that vanished in Shopify are an order by now.
+#: How long units that vanished in Shopify are held back, unless they are an order before.
 LOOK_AGAIN = timedelta(minutes=10)
 #: Deliveries done longer ago are known to Shopify, or a person works on them.
 RECENT_DAYS = 7
@@ -144,7 +144,10 @@ class IntegrationShopifyStock(models.AbstractModel):
 
     @api.model
     def _places(self, backend, owner="odoo"):
-        """Return ``{location of Shopify: stock.location}`` of those that ``owner`` decides on."""
+        """Return ``{location of Shopify: stock.location}`` of those that ``owner`` decides on.
+
+        Shopify takes and tells no stock of locations that are closed there, or deleted.
+        """
         rows = self.env["integration.mapping"].search(
             [
                 ("backend_id", "=", backend.id),
@@ -157,7 +160,9 @@ class IntegrationShopifyStock(models.AbstractModel):
             row.external_value: row.resource_ref
             for row in rows
             # rows that were collected from orders say nothing
-            if (row.shopify_stock_owner or "odoo") == owner and row.resource_ref.exists()
+            if (row.shopify_stock_owner or "odoo") == owner
+            and row._shopify_is_open()
+            and row.resource_ref.exists()
         }
 
     def _push(self, backend, items):
@@ -187,18 +192,27 @@ class IntegrationShopifyStock(models.AbstractModel):
 
     @api.model
     def _look_again(self, backend, products):
-        """Send the stock of products once more when what vanished in Shopify is known here."""
+        """Send the stock of products once more when their vanished units are held back no longer.
+
+        Not by force: whatever else changes before takes this operation along.
+        """
         flow = backend._shopify_stock_flow()
+        # the number is compared with Shopify's though Odoo's stays the same
+        bindings = self.env["integration.binding"]._search_records(backend, stock.STOCK, products)
+        bindings.export_digest = False
         # sudo: the log is the engine's
         operations = (
-            self.env["integration.sync.log"]
-            .sudo()
-            ._append_records(flow, products, "change", force=True)
+            self.env["integration.sync.log"].sudo()._append_records(flow, products, "change")
         )
+        self.env["integration.shopify.level"].flush_model()
         self.env.cr.execute(
             SQL(
-                "UPDATE integration_sync_log SET next_attempt_at = %s WHERE id = ANY(%s)",
-                fields.Datetime.now() + LOOK_AGAIN,
+                "UPDATE integration_sync_log o SET next_attempt_at = held.until"
+                "  FROM (SELECT product_id, max(gone_until) AS until"
+                "          FROM integration_shopify_level"
+                "         WHERE backend_id = %s AND gone_quantity > 0 GROUP BY product_id) held"
+                " WHERE o.id = ANY(%s) AND o.res_id = held.product_id",
+                backend.id,
                 operations.ids,
             )
         )
@@ -215,37 +229,83 @@ class IntegrationShopifyStock(models.AbstractModel):
         counted = dict.fromkeys(products.ids, 0.0)
         lines = self._open_lines(backend, products)
         shipped = self._shipped_units(backend, lines)
-        for line in lines:
-            product = line.product_id
-            taken = self._taken(backend, line) + line.product_uom_id._compute_quantity(
-                line.qty_delivered, product.uom_id, rounding_method="HALF-UP"
-            )
-            counted[product.id] += taken - shipped.get(line.shopify_line_id, 0)
+        for line, units in self._off(backend, lines).items():
+            counted[line.product_id.id] += units - shipped.get(line.shopify_line_id, 0)
         return counted
 
     @api.model
-    def _taken(self, backend, line):
-        """Return the units of a line, not delivered yet, that Odoo's quantity leaves out."""
-        if backend.shopify_stock_source == "on_hand":
-            return 0.0
-        product = line.product_id
-        moves = line.move_ids.filtered(
-            lambda move: (
-                move.state not in ("done", "cancel", "draft")
-                and move.location_dest_id.usage == "customer"
-            )
+    def _arrived(self, backend, since):
+        """Return ``{(product id, location): units}`` that vanished and are an order in Odoo now.
+
+        These are the units Shopify has shipped there of orders that came since, as far as they are
+        off Odoo's quantity.
+
+        :param dict since: ``{(product id, location): when what Shopify has was noted}``.
+        """
+        arrived = defaultdict(int)
+        if not since:
+            return arrived
+        products = self.env["product.product"].browse({product for product, _place in since})
+        lines = self._open_lines(backend, products)
+        # the times of a level are whole seconds
+        fresh = lines.filtered(
+            lambda line: line.order_id.create_date > min(since.values()) + timedelta(seconds=1)
         )
+        left = self._off(backend, fresh)
+        places = defaultdict(list)
+        for place, name in self.env["integration.shopify.level"]._location_names(backend).items():
+            places[name].append(place)
+        by_id = {line.shopify_line_id: line for line in fresh}
+        for row in self._shipments(backend, fresh):
+            for line_id, count in (row.units or {}).items():
+                line = by_id.get(line_id)
+                for place in places[row.location] if line else ():
+                    key = line.product_id.id, place
+                    if key in since and line.order_id.create_date > since[key] + timedelta(
+                        seconds=1
+                    ):
+                        units = min(count, int(left[line]))
+                        left[line] -= units
+                        arrived[key] += units
+        return arrived
+
+    @api.model
+    def _off(self, backend, lines):
+        """Return ``{line: units}`` of lines that Odoo's quantity leaves out, delivered or not."""
+        shelves = tuple(place.parent_path for place in self._places(backend).values())
+        return {
+            line: self._taken(backend, line, shelves)
+            + line.product_uom_id._compute_quantity(
+                line.qty_delivered, line.product_id.uom_id, rounding_method="HALF-UP"
+            )
+            for line in lines
+        }
+
+    @api.model
+    def _taken(self, backend, line, shelves):
+        """Return the units of a line, not delivered yet, that Odoo's quantity leaves out.
+
+        :param shelves: tuple of the ``parent_path`` of the locations whose stock is sent.
+        """
+        product, source = line.product_id, backend.shopify_stock_source
+        moves = line.move_ids.filtered(
+            lambda move: move.state not in ("done", "cancel", "draft")
+        )._shopify_to_buyer()
+        left = moves.filtered(lambda move: move._shopify_has_left(shelves))
         own = moves.filtered(lambda move: move.product_id == product)
         if moves and not own:
             # a kit: its components are reserved, or not, together
+            if source == "on_hand" and left != moves:
+                return 0.0
             return max(0.0, line.product_uom_qty - line.qty_delivered)
-        if backend.shopify_stock_source == "forecast":
-            return sum(own.mapped("product_qty"))
-        return sum(
+        if source == "forecast":
+            left = own
+        reserved = own - left if source == "free" else own.browse()
+        return sum((own & left).mapped("product_qty")) + sum(
             move.product_uom._compute_quantity(
                 move.quantity, product.uom_id, rounding_method="HALF-UP"
             )
-            for move in own
+            for move in reserved
         )
 
     @api.model
@@ -272,17 +332,21 @@ class IntegrationShopifyStock(models.AbstractModel):
     def _shipped_units(self, backend, lines):
         """Return ``{id of a line item: units that Shopify has shipped}``, as far as Odoo knows."""
         units = defaultdict(int)
-        rows = self.env["integration.shopify.fulfillment"].search(
+        for row in self._shipments(backend, lines):
+            for line_id, count in (row.units or {}).items():
+                units[line_id] += count
+        return units
+
+    @api.model
+    def _shipments(self, backend, lines):
+        """Return what Shopify has shipped of the orders of lines."""
+        return self.env["integration.shopify.fulfillment"].search(
             [
                 ("backend_id", "=", backend.id),
                 ("order_id", "in", lines.order_id.ids),
                 ("status", "not in", shipping.UNSHIPPED),
             ]
         )
-        for row in rows:
-            for line_id, count in (row.units or {}).items():
-                units[line_id] += count
-        return units
 
     # === READING SHOPIFY === #
 
@@ -373,6 +437,7 @@ class IntegrationShopifyStock(models.AbstractModel):
         """Compare what can be sold, less what Shopify sold and Odoo does not know yet."""
         products = self.env["product.product"].union(*(item.record for item in items))
         counted = self._counted(backend, products)
+        known = self.env["integration.shopify.level"]._known(backend, products)
         names = self.env["integration.shopify.level"]._location_names(backend)
         for item in items:
             if not isinstance(item.payload, dict) or "levels" not in item.values:
@@ -385,7 +450,9 @@ class IntegrationShopifyStock(models.AbstractModel):
                 row = item.payload["levels"].get(location)
                 level = row and stock.Level("", location, row[0], row[1], row[2])
                 present = level.available if level and level.active else 0
-                goal = stock.target(backend.shopify_stock_policy, wanted, level, missing)
+                noted = known.get((item.record.id, location))
+                gone = noted._still_gone() if noted else 0
+                goal = stock.target(backend.shopify_stock_policy, wanted, level, missing, gone)
                 if goal != present:
                     name = names.get(location, location)
                     item.differences.append(Difference(name, str(goal), str(present)))
@@ -468,7 +535,12 @@ class Sending:
             return True
         rows = [self.known.get((item.record.id, place)) for place in item.values["levels"]]
         return any(
-            not row or not row.confirmed_at or row.pending_quantity or row.decision for row in rows
+            not row
+            or not row.confirmed_at
+            or row.pending_quantity
+            or row.gone_quantity
+            or row.decision
+            for row in rows
         )
 
     def _rows_of_known(self, item):
@@ -499,6 +571,7 @@ class Sending:
             if item.external_id in found and found[item.external_id].committed
         )
         counted = self.resource._counted(self.backend, busy) if busy else {}
+        gone = self._gone(items, found)
         rows = []
         for item in items:
             item.payload = item.payload or {}
@@ -525,41 +598,93 @@ class Sending:
                 )
             else:
                 missing = stock.pending(shop.committed, counted.get(item.record.id, 0))
-                rows += self._open(item, self._rows_of_read(item, shop, missing))
+                rows += self._open(item, self._rows_of_read(item, shop, missing, gone))
         return rows
 
-    def _rows_of_read(self, item, shop, missing):
-        rows = []
+    def _gone(self, items, found):
+        """Return ``{(product id, location): (units, until when)}`` to be held back.
+
+        These are units that no open order has, and no order that came since: they were sold and
+        handed over at a till, say, and Odoo has yet to hear of it.
+        """
+        now, gone, since = fields.Datetime.now(), {}, {}
+        for item in items:
+            shop = found.get(item.external_id)
+            for location, wanted in item.values["levels"].items() if shop else ():
+                level, noted = shop.levels.get(location), self._noted(item, location)
+                if not noted or not level:
+                    continue
+                fresh = stock.vanished(wanted, noted["quantity"], level)
+                if units := fresh + noted["gone"]:
+                    until = now + LOOK_AGAIN if fresh else noted["gone_until"]
+                    gone[item.record.id, location] = units, until
+                    if noted["at"]:
+                        since[item.record.id, location] = noted["at"]
+        arrived = self.resource._arrived(self.backend, since)
+        return {
+            key: (units - arrived[key], until)
+            for key, (units, until) in gone.items()
+            if units > arrived[key]
+        }
+
+    def _noted(self, item, location):
+        """Return what Shopify was last known to have at a location, None where it never was."""
+        sent = (item.payload or {}).get(location)
+        if sent:
+            # in this very call: what came since would have changed Odoo's number
+            return {**sent, "at": None}
+        known = self.known.get((item.record.id, location))
+        if not known or not known.confirmed_at:
+            return None
+        return {
+            "quantity": known.confirmed_quantity,
+            "gone": known._still_gone(),
+            "gone_until": known.gone_until,
+            "at": known.confirmed_at,
+        }
+
+    def _rows_of_read(self, item, shop, missing, gone_by):
+        rows, conflicts = [], []
         for location, wanted in item.values["levels"].items():
             level = shop.levels.get(location)
             known = self.known.get((item.record.id, location))
-            confirmed = known.confirmed_quantity if known and known.confirmed_at else None
-            decision = known.decision if known else False
+            noted = self._noted(item, location)
+            confirmed = noted["quantity"] if noted else None
             if level is None:
                 if wanted:
                     rows.append(stock.Row(item, item.external_id, location, wanted, None, "new"))
                 else:
                     self._note(item, location, level, wanted, 0)
                 continue
+            policy = self.backend.shopify_stock_policy
+            gone, until = gone_by.get((item.record.id, location), (0, False))
+            goal = stock.target(policy, wanted, level, missing, gone)
+            is_odd = self._is_odd(confirmed, level, goal)
+            decision = known.decision if known else False
+            if decision and known.decision_in_conflict and not is_odd:
+                decision = False
             if decision == "shopify":
                 self._note(item, location, level, wanted, level.available)
                 continue
-            policy = stock.ODOO if decision else self.backend.shopify_stock_policy
-            gone = 0 if item.forced else stock.vanished(wanted, confirmed, level)
-            goal = stock.target(policy, wanted, level, missing, gone)
-            if policy == stock.ASK and not item.forced and self._is_odd(confirmed, level, goal):
-                item.fail(self._conflict(item, location, confirmed, level, wanted))
-                return []
+            if decision:
+                policy, goal = stock.ODOO, wanted
+            if policy == stock.ODOO:
+                gone, until = 0, False
+            if policy == stock.ASK and not item.forced and is_odd:
+                conflicts.append((location, confirmed, level, wanted))
+                continue
+            if conflicts:
+                continue
             held = wanted - goal
             if not level.active:
                 if goal <= 0:
-                    self._note(item, location, level, wanted, goal, held, gone)
+                    self._note(item, location, level, wanted, goal, held, gone, until)
                     continue
                 level = self._activate(item, location, level)
                 if level is None:
                     return []
             if goal == level.available:
-                self._note(item, location, level, wanted, goal, held, gone)
+                self._note(item, location, level, wanted, goal, held, gone, until)
                 continue
             stamp = f"{level.stamp}/{known.revision if known else 0}"
             rows.append(
@@ -572,28 +697,37 @@ class Sending:
                     stamp,
                     pending=max(0, held),
                     gone=gone,
+                    gone_until=until,
                     level=level,
                 )
             )
+        if conflicts:
+            item.fail(self._conflict(item, conflicts))
+            return []
         return rows
 
     def _is_odd(self, confirmed, level, goal):
         return level.available != goal and not stock.is_explained(confirmed, level)
 
-    def _conflict(self, item, location, confirmed, level, wanted):
+    def _conflict(self, item, conflicts):
         names = self.env["integration.shopify.level"]._location_names(self.backend)
-        return ConflictError(
+        differences = [
             self.env._(
                 "%(product)s at %(location)s: Odoo has %(odoo)s to sell, Shopify %(shopify)s, "
-                "though %(confirmed)s was agreed on and no open order explains the difference. "
-                "Press Odoo Is Right or Shopify Is Right on this operation.",
+                "though %(confirmed)s was agreed on and no open order explains the difference.",
                 product=item.label,
                 location=names.get(location, location),
                 odoo=wanted,
                 shopify=level.available,
                 confirmed=confirmed,
             )
+            for location, confirmed, level, wanted in conflicts
+        ]
+        advice = self.env._(
+            "Press Odoo Is Right or Shopify Is Right on this operation; where the difference is "
+            "explained, the stock is sent as always."
         )
+        return ConflictError(" ".join([*differences, advice]))
 
     def _activate(self, item, location, level):
         """Stock an item again where it was; returns its level, None when Shopify refuses."""
@@ -688,7 +822,10 @@ class Sending:
         return RequestRefused(
             self.env._(
                 "Shopify does not take the stock of %(product)s at %(location)s: %(reasons)s "
-                "Correct the product or the location in Shopify, then press Retry.",
+                "Correct the product or the location in Shopify, then press Retry. If the location "
+                "was closed or deleted there, press Read Shop Settings on the page Shop Settings "
+                "of the backend: nothing is sent there any more. To leave out a location that is "
+                "open, empty it under Locations of the Shop on the page Stock.",
                 product=row.owner.label,
                 location=names.get(row.location, row.location),
                 reasons=" ".join(f"{p.message} [{p.code}]" for p in problems),
@@ -703,6 +840,7 @@ class Sending:
             "wanted": item.values["levels"][row.location],
             "pending": row.pending,
             "gone": row.gone,
+            "gone_until": row.gone_until or False,
             "level": row.level.id if row.level else "",
             "sent": True,
         }
@@ -710,13 +848,14 @@ class Sending:
         if item.alive and not self.open[id(item)]:
             item.mark_sent()
 
-    def _note(self, item, location, level, wanted, quantity, held=0, gone=0):
+    def _note(self, item, location, level, wanted, quantity, held=0, gone=0, until=False):
         """Note a level that needs no call."""
         item.payload[location] = {
             "quantity": quantity,
             "wanted": wanted,
             "pending": max(0, held),
             "gone": gone,
+            "gone_until": until,
             "level": level.id if level else "",
             "sent": bool(item.payload.get(location, {}).get("sent")),
         }

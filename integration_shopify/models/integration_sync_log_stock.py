@@ -16,11 +16,11 @@ class IntegrationSyncLog(models.Model):
             )
 
     def action_shopify_odoo_is_right(self):
-        """Send Odoo's stock of this product, whatever Shopify has."""
+        """Send Odoo's stock of this product where Shopify differs and no order explains it."""
         return self._shopify_decide_stock("odoo")
 
     def action_shopify_shopify_is_right(self):
-        """Leave Shopify's stock of this product until Odoo's changes again."""
+        """Leave Shopify's stock where no order explains it, until Odoo's changes again."""
         return self._shopify_decide_stock("shopify")
 
     def _shopify_decide_stock(self, decision):
@@ -35,5 +35,5 @@ class IntegrationSyncLog(models.Model):
                     ("product_id", "in", self.mapped("res_id")),
                     ("confirmed_at", "!=", False),
                 ]
-            ).decision = decision
+            ).write({"decision": decision, "decision_in_conflict": True})
         return self.action_retry()

@@ -107,12 +107,8 @@ class SaleOrderLine(models.Model):
         """
         self.ensure_one()
         outgoing = self.move_ids.filtered(
-            lambda move: (
-                move.state != "cancel"
-                and move.location_dest_id.usage == "customer"
-                and not move.origin_returned_move_id
-            )
-        )
+            lambda move: move.state != "cancel" and not move.origin_returned_move_id
+        )._shopify_to_buyer()
         if not outgoing or self.product_id in outgoing.product_id or not self.product_uom_qty:
             one = self.product_uom_id._compute_quantity(1, self.product_id.uom_id, round=False)
             return {self.product_id: one}

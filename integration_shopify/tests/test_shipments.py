@@ -414,6 +414,39 @@ class TestShipOut(ShippingCase):
         self.push()
         self.assertEqual(self.shop.units(), [{"11": 1}, {"11": 1}])
 
+    def test_a_kit_that_is_picked_in_parts(self):
+        """What is not picked yet belongs to the kit as well."""
+        self.stock.warehouse_id.delivery_steps = "pick_ship"
+        _payload, sale = self.sell(a=2)
+        pick = sale.picking_ids
+        box, lid = self._product("BOX"), self._product("LID")
+        kit = pick.move_ids
+        for product, quantity in ((box, 2), (lid, 4)):
+            kit.copy(
+                {
+                    "product_id": product.id,
+                    "product_uom_qty": quantity,
+                    "picking_id": pick.id,
+                    "sale_line_id": sale.order_line.id,
+                }
+            )
+        kit._action_cancel()
+        kit.unlink()
+        pick.action_confirm()
+        for move in pick.move_ids:
+            move.quantity = {box: 1, lid: 2}[move.product_id]
+            move.picked = True
+        pick._action_done()
+        self.push()
+        self.assertEqual(self.shop.units(), [])
+        self.deliver(sale.picking_ids - pick - pick.backorder_ids)
+        self.push()
+        self.assertEqual(self.shop.units(), [{"11": 1}])
+        self.deliver(pick.backorder_ids)
+        self.deliver(sale.picking_ids.filtered(lambda picking: picking.state != "done"))
+        self.push()
+        self.assertEqual(self.shop.units(), [{"11": 1}, {"11": 1}])
+
     def test_clerk_without_a_role_in_integrations(self):
         payload, sale = self.sell()
         clerk = new_test_user(

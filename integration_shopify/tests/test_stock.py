@@ -8,6 +8,7 @@ from odoo.tests import Form, new_test_user, tagged
 from odoo.addons.integration_base.lib.errors import RateLimitedError, RetryableError
 from odoo.addons.integration_base.lib.records import Change
 
+from ..models.integration_shopify_stock import LOOK_AGAIN
 from .common import FakeShop, ShopifyCase, line, order
 
 BERLIN = "gid://shopify/Location/1"
@@ -248,6 +249,19 @@ class StockCase(ShopifyCase):
         found = {name: names.count(name) for name in names if name.startswith("inventory")}
         self.assertEqual(found, calls)
 
+    def wait(self):
+        """Let the time pass for which vanished units are held back."""
+        self.env.cr.flush()
+        self.env.cr.execute(
+            "UPDATE integration_shopify_level SET gone_until = gone_until - %s", [LOOK_AGAIN]
+        )
+        self.env.invalidate_all()
+
+    def hand_over(self, units, location=BERLIN):
+        """Sell units at a till of the shop."""
+        self.shop.sell(self.item, location, units)
+        self.shop.ship(self.item, location, units)
+
     def level(self, location=BERLIN, product=None):
         return self.env["integration.shopify.level"].search(
             [("product_id", "=", (product or self.product).id), ("location", "=", location)]
@@ -355,6 +369,45 @@ class TestStockOut(StockCase):
         self.berlin.shopify_stock_owner = "odoo"
         self.push()
         self.assertEqual(self.shop.available(self.item), 5)
+
+    def test_locations_that_are_closed_in_the_shop(self):
+        shelf = self.env["stock.warehouse"].create({"name": "Paris", "code": "PAR"}).lot_stock_id
+        paris = self.map_location(PARIS, shelf)
+        self.put(4)
+        self.put(6, place=shelf)
+        self.push()
+        for closed, opened in (
+            ({"external_details": {"active": False}}, {"external_details": {"active": True}}),
+            ({"gone_at": "2026-11-20 10:00:00"}, {"gone_at": False}),
+        ):
+            paris.write(closed)
+            before = len(self.shop.sent)
+            self.shop.levels[self.item, PARIS]["active"] = False
+            self.shop.levels[self.item, PARIS]["available"] = 0
+            self.put(1)
+            self.put(1, place=shelf)
+            operation = self.push()[-1]
+            self.assertEqual(operation.state, "done", operation.message)
+            rows = [row for sent in self.shop.sent[before:] for row in sent["quantities"]]
+            self.assertEqual([row["locationId"] for row in rows], [BERLIN])
+            # the same number as before: it is not there any more
+            self.put(-1, place=shelf)
+            paris.write(opened)
+            self.push()
+            self.assertEqual(self.shop.available(self.item, PARIS), 6)
+        self.assertEqual(self.shop.available(self.item), 6)
+
+    def test_a_location_closed_a_moment_ago_is_explained(self):
+        self.put(5)
+        self.shop.broken[self.item] = "INVALID_LOCATION"
+        operation = self.push()[-1]
+        self.assertEqual(operation.state, "dead")
+        self.assertIn("INVALID_LOCATION", operation.message)
+        self.assertIn("Read Shop Settings", operation.message)
+        self.assertIn("Locations of the Shop on the page Stock", operation.message)
+        # the settings are read: nothing is left to be sent
+        self.berlin.gone_at = "2026-11-20 10:00:00"
+        self.assertEqual(self.push()[-1].state, "skipped")
 
     def test_untracked_and_gone_are_explained(self):
         self.put(5)
@@ -472,9 +525,130 @@ class TestStockRace(StockCase):
             [("flow_id", "=", self.out.id), ("state", "=", "pending")]
         )
         self.assertEqual(waiting.res_id, self.product.id)
+        self.assertFalse(waiting.force)
+        self.assertEqual(waiting.next_attempt_at, self.level().gone_until)
         self.assertGreater(waiting.next_attempt_at, waiting.create_date)
+        self.wait()
         self.push()
         self.assertEqual(self.shop.available(self.item), 6)
+        self.assertFalse(self.level().gone_quantity)
+
+    def test_units_that_vanish_stay_held_back_while_other_stock_changes(self):
+        self.put(5)
+        self.push()
+        self.hand_over(3)
+        self.put(-1)
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 6)
+        self.assertIn("3 of them vanished", self.level().explanation)
+        until = self.level().gone_until
+        for quantity, offered in ((-1, 5), (2, 7), (-1, 6)):
+            self.put(quantity)
+            self.push()
+            self.assertEqual(self.shop.available(self.item), offered)
+            self.assertEqual(self.level().gone_until, until)
+        # something else asks for it by force: a comparison that repairs, or a person
+        self.env["integration.sync.log"]._append_records(
+            self.out, self.product, "reconcile", force=True
+        )
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 6)
+        # one more at the till
+        self.hand_over(1)
+        self.put(1)
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 6)
+        self.assertEqual(self.level().gone_quantity, 4)
+        self.wait()
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 10)
+
+    def test_units_that_vanish_arrive_as_orders(self):
+        self.put(5)
+        self.push()
+        self.hand_over(3)
+        self.put(-1)
+        self.push()
+        for number, left in ((1, 2), (2, 1), (3, 0)):
+            sale = self.import_one(order(1000 + number, [line(10 + number, "10.00")], "10.00"))
+            self.env["integration.shopify.fulfillment"].create(
+                {
+                    "order_id": sale.id,
+                    "backend_id": self.backend.id,
+                    "company_id": self.company.id,
+                    "external_id": f"gid://shopify/Fulfillment/{number}",
+                    "status": "SUCCESS",
+                    "location": "Berlin",
+                    "units": {sale.order_line.shopify_line_id: 1},
+                }
+            )
+            self.env.flush_all()
+            self.env.cr.execute(
+                "UPDATE sale_order SET create_date = confirmed_at + interval '5 seconds'"
+                "  FROM integration_shopify_level WHERE sale_order.id = %s",
+                [sale.id],
+            )
+            self.push()
+            self.assertEqual(self.shop.available(self.item), 6)
+            self.assertEqual(self.level().gone_quantity, left)
+            # as if it were noted later
+            self.env.cr.execute(
+                "UPDATE integration_shopify_level SET confirmed_at = confirmed_at + %s",
+                [f"{number} minutes"],
+            )
+            self.env.invalidate_all()
+
+    def test_what_was_sent_a_moment_ago_did_not_vanish(self):
+        paris = self.env["stock.warehouse"].create({"name": "Paris", "code": "PAR"}).lot_stock_id
+        self.put(5, place=paris)
+        self.map_location(PARIS, paris)
+        self.push()
+        self.hand_over(2)
+        self.put(-1)
+        # Berlin is sent, and then both are read again
+        self.put(1, place=paris)
+        self.shop.sell(self.item, PARIS)
+        self.shop.before = lambda: setattr(
+            self.shop, "before", lambda: self.shop.sell(self.item, PARIS)
+        )
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 2)
+        self.assertEqual(self.shop.available(self.item, PARIS), 4)
+        self.assertEqual(self.level().gone_quantity, 2)
+
+    def test_units_that_vanish_of_the_last_ones(self):
+        self.hand_over(3)
+        self.put(-5)
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 0)
+        # nothing could be held back, and yet it is not forgotten
+        self.put(2)
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 0)
+        self.put(2)
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 1)
+
+    def test_a_person_need_not_wait_for_units_that_vanished(self):
+        self.hand_over(3)
+        self.put(-1)
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 1)
+        self.level().action_odoo_is_right()
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 4)
+        self.assertFalse(self.level().gone_quantity)
+
+    def test_units_that_vanish_beside_an_order_nobody_knows_yet(self):
+        self.put(5)
+        self.push()
+        self.shop.sell(self.item, units=2)
+        self.shop.sell(self.item, units=3)
+        self.shop.ship(self.item, units=3)
+        self.put(-1)
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 4)
+        self.assertEqual(self.level().pending_quantity, 5)
 
     def test_odoo_is_right(self):
         self.backend.shopify_stock_policy = "odoo"
@@ -513,6 +687,50 @@ class TestStockRace(StockCase):
         with self.enter_registry_test_mode():
             operation.action_shopify_odoo_is_right()
         self.assertEqual(self.shop.available(self.item), 9)
+
+    def check_decision(self, action):
+        """Decide on Berlin, where nothing explains Shopify's number; Paris waits to be sent."""
+        shelf = self.env["stock.warehouse"].create({"name": "Paris", "code": "PAR"}).lot_stock_id
+        self.map_location(PARIS, shelf)
+        self.put(10, place=shelf)
+        self.push()
+        self.backend.shopify_stock_policy = "ask"
+        self.shop.stock(self.item, available=40)
+        self.shop.sell(self.item, PARIS, 2)
+        self.put(1)
+        self.put(-6, place=shelf)
+        operation = self.push()[-1]
+        self.assertEqual(operation.state, "dead")
+        self.assertIn("Berlin", operation.message)
+        self.assertNotIn("Paris", operation.message)
+        with self.enter_registry_test_mode():
+            getattr(operation, action)()
+        self.env.invalidate_all()
+        self.assertEqual(operation.state, "done", operation.message)
+        # 4 there, and 2 of an order that is not here yet
+        self.assertEqual(self.shop.available(self.item, PARIS), 2)
+        self.assertFalse((self.level() + self.level(PARIS)).filtered("decision"))
+
+    def test_shopify_is_right_about_the_conflict_only(self):
+        self.check_decision("action_shopify_shopify_is_right")
+        self.assertEqual(self.shop.available(self.item), 40)
+
+    def test_odoo_is_right_about_the_conflict_only(self):
+        self.check_decision("action_shopify_odoo_is_right")
+        self.assertEqual(self.shop.available(self.item), 6)
+
+    def test_a_person_is_asked_about_every_location(self):
+        shelf = self.env["stock.warehouse"].create({"name": "Paris", "code": "PAR"}).lot_stock_id
+        self.map_location(PARIS, shelf)
+        self.push()
+        self.backend.shopify_stock_policy = "ask"
+        for place in (BERLIN, PARIS):
+            self.shop.stock(self.item, place, available=40)
+        self.put(1)
+        self.put(1, place=shelf)
+        message = self.push()[-1].message
+        self.assertIn("Berlin: Odoo has 6", message)
+        self.assertIn("Paris: Odoo has 1", message)
 
     def test_button_of_the_level(self):
         self.shop.stock(self.item, available=40)
@@ -560,6 +778,63 @@ class TestStockRace(StockCase):
             [row["quantities"][0]["quantity"] for row in self.shop.sent][1:], [6, 5, 6, 5]
         )
         self.assertEqual(self.shop.available(self.item), 5)
+
+
+@tagged("post_install", "-at_install")
+class TestStockSteps(StockCase):
+    """Goods are picked before they are delivered."""
+
+    def check_steps(self, steps, source):
+        """Have an order taken off once, from its arrival to its delivery."""
+        self.warehouse.delivery_steps = steps
+        self.backend.shopify_stock_source = source
+        self.put(10)
+        self.push()
+        sale = self.import_one(self.order_of(2))
+        done = self.env["stock.picking"]
+        while rest := sale.picking_ids - done:
+            # any other change, so that the number is sent
+            self.put(1)
+            self.push()
+            level = self.level()
+            self.assertEqual(self.shop.available(self.item), 8 + len(done) + 1)
+            # on hand, the units of the order are on the shelf until they are picked
+            self.assertEqual(level.pending_quantity, 2 if source == "on_hand" and not done else 0)
+            rest.move_ids.write({"quantity": 2, "picked": True})
+            rest._action_done()
+            done |= rest
+            self.assertLessEqual(set(done.mapped("state")), {"done"})
+        self.assertEqual(len(done), {"pick_ship": 2, "pick_pack_ship": 3}[steps])
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 8 + len(done))
+        self.shop.ship(self.item, units=2)
+        self.put(1)
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 9 + len(done))
+
+    def test_free_to_use_in_two_steps(self):
+        self.check_steps("pick_ship", "free")
+
+    def test_free_to_use_in_three_steps(self):
+        self.check_steps("pick_pack_ship", "free")
+
+    def test_forecast_in_two_steps(self):
+        self.check_steps("pick_ship", "forecast")
+
+    def test_on_hand_in_three_steps(self):
+        self.check_steps("pick_pack_ship", "on_hand")
+
+    def test_picked_in_part(self):
+        self.warehouse.delivery_steps = "pick_ship"
+        self.put(10)
+        self.push()
+        pick = self.import_one(self.order_of(3)).picking_ids
+        pick.move_ids.write({"quantity": 1, "picked": True})
+        pick._action_done()
+        self.put(1)
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 8)
+        self.assertEqual(self.level().pending_quantity, 0)
 
 
 @tagged("post_install", "-at_install")
@@ -654,6 +929,11 @@ class TestStockProof(StockCase):
         self.assertEqual(run.different_count, 1)
         run.discrepancy_ids.action_repair()
         self.push()
+        # a till may have sold them a moment ago
+        self.assertEqual(self.shop.available(self.item), 3)
+        self.assertFalse(self.compare().discrepancy_ids)
+        self.wait()
+        self.push()
         self.assertEqual(self.shop.available(self.item), 5)
         self.assertFalse(self.compare().discrepancy_ids)
 
@@ -727,6 +1007,25 @@ class TestStockIn(StockCase):
         picking.move_ids.write({"quantity": 2, "picked": True})
         picking._action_done()
         self.assertEqual(self.present(), 3)
+        self.shop.levels[self.item, PARIS]["at"] += 1
+        self.count()
+        self.assertEqual(self.present(), 3)
+
+    def test_goods_that_left_before_they_were_picked(self):
+        self.third.delivery_steps = "pick_ship"
+        self.shop.stock(self.item, PARIS, available=5)
+        self.count()
+        self.shop.sell(self.item, PARIS, 2)
+        self.backend.shopify_warehouse_id = self.third
+        sale = self.import_one(order(1001, [line(11, "10.00", 2)], "20.00"))
+        self.shop.ship(self.item, PARIS, 2)
+        self.count()
+        # Odoo has yet to pick and to deliver them
+        self.assertEqual(self.present(), 5)
+        for _step in ("pick", "deliver"):
+            picking = sale.picking_ids.filtered(lambda picking: picking.state != "done")
+            picking.move_ids.write({"quantity": 2, "picked": True})
+            picking._action_done()
         self.shop.levels[self.item, PARIS]["at"] += 1
         self.count()
         self.assertEqual(self.present(), 3)

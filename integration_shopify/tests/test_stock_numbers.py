@@ -53,6 +53,10 @@ class TestStockNumbers(BaseCase):
         # a till sells and hands over at once
         self.assertEqual(stock.vanished(5, 5, level(4)), 1)
         self.assertEqual(stock.target(SOLD, 5, level(4), 0, 1), 4)
+        # and an order that is not here yet has others
+        self.assertEqual(stock.vanished(9, 10, level(5, 2)), 3)
+        self.assertEqual(stock.target(SOLD, 9, level(5, 2), 2, 3), 4)
+        self.assertEqual(stock.target(SOLD, 9, level(5, 2), 0, 3), 6)
         # both sides agree by now, or an open order has them
         self.assertEqual(stock.vanished(4, 5, level(4)), 0)
         self.assertEqual(stock.vanished(9, 5, level(4, 1)), 0)
