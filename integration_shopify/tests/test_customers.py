@@ -170,6 +170,85 @@ class TestCustomersIn(CustomerCase):
         self.assertEqual(partner.shopify_sms_consent, "unsubscribed")
         self.assertEqual(len(partner.shopify_consent_ids), 3)
 
+    def other_shop(self):
+        """Return the flow of customers into Odoo of another shop of the company."""
+        other = self.backend.copy({"base_url": "other.myshopify.com"})
+        other.write({"state": "active", "shopify_domain": "other.myshopify.com"})
+        flow = other.flow_ids.filtered(
+            lambda row: row.resource == "customer" and row.direction == "in"
+        )
+        flow.enabled = True
+        return flow
+
+    def consenting(self, number, state, since, record=None):
+        """Return Anna in a shop with a consent to e-mails and SMS."""
+        told = {
+            "marketingState": state,
+            "marketingOptInLevel": None,
+            "marketingUpdatedAt": since and f"{since}T10:00:00Z",
+        }
+        values = {
+            "defaultEmailAddress": {"emailAddress": "anna@example.com", **told},
+            "defaultPhoneNumber": {"phoneNumber": "+49301234", **told},
+        }
+        return self.changed(record, **values) if record else customer(number, **values)
+
+    def assertConsent(self, partner, state, since):
+        for way in ("email", "sms"):
+            at = partner[f"shopify_{way}_consent_at"]
+            with self.subTest(way):
+                self.assertEqual(
+                    (partner[f"shopify_{way}_consent"], at and f"{at:%Y-%m-%d}"), (state, since)
+                )
+
+    def test_never_asked_in_one_shop_leaves_what_another_says(self):
+        flow, first = self.other_shop(), self.consenting(1, "UNSUBSCRIBED", "2026-11-01")
+        partner = self.one(first)
+        for since in (None, "2026-11-10"):
+            self.shop.put(self.consenting(2, "NOT_SUBSCRIBED", since))
+            self.bring_ids(gid(2), flow=flow)
+            self.assertEqual(len(partner.shopify_profile_ids), 2)
+            self.assertConsent(partner, "unsubscribed", "2026-11-01")
+        # also where it takes back what this shop has said before, earlier or later
+        for since in ("2026-10-01", "2026-11-15"):
+            self.shop.put(self.consenting(2, "UNSUBSCRIBED", since))
+            self.bring_ids(gid(2), flow=flow, force=True)
+            self.shop.put(self.consenting(2, "NOT_SUBSCRIBED", None))
+            self.bring_ids(gid(2), flow=flow, force=True)
+            self.assertConsent(partner, "unsubscribed", "2026-11-01")
+        # the shop itself takes its word back
+        self.one(self.consenting(1, "NOT_SUBSCRIBED", None, first))
+        self.assertConsent(partner, False, False)
+
+    def test_what_another_shop_says_holds_again(self):
+        flow, first = self.other_shop(), self.consenting(1, "UNSUBSCRIBED", "2026-11-01")
+        partner = self.one(first)
+        self.shop.put(self.consenting(2, "SUBSCRIBED", "2026-11-10"))
+        self.bring_ids(gid(2), flow=flow)
+        self.assertConsent(partner, "subscribed", "2026-11-10")
+        self.shop.put(self.consenting(2, "NOT_SUBSCRIBED", None))
+        self.bring_ids(gid(2), flow=flow, force=True)
+        self.assertConsent(partner, "unsubscribed", "2026-11-01")
+
+    def test_consent_without_a_date_does_not_replace_that_of_another_shop(self):
+        flow = self.other_shop()
+        partner = self.one(self.consenting(1, "UNSUBSCRIBED", "2026-11-01"))
+        self.shop.put(self.consenting(2, "SUBSCRIBED", None))
+        self.bring_ids(gid(2), flow=flow)
+        self.assertConsent(partner, "unsubscribed", "2026-11-01")
+
+    def test_never_asked_leaves_what_was_decided_in_odoo(self):
+        record = self.consenting(1, "NOT_SUBSCRIBED", None)
+        partner = self.one(record)
+        partner.write(
+            {"shopify_email_consent": "unsubscribed", "shopify_sms_consent": "unsubscribed"}
+        )
+        self.one(self.consenting(1, "NOT_SUBSCRIBED", "2026-11-20", record))
+        self.assertEqual(
+            (partner.shopify_email_consent, partner.shopify_sms_consent),
+            ("unsubscribed", "unsubscribed"),
+        )
+
     def test_tags_of_both_sides(self):
         record = customer(1, tags=["VIP", "old"])
         partner = self.one(record)
