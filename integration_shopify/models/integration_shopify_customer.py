@@ -276,8 +276,7 @@ class IntegrationShopifyCustomer(models.AbstractModel):
                 "name": compare.person(data),
                 "email": data.email_address,
                 "phone": data.phone,
-                "lang": languages.get(data.locale.replace("-", "_").lower())
-                or languages.get(data.locale[:2].lower()),
+                "lang": self._language(data, languages),
             }
             item.values = {
                 "identity": {name: value for name, value in identity.items() if value},
@@ -302,6 +301,16 @@ class IntegrationShopifyCustomer(models.AbstractModel):
             found.setdefault(code[:2].lower(), code)
             found[code.lower()] = code
         return found
+
+    @api.model
+    def _language(self, data, languages):
+        """Return the code of a customer's language, None when it is not in use in Odoo.
+
+        :param languages: see :meth:`_languages`.
+        """
+        return languages.get(data.locale.replace("-", "_").lower()) or languages.get(
+            data.locale[:2].lower()
+        )
 
     @api.model
     def _positions(self, backend, items):
@@ -692,13 +701,18 @@ class IntegrationShopifyCustomer(models.AbstractModel):
             )
         if not partner.active:
             return self.env._("%s is archived.", item.label)
-        if not compare.email(partner.email) and not partner.phone:
+        if not self._email(partner) and not partner.phone:
             return self.env._(
                 "%s has neither an e-mail address nor a phone number, so Shopify could not tell "
                 "the customer from others. Add one of them.",
                 item.label,
             )
         return ""
+
+    @api.model
+    def _email(self, partner):
+        """Return the e-mail address of a contact, the first of several; empty without one."""
+        return compare.email(partner.email_normalized)
 
     @api.model
     def _exemption_codes(self, backend):
@@ -714,9 +728,13 @@ class IntegrationShopifyCustomer(models.AbstractModel):
         """
         values, fields_in = {}, {}
         if "identity" in parts:
-            first, last = customers.split_name(partner.name or "")
-            fields_in |= {"firstName": first, "lastName": last}
-            fields_in["email"] = compare.email(partner.email)
+            name, email = partner.name or "", self._email(partner)
+            # a customer without a name has one of these as the name in Odoo
+            if compare.normal(name) not in (compare.normal(email), compare.normal(partner.phone)):
+                first, last = customers.split_name(name)
+                fields_in |= {"firstName": first, "lastName": last}
+            if email:
+                fields_in["email"] = email
             if partner.phone:
                 fields_in["phone"] = partner.phone
             if partner.lang:
@@ -769,8 +787,13 @@ class IntegrationShopifyCustomer(models.AbstractModel):
         data = self._read_customer(backend, item, gid)
         profile = self.env["integration.shopify.profile"]._of(backend, item.record)
         book = self.env["integration.shopify.address.book"]
+        values = dict(item.values)
+        if "customer" in values and self._language(data, self._languages()) == item.record.lang:
+            # the shop's own form of it, en for en-US, stays
+            values["customer"] = {**values["customer"]}
+            values["customer"].pop("locale", None)
         todo = customers.plan(
-            item.values, data, profile._sent_tags(), book._linked(backend, item.record)
+            values, data, profile._sent_tags(), book._linked(backend, item.record)
         )
         if todo:
             self._carry_out(client, item, gid, todo)
@@ -939,7 +962,7 @@ class IntegrationShopifyCustomer(models.AbstractModel):
         client = backend._shopify_client()
         for item in items:
             for key, value in (
-                ("emailAddress", compare.email(item.record.email)),
+                ("emailAddress", self._email(item.record)),
                 ("phoneNumber", item.record.phone),
             ):
                 found = value and self._look_up(client, {key: value})

@@ -534,6 +534,48 @@ class TestCustomersOut(CustomerCase):
         self.sent()
         self.assertEqual([row["address1"] for row in rows], ["Weg 1"])
 
+    def updates(self):
+        """Return what was changed of customers, one dict per call."""
+        return [v["input"] for name, v in self.shop.calls if name == "customer_update"]
+
+    def test_names_are_changed_by_people_only(self):
+        self.backend.shopify_customer_master = "odoo"
+        partner = self.one(customer(1, firstName="Ludwig", lastName="van Beethoven"))
+        vip = self.env["res.partner.category"].create({"name": "VIP"})
+        partner.category_id += vip
+        self.sent()
+        self.assertEqual(self.shop.customers[gid(1)]["tags"], ["VIP"])
+        self.assertFalse(self.updates())
+        # one that Shopify has no name of is called by its e-mail address in Odoo
+        other = self.one(customer(2, email="b@example.com", firstName=None, lastName=None))
+        self.assertEqual(other.name, "b@example.com")
+        other.category_id += vip
+        self.sent()
+        self.assertEqual(self.shop.customers[gid(2)]["tags"], ["VIP"])
+        self.assertFalse(self.updates())
+
+    def test_email_is_never_emptied(self):
+        self.backend.shopify_customer_master = "odoo"
+        partner = self.one(customer(1))
+        for email in ('"Anna" <anna@example.com>', "anna@example.com, b@example.com", False):
+            with self.subTest(email=email):
+                partner.email = email
+                self.sent()
+                self.assertFalse(self.updates())
+        partner.email = "Anna <new@example.com>"
+        self.sent()
+        self.assertEqual([row.get("email") for row in self.updates()], ["new@example.com"])
+
+    def test_new_customer_gets_the_address_out_of_the_email(self):
+        partner = self.contact(email='"Otto" <otto@example.com>')
+        self.shop.lost = 1
+        self.push()
+        self.sent()
+        self.assertEqual(
+            self.only()["defaultEmailAddress"]["emailAddress"], "otto@example.com"
+        )
+        self.assertEqual(self.link(partner).external_id, self.only()["id"])
+
     def test_address_of_the_contact_itself(self):
         self.backend.shopify_customer_master = "odoo"
         partner = self.contact()
@@ -587,16 +629,7 @@ class TestCustomersOut(CustomerCase):
 
     def test_fields_that_odoo_owns_are_sent_as_metafields(self):
         self.backend.shopify_customer_master = "odoo"
-        self.env["integration.field.mapping"].create(
-            {
-                "connector": "shopify",
-                "resource": "customer",
-                "backend_id": self.backend.id,
-                "external_path": "metafields.custom.branch",
-                "field_id": self.env["ir.model.fields"]._get("res.partner", "ref").id,
-                "owner": "odoo",
-            }
-        )
+        self.metafield("ref")
         partner = self.contact(ref="north")
 
         def branches():
@@ -610,6 +643,19 @@ class TestCustomersOut(CustomerCase):
         self.shop.calls.clear()
         self.push()
         self.assertFalse([name for name, _v in self.shop.calls if name.startswith("customer_up")])
+
+    def metafield(self, name, path="metafields.custom.branch"):
+        """Have a field of contacts sent as a metafield."""
+        return self.env["integration.field.mapping"].create(
+            {
+                "connector": "shopify",
+                "resource": "customer",
+                "backend_id": self.backend.id,
+                "external_path": path,
+                "field_id": self.env["ir.model.fields"]._get("res.partner", name).id,
+                "owner": "odoo",
+            }
+        )
 
     def test_tax_exemption(self):
         self.backend.shopify_customer_master = "odoo"
