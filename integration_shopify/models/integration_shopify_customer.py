@@ -39,6 +39,25 @@ PAGES = (
 )
 #: What is done without where access to it is not given: B2B needs a plan of its own.
 OPTIONAL_FIELDS = frozenset({"companyContactProfiles", "lastOrder"})
+#: What changes a customer, beside the fields that are mapped to metafields.
+WATCHES = (
+    Watch(
+        "res.partner",
+        (
+            "name",
+            "email",
+            "phone",
+            "company_name",
+            *PLACE,
+            "lang",
+            "category_id",
+            "property_account_position_id",
+            "shopify_email_consent",
+            "shopify_sms_consent",
+        ),
+    ),
+    Watch("res.partner", ("name", "phone", *PLACE, "type", "active"), "parent_id"),
+)
 #: Seconds after which a merge that is not over yet is worth another look.
 MERGING_SECONDS = 30
 
@@ -73,25 +92,6 @@ class IntegrationShopifyCustomer(models.AbstractModel):
     )
     _resource_batch_size = 50
     _resource_interval_minutes = 15
-    _resource_watches = (
-        Watch(
-            "res.partner",
-            (
-                "name",
-                "email",
-                "phone",
-                "company_name",
-                *PLACE,
-                "lang",
-                "category_id",
-                "property_account_position_id",
-                "shopify_email_consent",
-                "shopify_sms_consent",
-            ),
-        ),
-        Watch("res.partner", ("name", "phone", *PLACE, "type", "active"), "parent_id"),
-    )
-
     _shopify_documents = (
         "customers",
         "customer_addresses",
@@ -111,6 +111,10 @@ class IntegrationShopifyCustomer(models.AbstractModel):
         "customer_address_delete",
     )
     _shopify_optional_scopes = frozenset({"read_orders"})
+
+    @property
+    def _resource_watches(self):
+        return (*WATCHES, *self.env["integration.field.mapping"]._shopify_watches(CUSTOMER))
 
     # === HOOKS - ACCESS === #
 
@@ -659,8 +663,9 @@ class IntegrationShopifyCustomer(models.AbstractModel):
     # === HOOKS - OUT OF ODOO === #
 
     def _export(self, backend, items):
+        sends_changes = self._sends_changes(backend)
         for item in items:
-            reason = self._not_for_shopify(backend, item)
+            reason = self._not_for_shopify(backend, item, sends_changes)
             if reason:
                 item.skip(reason)
         alive = [item for item in items if item.alive]
@@ -680,11 +685,21 @@ class IntegrationShopifyCustomer(models.AbstractModel):
                 item.values["metafields"] = metafields
 
     @api.model
-    def _not_for_shopify(self, backend, item):
-        """Return why a contact does not become or change a customer, empty when it does."""
+    def _sends_changes(self, backend):
+        """Return whether anything of the customers a shop has belongs to Odoo."""
+        return any(
+            backend._shopify_customer_owner(part) == "odoo" for part in customers.PARTS
+        ) or bool(self.env["integration.field.mapping"]._shopify_sent_rows(backend, CUSTOMER))
+
+    @api.model
+    def _not_for_shopify(self, backend, item, sends_changes):
+        """Return why a contact does not become or change a customer, empty when it does.
+
+        :param bool sends_changes: see :meth:`_sends_changes`.
+        """
         partner = item.record
         if item.external_id:
-            if any(backend._shopify_customer_owner(p) == "odoo" for p in customers.PARTS):
+            if sends_changes:
                 return ""
             return self.env._("Shopify owns its customers, see the page Customers of the backend.")
         if backend not in partner.shopify_backend_ids:
@@ -975,7 +990,7 @@ class IntegrationShopifyCustomer(models.AbstractModel):
         sent = [item for item in items if item.payload]
         self.env["integration.shopify.profile"]._note_sent(backend, sent)
         self.env["integration.shopify.address.book"]._note_sent(backend, sent)
-        if made and any(backend._shopify_customer_owner(p) == "odoo" for p in customers.PARTS):
+        if made and self._sends_changes(backend):
             # what was changed after it was read and before there was a link was not noted
             flow = backend._shopify_customer_flow("out")
             records = self.env["res.partner"].union(*(item.record for item in made))

@@ -637,7 +637,7 @@ class TestCustomersOut(CustomerCase):
 
         self.sent()
         self.assertEqual(branches(), ["north"])
-        partner.write({"ref": "south", "city": "Bonn"})
+        partner.ref = "south"
         self.sent()
         self.assertEqual(branches(), ["south"])
         self.shop.calls.clear()
@@ -656,6 +656,33 @@ class TestCustomersOut(CustomerCase):
                 "owner": "odoo",
             }
         )
+
+    def test_change_of_a_mapped_field_alone_is_sent(self):
+        """Whoever owns the customers: the row says that Odoo owns the field."""
+        partner = self.one(customer(1))
+        self.metafield("tz_offset", "metafields.custom.zone")
+        self.metafield("child_ids", "metafields.custom.people")
+        row = self.metafield("ref")
+        partner.ref = "north"
+        self.sent()
+        self.assertEqual([sorted(sent) for sent in self.updates()], [["id", "metafields"]])
+        found = self.shop.customers[gid(1)]["metafields"]["nodes"]
+        self.assertIn("north", [field["value"] for field in found])
+        # what cannot be watched disturbs nobody
+        self.assertFalse(self.env["integration.outbox"]._index()[1])
+        count = len(self.push())
+        for values in ({"owner": "external"}, {"owner": "odoo", "active": False}):
+            row.write(values)
+            partner.ref = f"south {values}"
+            self.assertEqual(len(self.push()), count)
+        row.active = True
+        partner.ref = "south"
+        self.sent()
+        self.assertEqual(len(self.updates()), 2)
+        count = len(self.push())
+        row.unlink()
+        partner.ref = "west"
+        self.assertEqual(len(self.push()), count)
 
     def test_tax_exemption(self):
         self.backend.shopify_customer_master = "odoo"
