@@ -427,13 +427,7 @@ class IntegrationOutbox(models.AbstractModel):
                 link, _dot, parent_name = field.related.partition(".")
                 delegated[link].add(parent_name)
                 continue
-            indirect = field is not None and not field.column_type
-            if (
-                field is None
-                or not field.store
-                or field.type == "one2many"
-                or (indirect and field.compute)
-            ):
+            if field is None or not self._is_watchable(field):
                 raise ValueError(
                     f"{resource._name} watches {model._name}.{name}, which is not stored there. "
                     "Watch the stored fields it is made of; for lines, their model with a path."
@@ -445,6 +439,16 @@ class IntegrationOutbox(models.AbstractModel):
             back = ((model._table, "id", link), *hops)
             resolved += self._resolve_fields(resource, parent, parent_names, back)
         return resolved
+
+    @api.model
+    def _is_watchable(self, field):
+        """Return whether changes of a field are seen where it is stored."""
+        field = field.base_field
+        return (
+            field.store
+            and field.type != "one2many"
+            and bool(field.column_type or not field.compute)
+        )
 
     def _hop(self, resource, model, name):
         """Return a step of a path as ``(table, column of model, own column)``, and its model."""

@@ -58,13 +58,22 @@ WAYS = (
 )
 
 
-def split_name(name: str) -> tuple[str, str]:
+def split_name(name: str, known_first: str = "", known_last: str = "") -> tuple[str, str]:
     """Return first and last name: the last word is the last name.
 
     ``Anna Maria Muster`` gives ``("Anna Maria", "Muster")``, one word alone is a last name.
+
+    :param known_first: how it is split until now, with ``known_last``. What is left of these is
+        not split anew: ``Karl van Beethoven`` with the last name ``van Beethoven`` keeps it.
     """
-    first, _space, last = " ".join(name.split()).rpartition(" ")
-    return first, last
+    words = name.split()
+    border = max(len(words) - 1, 0)
+    before, after = len(known_first.split()), max(len(words) - len(known_last.split()), 0)
+    if known_last.strip() and normal(" ".join(words[after:])) == normal(known_last):
+        border = after
+    elif known_first.strip() and normal(" ".join(words[:before])) == normal(known_first):
+        border = before
+    return " ".join(words[:border]), " ".join(words[border:])
 
 
 def digits(phone: str) -> str:
@@ -171,7 +180,10 @@ def plan(
         "email": "defaultEmailAddress",
         "phone": "defaultPhoneNumber",
     }
-    for name, value in (values.get("customer") or {}).items():
+    wanted = dict(values.get("customer") or {})
+    if "lastName" in wanted:
+        wanted |= _names(wanted, current)
+    for name, value in wanted.items():
         if hidden.get(name) in data.withheld:
             continue
         known = current.get(name)
@@ -179,6 +191,8 @@ def plan(
             same = (value or "").casefold() == (known or "").casefold()
         elif name == "phone":
             same = digits(value) == digits(known)
+        elif name in ("firstName", "lastName"):
+            same = value.split() == (known or "").split()
         else:
             same = (value or "") == (known or "") if isinstance(value, str) else value == known
         if not same:
@@ -207,6 +221,13 @@ def plan(
     return result
 
 
+def _names(values: dict[str, Any], known: dict[str, Any]) -> dict[str, str]:
+    """Return ``firstName`` and ``lastName`` of values, split as in what is known."""
+    name = " ".join(filter(None, (values.get("firstName"), values.get("lastName"))))
+    first, last = split_name(name, known["firstName"] or "", known["lastName"] or "")
+    return {"firstName": first, "lastName": last}
+
+
 def _plan_addresses(result: Plan, wanted: list[dict], data: Customer, own: set[str]) -> None:
     """Match addresses by what they say; what is left is changed, made or deleted."""
     default, ids = data.default_key, {row.key: row.id for row in data.addresses}
@@ -219,7 +240,7 @@ def _plan_addresses(result: Plan, wanted: list[dict], data: Customer, own: set[s
         if not same and usual and address_key(usual)[1:] == key[1:]:
             # the same place: only the contact has another name now
             free.pop(default)
-            result.change.append((ids[default], row, False))
+            result.change.append((ids[default], row | _names(row, usual), False))
             continue
         if not same:
             missing.append((position, row))
@@ -228,12 +249,13 @@ def _plan_addresses(result: Plan, wanted: list[dict], data: Customer, own: set[s
         known = free.pop(gid)
         make_default = not position and gid != default
         if make_default or digits(row.get("phone", "")) not in ("", digits(known["phone"])):
-            result.change.append((ids[gid], row, make_default))
+            result.change.append((ids[gid], row | _names(row, known), make_default))
     # what Odoo made and no longer has takes the place of what it has now
     spare = [gid for gid in free if gid in own]
     for position, row in missing:
         if spare:
             gid = spare.pop(0)
+            row = row | _names(row, free[gid])
             result.change.append((ids[gid], row, not position and gid != default))
         else:
             result.create.append((row, not position))

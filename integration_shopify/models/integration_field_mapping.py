@@ -4,6 +4,7 @@ from datetime import date, datetime
 from odoo import api, models
 
 from odoo.addons.integration_base.lib.field_values import CONVERTERS
+from odoo.addons.integration_base.lib.records import Watch
 
 from ..lib.pages import MAX_PAGE
 
@@ -26,6 +27,61 @@ TYPES = {
 class IntegrationFieldMapping(models.Model):
     _inherit = "integration.field.mapping"
 
+    # what rows send is watched
+    @api.model_create_multi
+    def create(self, vals_list):
+        rows = super().create(vals_list)
+        self.env["integration.outbox"]._forget_index()
+        return rows
+
+    def write(self, vals):
+        result = super().write(vals)
+        self.env["integration.outbox"]._forget_index()
+        return result
+
+    def unlink(self):
+        result = super().unlink()
+        self.env["integration.outbox"]._forget_index()
+        return result
+
+    @api.model
+    def _shopify_watches(self, resource):
+        """Return a :class:`Watch` of the fields that any backend sends as metafields, in a tuple.
+
+        Fields whose changes cannot be seen are left out; they go with the next change of others.
+
+        :param str resource: its code.
+        """
+        model = self.env[self.env[f"integration.shopify.{resource}"]._resource_model]
+        # sudo: whoever changes a record first has this looked up, and field names are closed
+        rows = self.sudo().search(
+            [
+                ("connector", "=", "shopify"),
+                ("resource", "=", resource),
+                ("owner", "=", "odoo"),
+                ("external_path", "=like", f"{PREFIX}%"),
+                ("active", "=", True),
+            ]
+        )
+        names = {
+            name
+            for name in rows.field_id.mapped("name")
+            if name in model._fields
+            and self.env["integration.outbox"]._is_watchable(model._fields[name])
+        }
+        return (Watch(model._name, tuple(sorted(names))),) if names else ()
+
+    @api.model
+    def _shopify_sent_rows(self, backend, resource):
+        """Return the rows that send a field as a metafield: Odoo owns them."""
+        return self._rows(backend, resource).filtered(
+            lambda row: (
+                row.owner == "odoo"
+                and row.external_path.startswith(PREFIX)
+                and row.external_path.count(".") >= 2
+            )
+        )
+
     @api.model
     def _shopify_metafield_keys(self, backend, resource):
         """Return the metafields that rows of a resource name, as ``namespace.key``."""
@@ -46,10 +102,7 @@ class IntegrationFieldMapping(models.Model):
         # sudo: field names of ir.model.fields are closed to most users
         rows = [
             (row.field_id.name, *row.external_path.removeprefix(PREFIX).rsplit(".", 1), row)
-            for row in self._rows(backend, resource).sudo()
-            if row.owner == "odoo"
-            and row.external_path.startswith(PREFIX)
-            and row.external_path.count(".") >= 2
+            for row in self._shopify_sent_rows(backend, resource).sudo()
         ]
         found = []
         for record in records:

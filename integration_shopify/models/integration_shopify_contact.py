@@ -271,8 +271,14 @@ class IntegrationShopifyContact(models.AbstractModel):
 
     @api.model
     def _join_company(self, party):
-        """Put the contact below the company, unless it has a place in Odoo already."""
+        """Put the contact below the company, unless it has a place in Odoo already.
+
+        Nor below one that fewer people may read: Odoo looks for the invoice address of a contact
+        in what is above it.
+        """
         partner, company = party.partner, party.company
+        if company and company.company_id and company.company_id not in partner.company_id.parent_ids:
+            return
         if company and partner != company and not partner.parent_id and not partner.is_company:
             above = company
             while above and above != partner:

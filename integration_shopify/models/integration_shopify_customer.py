@@ -39,6 +39,25 @@ PAGES = (
 )
 #: What is done without where access to it is not given: B2B needs a plan of its own.
 OPTIONAL_FIELDS = frozenset({"companyContactProfiles", "lastOrder"})
+#: What changes a customer, beside the fields that are mapped to metafields.
+WATCHES = (
+    Watch(
+        "res.partner",
+        (
+            "name",
+            "email",
+            "phone",
+            "company_name",
+            *PLACE,
+            "lang",
+            "category_id",
+            "property_account_position_id",
+            "shopify_email_consent",
+            "shopify_sms_consent",
+        ),
+    ),
+    Watch("res.partner", ("name", "phone", *PLACE, "type", "active"), "parent_id"),
+)
 #: Seconds after which a merge that is not over yet is worth another look.
 MERGING_SECONDS = 30
 
@@ -74,25 +93,6 @@ class IntegrationShopifyCustomer(models.AbstractModel):
     )
     _resource_batch_size = 50
     _resource_interval_minutes = 15
-    _resource_watches = (
-        Watch(
-            "res.partner",
-            (
-                "name",
-                "email",
-                "phone",
-                "company_name",
-                *PLACE,
-                "lang",
-                "category_id",
-                "property_account_position_id",
-                "shopify_email_consent",
-                "shopify_sms_consent",
-            ),
-        ),
-        Watch("res.partner", ("name", "phone", *PLACE, "type", "active"), "parent_id"),
-    )
-
     _shopify_documents = (
         "customers",
         "customer_addresses",
@@ -112,6 +112,10 @@ class IntegrationShopifyCustomer(models.AbstractModel):
         "customer_address_delete",
     )
     _shopify_optional_scopes = frozenset({"read_orders"})
+
+    @property
+    def _resource_watches(self):
+        return (*WATCHES, *self.env["integration.field.mapping"]._shopify_watches(CUSTOMER))
 
     # === HOOKS - ACCESS === #
 
@@ -277,8 +281,7 @@ class IntegrationShopifyCustomer(models.AbstractModel):
                 "name": compare.person(data),
                 "email": data.email_address,
                 "phone": data.phone,
-                "lang": languages.get(data.locale.replace("-", "_").lower())
-                or languages.get(data.locale[:2].lower()),
+                "lang": self._language(data, languages),
             }
             item.values = {
                 "identity": {name: value for name, value in identity.items() if value},
@@ -303,6 +306,16 @@ class IntegrationShopifyCustomer(models.AbstractModel):
             found.setdefault(code[:2].lower(), code)
             found[code.lower()] = code
         return found
+
+    @api.model
+    def _language(self, data, languages):
+        """Return the code of a customer's language, None when it is not in use in Odoo.
+
+        :param languages: see :meth:`_languages`.
+        """
+        return languages.get(data.locale.replace("-", "_").lower()) or languages.get(
+            data.locale[:2].lower()
+        )
 
     @api.model
     def _positions(self, backend, items):
@@ -651,8 +664,9 @@ class IntegrationShopifyCustomer(models.AbstractModel):
     # === HOOKS - OUT OF ODOO === #
 
     def _export(self, backend, items):
+        sends_changes = self._sends_changes(backend)
         for item in items:
-            reason = self._not_for_shopify(backend, item)
+            reason = self._not_for_shopify(backend, item, sends_changes)
             if reason:
                 item.skip(reason)
         alive = [item for item in items if item.alive]
@@ -672,11 +686,21 @@ class IntegrationShopifyCustomer(models.AbstractModel):
                 item.values["metafields"] = metafields
 
     @api.model
-    def _not_for_shopify(self, backend, item):
-        """Return why a contact does not become or change a customer, empty when it does."""
+    def _sends_changes(self, backend):
+        """Return whether anything of the customers a shop has belongs to Odoo."""
+        return any(
+            backend._shopify_customer_owner(part) == "odoo" for part in customers.PARTS
+        ) or bool(self.env["integration.field.mapping"]._shopify_sent_rows(backend, CUSTOMER))
+
+    @api.model
+    def _not_for_shopify(self, backend, item, sends_changes):
+        """Return why a contact does not become or change a customer, empty when it does.
+
+        :param bool sends_changes: see :meth:`_sends_changes`.
+        """
         partner = item.record
         if item.external_id:
-            if any(backend._shopify_customer_owner(p) == "odoo" for p in customers.PARTS):
+            if sends_changes:
                 return ""
             return self.env._("Shopify owns its customers, see the page Customers of the backend.")
         if backend not in partner.shopify_backend_ids:
@@ -693,13 +717,18 @@ class IntegrationShopifyCustomer(models.AbstractModel):
             )
         if not partner.active:
             return self.env._("%s is archived.", item.label)
-        if not compare.email(partner.email) and not partner.phone:
+        if not self._email(partner) and not partner.phone:
             return self.env._(
                 "%s has neither an e-mail address nor a phone number, so Shopify could not tell "
                 "the customer from others. Add one of them.",
                 item.label,
             )
         return ""
+
+    @api.model
+    def _email(self, partner):
+        """Return the e-mail address of a contact, the first of several; empty without one."""
+        return compare.email(partner.email_normalized)
 
     @api.model
     def _exemption_codes(self, backend):
@@ -715,9 +744,13 @@ class IntegrationShopifyCustomer(models.AbstractModel):
         """
         values, fields_in = {}, {}
         if "identity" in parts:
-            first, last = customers.split_name(partner.name or "")
-            fields_in |= {"firstName": first, "lastName": last}
-            fields_in["email"] = compare.email(partner.email)
+            name, email = partner.name or "", self._email(partner)
+            # a customer without a name has one of these as the name in Odoo
+            if compare.normal(name) not in (compare.normal(email), compare.normal(partner.phone)):
+                first, last = customers.split_name(name)
+                fields_in |= {"firstName": first, "lastName": last}
+            if email:
+                fields_in["email"] = email
             if partner.phone:
                 fields_in["phone"] = partner.phone
             if partner.lang:
@@ -770,8 +803,13 @@ class IntegrationShopifyCustomer(models.AbstractModel):
         data = self._read_customer(backend, item, gid)
         profile = self.env["integration.shopify.profile"]._of(backend, item.record)
         book = self.env["integration.shopify.address.book"]
+        values = dict(item.values)
+        if "customer" in values and self._language(data, self._languages()) == item.record.lang:
+            # the shop's own form of it, en for en-US, stays
+            values["customer"] = {**values["customer"]}
+            values["customer"].pop("locale", None)
         todo = customers.plan(
-            item.values, data, profile._sent_tags(), book._linked(backend, item.record)
+            values, data, profile._sent_tags(), book._linked(backend, item.record)
         )
         if todo:
             self._carry_out(client, item, gid, todo)
@@ -940,7 +978,7 @@ class IntegrationShopifyCustomer(models.AbstractModel):
         client = backend._shopify_client()
         for item in items:
             for key, value in (
-                ("emailAddress", compare.email(item.record.email)),
+                ("emailAddress", self._email(item.record)),
                 ("phoneNumber", item.record.phone),
             ):
                 found = value and self._look_up(client, {key: value})
@@ -953,7 +991,7 @@ class IntegrationShopifyCustomer(models.AbstractModel):
         sent = [item for item in items if item.payload]
         self.env["integration.shopify.profile"]._note_sent(backend, sent)
         self.env["integration.shopify.address.book"]._note_sent(backend, sent)
-        if made and any(backend._shopify_customer_owner(p) == "odoo" for p in customers.PARTS):
+        if made and self._sends_changes(backend):
             # what was changed after it was read and before there was a link was not noted
             flow = backend._shopify_customer_flow("out")
             records = self.env["res.partner"].union(*(item.record for item in made))

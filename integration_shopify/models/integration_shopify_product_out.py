@@ -30,6 +30,49 @@ PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 CHANNELS_BUSY_SECONDS = 60
 #: Seconds that Shopify needs for new pictures.
 PICTURES_SECONDS = 20
+#: What changes a product, beside the fields that are mapped to metafields.
+WATCHES = (
+    Watch(
+        "product.template",
+        (
+            "name",
+            "active",
+            "type",
+            "is_storable",
+            "list_price",
+            "categ_id",
+            "company_id",
+            "description_sale",
+            "product_tag_ids",
+            "taxes_id",
+            "image_1920",
+            "hs_code",
+            "country_of_origin",
+            "shopify_vendor",
+            "shopify_oversell",
+            "shopify_description",
+        ),
+    ),
+    Watch(
+        "product.product",
+        (
+            "active",
+            "default_code",
+            "barcode",
+            "weight",
+            "standard_price",
+            "image_variant_1920",
+            "product_template_attribute_value_ids",
+        ),
+        "product_tmpl_id",
+    ),
+    Watch(
+        "product.template.attribute.line",
+        ("attribute_id", "value_ids", "sequence"),
+        "product_tmpl_id",
+    ),
+    Watch("product.template.attribute.value", ("price_extra",), "product_tmpl_id"),
+)
 
 
 class IntegrationShopifyProduct(models.AbstractModel):
@@ -52,49 +95,6 @@ class IntegrationShopifyProduct(models.AbstractModel):
 
     _resource_deletes = True
     _resource_load_scope = "all"
-    _resource_watches = (
-        Watch(
-            "product.template",
-            (
-                "name",
-                "active",
-                "type",
-                "is_storable",
-                "list_price",
-                "categ_id",
-                "company_id",
-                "description_sale",
-                "product_tag_ids",
-                "taxes_id",
-                "image_1920",
-                "hs_code",
-                "country_of_origin",
-                "shopify_vendor",
-                "shopify_oversell",
-                "shopify_description",
-            ),
-        ),
-        Watch(
-            "product.product",
-            (
-                "active",
-                "default_code",
-                "barcode",
-                "weight",
-                "standard_price",
-                "image_variant_1920",
-                "product_template_attribute_value_ids",
-            ),
-            "product_tmpl_id",
-        ),
-        Watch(
-            "product.template.attribute.line",
-            ("attribute_id", "value_ids", "sequence"),
-            "product_tmpl_id",
-        ),
-        Watch("product.template.attribute.value", ("price_extra",), "product_tmpl_id"),
-    )
-
     #: Names of the documents the export runs.
     _shopify_out_documents = (
         "bulk_mutation_run",
@@ -133,6 +133,10 @@ class IntegrationShopifyProduct(models.AbstractModel):
             "write_translations",
         }
     )
+
+    @property
+    def _resource_watches(self):
+        return (*WATCHES, *self.env["integration.field.mapping"]._shopify_watches("product"))
 
     # === HOOKS - ACCESS === #
 

@@ -1,3 +1,5 @@
+from datetime import datetime
+
 from odoo import api, fields, models
 
 from ..lib import customers
@@ -99,41 +101,63 @@ class IntegrationShopifyProfile(models.Model):
                 for name, value in values.items()
                 if (profile[name] or False) != (value or False)
             }
+            before = {way.code: profile._said(way.code) for way in customers.WAYS}
             if changed:
                 profile.write(changed)
             for way in customers.WAYS:
                 if {f"{way.code}_state", f"{way.code}_since"} & changed.keys():
-                    profile._hand_on_consent(way.code)
+                    profile._hand_on_consent(way.code, before[way.code])
 
-    def _hand_on_consent(self, way):
+    def _said(self, way):
+        """Return what the shop says the customer has decided, and since when."""
+        return customers.DECISIONS.get(self[f"{way}_state"], False), self[f"{way}_since"]
+
+    def _hand_on_consent(self, way, before):
         """Add to the history of consent, and set the contact's where Shopify owns it.
 
         :param str way: ``email`` or ``sms``.
+        :param before: what the shop has :meth:`_said` until now.
         """
         name = f"shopify_{way}_consent"
-        Consent = self.env["integration.shopify.consent"]
-        for profile in self:
-            Consent._add(
-                profile.partner_id,
-                way,
-                profile[f"{way}_state"],
-                "shopify",
-                level=profile[f"{way}_level"],
-                since=profile[f"{way}_since"],
-                backend=profile.backend_id,
+        self.env["integration.shopify.consent"]._add(
+            self.partner_id,
+            way,
+            self[f"{way}_state"],
+            "shopify",
+            level=self[f"{way}_level"],
+            since=self[f"{way}_since"],
+            backend=self.backend_id,
+        )
+        if self.backend_id._shopify_customer_owner("consent") != "shopify":
+            return
+        partner, (decision, since) = self.partner_id, self._said(way)
+        known = partner[f"{name}_at"]
+        # of several shops the newest decision counts
+        if known and since and since < known:
+            return
+        if partner[name] and (partner[name], known) != before:
+            # another shop, or somebody in Odoo, has noted it: only a decision replaces it, and one
+            # without a date only if it is not to advertise
+            if not decision or (not since and decision != "unsubscribed"):
+                return
+        elif not decision:
+            decision, since = self._said_elsewhere(way)
+        if partner[name] != decision:
+            partner.with_context(shopify_consent_noted=True).write(
+                {name: decision, f"{name}_at": since}
             )
-            if profile.backend_id._shopify_customer_owner("consent") != "shopify":
-                continue
-            partner, since = profile.partner_id, profile[f"{way}_since"]
-            decision = customers.DECISIONS.get(profile[f"{way}_state"])
-            known = partner[f"{name}_at"]
-            # of several shops the newest decision counts
-            if known and since and since < known:
-                continue
-            if (partner[name] or None) != decision:
-                partner.with_context(shopify_consent_noted=True).write(
-                    {name: decision or False, f"{name}_at": since}
-                )
+
+    def _said_elsewhere(self, way):
+        """Return the newest decision that other shops know of, and its date; False without one."""
+        # sudo: the contact is one, also where shops of other companies know it
+        others = self.partner_id.sudo().shopify_profile_ids - self.sudo()
+        found = [
+            row._said(way)
+            for row in others
+            if row.backend_id._shopify_customer_owner("consent") == "shopify"
+        ]
+        found = [(since or datetime.min, decision, since) for decision, since in found if decision]
+        return max(found)[1:] if found else (False, False)
 
     @api.model
     def _hand_on_tags(self, items, profiles):

@@ -2,11 +2,17 @@
 
 from datetime import datetime
 
-from odoo.tests import tagged
+from odoo import Command
+from odoo.tests import new_test_user, tagged
 
+from ..models.integration_shopify_contact import Party
 from .common import connection, line, order
 from .customer_shop import CustomerCase, company, customer, location
 
+BUYER = {
+    "company": {"id": "gid://shopify/Company/1", "name": "Acme"},
+    "location": {"id": "gid://shopify/CompanyLocation/1", "name": "Berlin"},
+}
 CATALOG = {"id": "gid://shopify/CompanyLocationCatalog/5", "title": "Wholesale", "status": "ACTIVE"}
 
 
@@ -119,12 +125,41 @@ class TestCompanies(CustomerCase):
         late = self.one(customer(6, email="b@example.com", companyContactProfiles=[profile]))
         self.assertEqual((late.parent_id, late.function), (partner, "Chief"))
 
-    def test_order_and_company_are_one(self):
-        buyer = {
-            "company": {"id": "gid://shopify/Company/1", "name": "Acme"},
-            "location": {"id": "gid://shopify/CompanyLocation/1", "name": "Berlin"},
+    def test_contact_of_all_companies_is_not_put_below_one_of_ours(self):
+        """Whoever reads the contact reads the company above it, for its invoice address."""
+        shared = self.env["res.partner"].create({"name": "Anna", "email": "anna@example.com"})
+        sale = self.import_one(order(1, [line(1, 10)], 10, purchasingEntity=BUYER))
+        acme = sale.partner_id
+        self.assertEqual((acme.name, acme.company_id), ("Acme", self.company))
+        profile = {
+            "id": "gid://shopify/CompanyContact/1",
+            "title": None,
+            "isMainContact": True,
+            "company": BUYER["company"],
         }
-        sale = self.import_one(order(1, [line(1, 10)], 10, purchasingEntity=buyer))
+        self.assertEqual(self.one(customer(1, companyContactProfiles=[profile])), shared)
+        self.assertEqual(self.one(company(1, location(1), contacts=[(1, None)])), acme)
+        self.assertFalse(shared.parent_id)
+        other = self.env["res.company"].create({"name": "Other"})
+        seller = new_test_user(
+            self.env,
+            "seller of others",
+            groups="sales_team.group_sale_salesman_all_leads",
+            company_id=other.id,
+            company_ids=[Command.set(other.ids)],
+        )
+        quotation = self.env["sale.order"].with_user(seller).create({"partner_id": shared.id})
+        self.assertEqual(quotation.partner_invoice_id, shared)
+
+    def test_contact_of_a_branch_joins_its_company(self):
+        acme = self.one(company(1, location(1)))
+        branch = self.env["res.company"].create({"name": "Branch", "parent_id": self.company.id})
+        person = self.env["res.partner"].create({"name": "Bea", "company_id": branch.id})
+        self.env["integration.shopify.contact"]._join_company(Party("", person, company=acme))
+        self.assertEqual(person.parent_id, acme)
+
+    def test_order_and_company_are_one(self):
+        sale = self.import_one(order(1, [line(1, 10)], 10, purchasingEntity=BUYER))
         partner = self.one(company(1, location(1)))
         self.assertEqual(sale.partner_id.commercial_partner_id, partner)
 

@@ -77,6 +77,42 @@ class TestPlan(BaseCase):
         values = {"customer": {"firstName": "Anna"}, "addresses": [wanted("New 1")]}
         self.assertFalse(customers.plan(values, data))
 
+    def name(self, first, last, wanted):
+        """Return what is sent when Odoo calls a customer ``wanted``."""
+        names = dict(zip(("firstName", "lastName"), customers.split_name(wanted), strict=True))
+        return customers.plan({"customer": names}, customer(firstName=first, lastName=last)).update
+
+    def test_name_that_shopify_splits_otherwise_is_left_alone(self):
+        for first, last in (
+            ("Ludwig", "van Beethoven"),
+            ("María", "García López"),
+            ("Anna ", "Muster"),
+            ("Anna", None),
+            (None, "Muster"),
+        ):
+            with self.subTest(first=first, last=last):
+                name = " ".join(filter(None, (first, last)))
+                self.assertFalse(self.name(first, last, name))
+
+    def test_only_the_changed_part_of_a_name_is_sent(self):
+        for wanted, sent in (
+            ("Ludwig van beethoven", {"lastName": "van beethoven"}),
+            ("Ludwig van Bethoven", {"lastName": "van Bethoven"}),
+            ("Karl Maria van Beethoven", {"firstName": "Karl Maria"}),
+            ("Ludwig", {"lastName": ""}),
+            ("Otto Beispiel", {"firstName": "Otto", "lastName": "Beispiel"}),
+        ):
+            with self.subTest(wanted):
+                self.assertEqual(self.name("Ludwig", "van Beethoven", wanted), sent)
+        self.assertEqual(self.name("Anna", None, "Anna Muster"), {"lastName": "Muster"})
+
+    def test_address_that_changes_keeps_the_name_as_shopify_splits_it(self):
+        data = customer(address(1, firstName="Ludwig", lastName="van Beethoven"), default=1)
+        row = wanted("Weg 2", firstName="Ludwig van", lastName="Beethoven")
+        todo = customers.plan({"addresses": [row]}, data, (), [data.addresses[0].key])
+        ((_gid, sent, _usual),) = todo.change
+        self.assertEqual((sent["firstName"], sent["lastName"]), ("Ludwig", "van Beethoven"))
+
     def test_consent_needs_an_address(self):
         state = {"marketingState": "SUBSCRIBED", "consentUpdatedAt": None}
         email, sms = {"consent": {"email": state}}, {"consent": {"sms": state}}

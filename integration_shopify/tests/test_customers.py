@@ -170,6 +170,85 @@ class TestCustomersIn(CustomerCase):
         self.assertEqual(partner.shopify_sms_consent, "unsubscribed")
         self.assertEqual(len(partner.shopify_consent_ids), 3)
 
+    def other_shop(self):
+        """Return the flow of customers into Odoo of another shop of the company."""
+        other = self.backend.copy({"base_url": "other.myshopify.com"})
+        other.write({"state": "active", "shopify_domain": "other.myshopify.com"})
+        flow = other.flow_ids.filtered(
+            lambda row: row.resource == "customer" and row.direction == "in"
+        )
+        flow.enabled = True
+        return flow
+
+    def consenting(self, number, state, since, record=None):
+        """Return Anna in a shop with a consent to e-mails and SMS."""
+        told = {
+            "marketingState": state,
+            "marketingOptInLevel": None,
+            "marketingUpdatedAt": since and f"{since}T10:00:00Z",
+        }
+        values = {
+            "defaultEmailAddress": {"emailAddress": "anna@example.com", **told},
+            "defaultPhoneNumber": {"phoneNumber": "+49301234", **told},
+        }
+        return self.changed(record, **values) if record else customer(number, **values)
+
+    def assertConsent(self, partner, state, since):
+        for way in ("email", "sms"):
+            at = partner[f"shopify_{way}_consent_at"]
+            with self.subTest(way):
+                self.assertEqual(
+                    (partner[f"shopify_{way}_consent"], at and f"{at:%Y-%m-%d}"), (state, since)
+                )
+
+    def test_never_asked_in_one_shop_leaves_what_another_says(self):
+        flow, first = self.other_shop(), self.consenting(1, "UNSUBSCRIBED", "2026-11-01")
+        partner = self.one(first)
+        for since in (None, "2026-11-10"):
+            self.shop.put(self.consenting(2, "NOT_SUBSCRIBED", since))
+            self.bring_ids(gid(2), flow=flow)
+            self.assertEqual(len(partner.shopify_profile_ids), 2)
+            self.assertConsent(partner, "unsubscribed", "2026-11-01")
+        # also where it takes back what this shop has said before, earlier or later
+        for since in ("2026-10-01", "2026-11-15"):
+            self.shop.put(self.consenting(2, "UNSUBSCRIBED", since))
+            self.bring_ids(gid(2), flow=flow, force=True)
+            self.shop.put(self.consenting(2, "NOT_SUBSCRIBED", None))
+            self.bring_ids(gid(2), flow=flow, force=True)
+            self.assertConsent(partner, "unsubscribed", "2026-11-01")
+        # the shop itself takes its word back
+        self.one(self.consenting(1, "NOT_SUBSCRIBED", None, first))
+        self.assertConsent(partner, False, False)
+
+    def test_what_another_shop_says_holds_again(self):
+        flow, first = self.other_shop(), self.consenting(1, "UNSUBSCRIBED", "2026-11-01")
+        partner = self.one(first)
+        self.shop.put(self.consenting(2, "SUBSCRIBED", "2026-11-10"))
+        self.bring_ids(gid(2), flow=flow)
+        self.assertConsent(partner, "subscribed", "2026-11-10")
+        self.shop.put(self.consenting(2, "NOT_SUBSCRIBED", None))
+        self.bring_ids(gid(2), flow=flow, force=True)
+        self.assertConsent(partner, "unsubscribed", "2026-11-01")
+
+    def test_consent_without_a_date_does_not_replace_that_of_another_shop(self):
+        flow = self.other_shop()
+        partner = self.one(self.consenting(1, "UNSUBSCRIBED", "2026-11-01"))
+        self.shop.put(self.consenting(2, "SUBSCRIBED", None))
+        self.bring_ids(gid(2), flow=flow)
+        self.assertConsent(partner, "unsubscribed", "2026-11-01")
+
+    def test_never_asked_leaves_what_was_decided_in_odoo(self):
+        record = self.consenting(1, "NOT_SUBSCRIBED", None)
+        partner = self.one(record)
+        partner.write(
+            {"shopify_email_consent": "unsubscribed", "shopify_sms_consent": "unsubscribed"}
+        )
+        self.one(self.consenting(1, "NOT_SUBSCRIBED", "2026-11-20", record))
+        self.assertEqual(
+            (partner.shopify_email_consent, partner.shopify_sms_consent),
+            ("unsubscribed", "unsubscribed"),
+        )
+
     def test_tags_of_both_sides(self):
         record = customer(1, tags=["VIP", "old"])
         partner = self.one(record)
@@ -455,6 +534,48 @@ class TestCustomersOut(CustomerCase):
         self.sent()
         self.assertEqual([row["address1"] for row in rows], ["Weg 1"])
 
+    def updates(self):
+        """Return what was changed of customers, one dict per call."""
+        return [v["input"] for name, v in self.shop.calls if name == "customer_update"]
+
+    def test_names_are_changed_by_people_only(self):
+        self.backend.shopify_customer_master = "odoo"
+        partner = self.one(customer(1, firstName="Ludwig", lastName="van Beethoven"))
+        vip = self.env["res.partner.category"].create({"name": "VIP"})
+        partner.category_id += vip
+        self.sent()
+        self.assertEqual(self.shop.customers[gid(1)]["tags"], ["VIP"])
+        self.assertFalse(self.updates())
+        # one that Shopify has no name of is called by its e-mail address in Odoo
+        other = self.one(customer(2, email="b@example.com", firstName=None, lastName=None))
+        self.assertEqual(other.name, "b@example.com")
+        other.category_id += vip
+        self.sent()
+        self.assertEqual(self.shop.customers[gid(2)]["tags"], ["VIP"])
+        self.assertFalse(self.updates())
+
+    def test_email_is_never_emptied(self):
+        self.backend.shopify_customer_master = "odoo"
+        partner = self.one(customer(1))
+        for email in ('"Anna" <anna@example.com>', "anna@example.com, b@example.com", False):
+            with self.subTest(email=email):
+                partner.email = email
+                self.sent()
+                self.assertFalse(self.updates())
+        partner.email = "Anna <new@example.com>"
+        self.sent()
+        self.assertEqual([row.get("email") for row in self.updates()], ["new@example.com"])
+
+    def test_new_customer_gets_the_address_out_of_the_email(self):
+        partner = self.contact(email='"Otto" <otto@example.com>')
+        self.shop.lost = 1
+        self.push()
+        self.sent()
+        self.assertEqual(
+            self.only()["defaultEmailAddress"]["emailAddress"], "otto@example.com"
+        )
+        self.assertEqual(self.link(partner).external_id, self.only()["id"])
+
     def test_address_of_the_contact_itself(self):
         self.backend.shopify_customer_master = "odoo"
         partner = self.contact()
@@ -508,16 +629,7 @@ class TestCustomersOut(CustomerCase):
 
     def test_fields_that_odoo_owns_are_sent_as_metafields(self):
         self.backend.shopify_customer_master = "odoo"
-        self.env["integration.field.mapping"].create(
-            {
-                "connector": "shopify",
-                "resource": "customer",
-                "backend_id": self.backend.id,
-                "external_path": "metafields.custom.branch",
-                "field_id": self.env["ir.model.fields"]._get("res.partner", "ref").id,
-                "owner": "odoo",
-            }
-        )
+        self.metafield("ref")
         partner = self.contact(ref="north")
 
         def branches():
@@ -525,12 +637,52 @@ class TestCustomersOut(CustomerCase):
 
         self.sent()
         self.assertEqual(branches(), ["north"])
-        partner.write({"ref": "south", "city": "Bonn"})
+        partner.ref = "south"
         self.sent()
         self.assertEqual(branches(), ["south"])
         self.shop.calls.clear()
         self.push()
         self.assertFalse([name for name, _v in self.shop.calls if name.startswith("customer_up")])
+
+    def metafield(self, name, path="metafields.custom.branch"):
+        """Have a field of contacts sent as a metafield."""
+        return self.env["integration.field.mapping"].create(
+            {
+                "connector": "shopify",
+                "resource": "customer",
+                "backend_id": self.backend.id,
+                "external_path": path,
+                "field_id": self.env["ir.model.fields"]._get("res.partner", name).id,
+                "owner": "odoo",
+            }
+        )
+
+    def test_change_of_a_mapped_field_alone_is_sent(self):
+        """Whoever owns the customers: the row says that Odoo owns the field."""
+        partner = self.one(customer(1))
+        self.metafield("tz_offset", "metafields.custom.zone")
+        self.metafield("child_ids", "metafields.custom.people")
+        row = self.metafield("ref")
+        partner.ref = "north"
+        self.sent()
+        self.assertEqual([sorted(sent) for sent in self.updates()], [["id", "metafields"]])
+        found = self.shop.customers[gid(1)]["metafields"]["nodes"]
+        self.assertIn("north", [field["value"] for field in found])
+        # what cannot be watched disturbs nobody
+        self.assertFalse(self.env["integration.outbox"]._index()[1])
+        count = len(self.push())
+        for values in ({"owner": "external"}, {"owner": "odoo", "active": False}):
+            row.write(values)
+            partner.ref = f"south {values}"
+            self.assertEqual(len(self.push()), count)
+        row.active = True
+        partner.ref = "south"
+        self.sent()
+        self.assertEqual(len(self.updates()), 2)
+        count = len(self.push())
+        row.unlink()
+        partner.ref = "west"
+        self.assertEqual(len(self.push()), count)
 
     def test_tax_exemption(self):
         self.backend.shopify_customer_master = "odoo"
