@@ -1,7 +1,10 @@
-from odoo import api, models
-from odoo.tools import float_compare
+from odoo import api, fields, models
+from odoo.tools import float_compare, float_round
 
 from ..lib import products
+
+#: Decimals of prices that are converted: enough for the price of the shop to come out again.
+DIGITS = 6
 
 
 class IntegrationShopifyProductPrice(models.AbstractModel):
@@ -9,6 +12,9 @@ class IntegrationShopifyProductPrice(models.AbstractModel):
 
     Odoo has one price per template and an extra price per value. Where no such sum gives every
     price exactly, and for prices in another currency, they need the price list of the shop.
+
+    Products that companies share have their sales price in the currency of the main company, which
+    need not be that of the company the shop belongs to.
     """
 
     _name = "integration.shopify.product.price"
@@ -18,19 +24,24 @@ class IntegrationShopifyProductPrice(models.AbstractModel):
     def _write(self, backend, items):
         """Write the prices of products that follow Shopify."""
         pricelist = self._pricelist(backend, items)
-        home = backend.company_id.currency_id.name
-        if not backend.shopify_currency or backend.shopify_currency == home:
-            for item in items:
-                self._write_list_price(item, pricelist)
+        shop = backend._resource("product")._shop_currency(backend)
+        home = shop == backend.company_id.currency_id
+        left = []
+        for item in items:
+            # without a price list what is sent is the sales price in the company's currency
+            if item.record.currency_id == shop or (home and not pricelist):
+                self._write_list_price(backend, item, pricelist, shop)
+            else:
+                left.append(item)
         if pricelist:
             self._write_rules(backend, items, pricelist)
-        elif backend.shopify_currency and backend.shopify_currency != home:
+        else:
             self._tell(
-                items,
+                left,
                 self.env._(
                     "Its prices are in %(currency)s and were not written: choose a Price List in "
                     "this currency on the backend.",
-                    currency=backend.shopify_currency,
+                    currency=shop.name,
                 ),
             )
 
@@ -57,9 +68,11 @@ class IntegrationShopifyProductPrice(models.AbstractModel):
         return pricelist
 
     @api.model
-    def _write_list_price(self, item, pricelist):
-        """Write sales price and extra prices; with a price list, what goods cost without offer."""
-        digits = self.env["decimal.precision"].precision_get("Product Price")
+    def _write_list_price(self, backend, item, pricelist, shop):
+        """Write sales price and extra prices; with a price list, what goods cost without offer.
+
+        :param shop: currency of the shop.
+        """
         prices, mixed = {}, False
         for row in item.values["rows"]:
             prices[row.values] = self._list_price(row, pricelist)
@@ -67,11 +80,14 @@ class IntegrationShopifyProductPrice(models.AbstractModel):
         if parts is None:
             mixed, parts = True, (min(prices.values()), {})
         base, extras = parts
-        if float_compare(item.record.list_price, float(base), precision_digits=digits):
-            item.record.list_price = float(base)
+        own = item.record.currency_id
+        price = self._in_odoo(backend, base, shop, own)
+        if float_compare(item.record.list_price, price, precision_digits=DIGITS):
+            item.record.list_price = price
         for key, value in item.values.get("ptavs", {}).items():
-            extra = float(extras.get(key, 0))
-            if float_compare(value.price_extra, extra, precision_digits=digits):
+            whole = self._in_odoo(backend, base + extras.get(key, 0), shop, own)
+            extra = float_round(whole - price, precision_digits=DIGITS)
+            if float_compare(value.price_extra, extra, precision_digits=DIGITS):
                 value.price_extra = extra
         item.values["list_prices"] = {
             row.gid: base + sum(extras.get(key, 0) for key in enumerate(row.values))
@@ -86,6 +102,16 @@ class IntegrationShopifyProductPrice(models.AbstractModel):
                     price=base,
                 )
             )
+
+    @api.model
+    def _in_odoo(self, backend, price, shop, currency):
+        """Return a price of the shop in a currency, such that sending it gives the price again.
+
+        :param Decimal price: in ``shop``, the currency of the shop.
+        """
+        today = fields.Date.context_today(self)
+        amount = shop._convert(float(price), currency, backend.company_id, today, round=False)
+        return float_round(amount, precision_digits=DIGITS)
 
     @api.model
     def _list_price(self, row, pricelist):

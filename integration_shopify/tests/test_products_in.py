@@ -408,6 +408,37 @@ class TestProductsIn(ProductCase):
         self.assertIn("JPY", self.notes)
         self.assertNotEqual(template.list_price, 1500)
 
+    def test_prices_of_shared_products_are_in_the_currency_of_the_main_company(self):
+        eur = self.env.ref("base.EUR")
+        eur.active = True
+        other = self.second_company(eur, rate=0.5)
+        other.shopify_product_owner = "shopify"
+        flow = other.flow_ids.filtered(
+            lambda row: row.resource == "product" and row.direction == "in"
+        )
+        flow.enabled = True
+        payload = matrix(6, ["S", "M"])
+        payload["variants"]["nodes"][1]["price"] = "13.00"
+
+        def bring():
+            [operation] = self.bring(payload, flow=flow, force=True)
+            self.assertEqual(operation.state, "done", operation.message)
+            Binding = self.env["integration.binding"]
+            return Binding._find(other, "product", [payload["id"]])[payload["id"]]
+
+        template = bring()
+        self.assertFalse(template.company_id)
+        variants = template.product_variant_ids.sorted("default_code")
+        self.assertEqual(variants.mapped("lst_price"), [20, 26])
+        pricelist = self.env["product.pricelist"].create(
+            {"name": "Euro", "currency_id": eur.id, "company_id": other.company_id.id}
+        )
+        other.shopify_pricelist_id = pricelist
+        payload["variants"]["nodes"][1]["price"] = "14.00"
+        bring()
+        self.assertEqual(variants.mapped("lst_price"), [20, 26], "the list has them exactly")
+        self.assertEqual([pricelist._get_product_price(row, 1) for row in variants], [10, 14])
+
     # === DELETION, COMPANIES, COMPARISON === #
 
     def test_a_deleted_product_is_archived_with_its_variants(self):

@@ -625,6 +625,35 @@ class TestProductsOut(ProductsOutCase):
         self.assertEqual(done.error_class, "configuration")
         self.assertFalse(self.calls)
 
+    def test_shared_products_are_priced_in_the_main_company(self):
+        """Their sales price is in the main company's currency, whichever company sells them."""
+        eur = self.env.ref("base.EUR")
+        eur.active = True
+        other = self.second_company(eur, rate=0.5)
+        shared = self.single(list_price=100)
+        own = self.single(name="Cup", default_code="CUP", company_id=other.company_id.id)
+        own.list_price = 100
+        variants = (shared | own).product_variant_ids.with_company(other.company_id)
+        resource = self.env["integration.shopify.product"]
+
+        def prices():
+            found = resource._prices(other, variants)
+            return [found[row.product_variant_id.id] for row in (shared, own)]
+
+        self.assertEqual(prices(), [("50.00", None), ("100.00", None)])
+        pricelist = self.env["product.pricelist"].create(
+            {
+                "name": "Euro",
+                "currency_id": eur.id,
+                "company_id": other.company_id.id,
+                "item_ids": [Command.create({"compute_price": "fixed", "fixed_price": 40})],
+            }
+        )
+        other.shopify_pricelist_id = pricelist
+        self.assertEqual(prices(), [("40.00", "50.00"), ("40.00", "100.00")])
+        pricelist.item_ids.write({"compute_price": "percentage", "percent_price": 10})
+        self.assertEqual(prices(), [("45.00", "50.00"), ("90.00", "100.00")])
+
     def test_a_category_rule_reaches_the_products_in_it(self):
         pricelist = self.env["product.pricelist"].create(
             {"name": "Shop", "currency_id": self.usd.id}
