@@ -29,7 +29,8 @@ class IntegrationBackend(models.Model):
         required=True,
         default="as_is",
         help="Shopify has one setting for all its prices (Settings > Taxes). Where yours in Odoo "
-        "are the other way round, they are converted by the sales taxes of each product.",
+        "are the other way round, they are converted by the sales taxes of each product, when they "
+        "are sent and when products are imported.",
     )
     shopify_compare_at = fields.Boolean(
         string="Show the Sales Price as Compare-At",

@@ -407,7 +407,10 @@ class IntegrationShopifyProduct(models.AbstractModel):
         """Return a price as the shop wants it, with or without tax, rounded."""
         taxes = variant.taxes_id._filter_taxes_by_company(backend.company_id)
         if backend.shopify_price_tax != "as_is" and taxes:
-            totals = taxes.compute_all(price, currency, 1.0, product=variant)
+            # a tax rounded by itself is a cent off where the price has more decimals than cents
+            totals = taxes.compute_all(
+                price, currency, 1.0, product=variant, rounding_method="round_globally"
+            )
             price = totals[f"total_{backend.shopify_price_tax}"]
         return currency.round(price)
 

@@ -439,6 +439,46 @@ class TestProductsIn(ProductCase):
         self.assertEqual(variants.mapped("lst_price"), [20, 26], "the list has them exactly")
         self.assertEqual([pricelist._get_product_price(row, 1) for row in variants], [10, 14])
 
+    def test_prices_with_tax_come_back_the_same(self):
+        """What is sent later is what the shop asks now, whichever side has the tax in its prices."""
+        self.company.tax_calculation_rounding_method = "round_per_line"
+        tax20 = self._tax("VAT 20%", 20)
+        eco = self._tax("Eco", 0.5, amount_type="fixed")
+        included = self._tax("VAT 20% incl.", 20, included=True)
+        resource = self.env["integration.shopify.product"]
+        payload = matrix(1, ["S", "M"], ["Red", "Blue"])
+        texts = ["10.05", "12.00", "11.00", "12.95"]
+        for row, price in zip(payload["variants"]["nodes"], texts, strict=True):
+            row["price"] = price
+        template = self.import_product(payload)
+        variants = template.product_variant_ids.sorted("default_code")
+        pricelist = self.env["product.pricelist"].create({"name": "Shop"})
+        for kind, taxes, first in (
+            ("as_is", tax20, 10.05),
+            ("included", tax20, 8.375),
+            ("included", tax20 | eco, 7.958333),
+            ("included", included, 10.05),
+            ("included", included | eco, 9.55),
+            ("excluded", included, 12.06),
+            ("excluded", tax20, 10.05),
+            ("excluded", self.env["account.tax"], 10.05),
+        ):
+            for chosen in (pricelist.browse(), pricelist):
+                with self.subTest(kind=kind, taxes=taxes.mapped("name"), rules=bool(chosen)):
+                    self.backend.write(
+                        {"shopify_price_tax": kind, "shopify_pricelist_id": chosen.id}
+                    )
+                    template.taxes_id = taxes
+                    # no sum of extra prices: only the price list can tell
+                    texts[3] = "30.00" if chosen else "12.95"
+                    payload["variants"]["nodes"][3]["price"] = texts[3]
+                    for row in payload["variants"]["nodes"]:
+                        row["taxable"] = bool(taxes)
+                    self.import_product(payload, force=True)
+                    self.assertAlmostEqual(variants[0].lst_price, first, 6)
+                    sent = resource._prices(self.backend, variants)
+                    self.assertEqual([sent[row.id][0] for row in variants], texts)
+
     # === DELETION, COMPANIES, COMPARISON === #
 
     def test_a_deleted_product_is_archived_with_its_variants(self):
