@@ -133,12 +133,7 @@ class IntegrationBackend(models.Model):
         found = self.env["product.pricelist"].browse(row.resource_ref.id for row in rows)
         # what the shop itself asks decides which prices have to be fixed
         found |= self.shopify_pricelist_id if found else found
-        # those that others are based on
-        while True:
-            more = found.item_ids.filtered(lambda rule: rule.base == "pricelist").base_pricelist_id
-            if not more - found:
-                return found
-            found |= more
+        return found._shopify_with_bases()
 
     def _shopify_drifting(self):
         pricelists = self._shopify_pricelists()
@@ -153,18 +148,18 @@ class IntegrationBackend(models.Model):
 
     @api.model
     def _cron_shopify_dated_prices(self):
-        """Send the prices of rules that have begun or ended since the last time."""
+        """Send the prices of rules that have begun or ended since the last time.
+
+        Those of the shop itself, and those of its markets.
+        """
         now = fields.Datetime.now()
         for backend in self.search([("connector", "=", "shopify"), ("state", "=", "active")]):
+            backend._shopify_send_dated_offers(now)
             if not backend.shopify_prices_on:
                 continue
             since = backend.shopify_prices_checked_at or now - timedelta(days=1)
             backend.with_context(tracking_disable=True).shopify_prices_checked_at = now
-            rules = backend._shopify_pricelists().item_ids.filtered(
-                lambda rule, since=since: any(
-                    moment and since < moment <= now for moment in (rule.date_start, rule.date_end)
-                )
-            )
+            rules = backend._shopify_pricelists()._shopify_dated(since, now)
             if not rules:
                 continue
             if any(rule.applied_on in ("3_global", "2_product_category") for rule in rules):

@@ -29,7 +29,8 @@ class IntegrationBackend(models.Model):
         required=True,
         default="as_is",
         help="Shopify has one setting for all its prices (Settings > Taxes). Where yours in Odoo "
-        "are the other way round, they are converted by the sales taxes of each product.",
+        "are the other way round, they are converted by the sales taxes of each product, when they "
+        "are sent and when products are imported.",
     )
     shopify_compare_at = fields.Boolean(
         string="Show the Sales Price as Compare-At",
@@ -104,6 +105,7 @@ class IntegrationBackend(models.Model):
         help="What becomes in the shop of variants that Odoo no longer has. Variants that somebody "
         "added in Shopify are never touched.",
     )
+    shopify_offers_checked_at = fields.Datetime(readonly=True, copy=False)
     shopify_product_key = fields.Char(
         readonly=True, copy=False, help="Key of the metafield that holds our ids in this shop."
     )
@@ -173,21 +175,20 @@ class IntegrationBackend(models.Model):
             .search([*domain, *resource._export_domain(self)])
         )
 
-    def _shopify_send_dated_prices(self):
-        """Send the products whose price changes today because a rule begins or ends."""
-        now = fields.Datetime.now()
-        window = [
-            (name, operator, value)
-            for name in ("date_start", "date_end")
-            for operator, value in ((">=", now - timedelta(hours=25)), ("<=", now))
-        ]
-        # sudo: rules of every company that has shops
-        rules = (
-            self.env["product.pricelist.item"]
-            .sudo()
-            .search(["|", "&", window[0], window[1], "&", window[2], window[3]])
-        )
-        rules._shopify_send()
+    def _shopify_send_dated_offers(self, now):
+        """Send the products whose price in the shop has changed because a rule began or ended.
+
+        While the flow is off nothing is noted as sent, so what was missed is made good.
+        """
+        self.ensure_one()
+        if not self._shopify_product_out_flow():
+            return
+        since = self.shopify_offers_checked_at or now - timedelta(days=1)
+        self.with_context(tracking_disable=True).shopify_offers_checked_at = now
+        rules = self.shopify_pricelist_id._shopify_with_bases()._shopify_dated(since, now)
+        if rules:
+            templates = self._shopify_products(rules._shopify_product_domain())
+            self._shopify_send_products(templates)
 
     def _shopify_metafield_key(self):
         """Return the key of the metafield (namespace ``odoo``) that holds ids of this database.

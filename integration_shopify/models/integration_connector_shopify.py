@@ -149,7 +149,6 @@ class IntegrationConnectorShopify(models.AbstractModel):
     def _check_daily(self, backend):
         backend._shopify_report_api()
         self.env["integration.shopify.number"]._check(backend)
-        backend._shopify_send_dated_prices()
         return super()._check_daily(backend)
 
     # === HOOKS - ACCESS === #

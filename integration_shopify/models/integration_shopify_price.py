@@ -136,21 +136,14 @@ class IntegrationShopifyPrice(models.AbstractModel):
     @api.model
     def _shop_prices(self, backend, products):
         """Return ``{product id: what the shop itself asks}``, in the currency of the shop."""
-        currency, company = self._shop_currency(backend), backend.company_id
-        pricelist = backend.shopify_pricelist_id.with_company(company)
+        currency, resource = self._shop_currency(backend), backend._resource("product")
+        pricelist = backend.shopify_pricelist_id.with_company(backend.company_id)
         if pricelist.currency_id == currency:
             prices = pricelist._get_products_price(products, 1.0)
         else:
-            today = fields.Date.context_today(self)
-            prices = {
-                product.id: company.currency_id._convert(
-                    product.lst_price, currency, company, today, round=False
-                )
-                for product in products
-            }
-        taxed = backend._resource("product")._taxed
+            prices = resource._sales_prices(backend, products, currency)
         return {
-            product.id: taxed(backend, product, prices[product.id], currency)
+            product.id: resource._taxed(backend, product, prices[product.id], currency)
             for product in products
         }
 

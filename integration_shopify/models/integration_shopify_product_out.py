@@ -1,6 +1,6 @@
 from decimal import Decimal
 
-from odoo import api, models
+from odoo import api, fields, models
 from odoo.tools import float_repr, html_sanitize, is_html_empty, plaintext2html
 
 from odoo.addons.integration_base.lib.errors import (
@@ -362,8 +362,8 @@ class IntegrationShopifyProduct(models.AbstractModel):
     @api.model
     def _prices(self, backend, variants):
         """Return ``{variant id: (price, compare-at price or None)}`` as texts."""
-        pricelist = backend.shopify_pricelist_id
         company = backend.company_id
+        pricelist = backend.shopify_pricelist_id.with_company(company)
         currency = pricelist.currency_id or company.currency_id
         if currency != self._shop_currency(backend):
             raise ConfigurationError(
@@ -376,26 +376,43 @@ class IntegrationShopifyProduct(models.AbstractModel):
                     own=backend.shopify_currency,
                 )
             )
-        sales = {variant.id: variant.lst_price for variant in variants}
+        sales = self._sales_prices(backend, variants, currency)
         prices = pricelist._get_products_price(variants, 1.0) if pricelist else sales
         found = {}
         for variant in variants:
             price = self._taxed(backend, variant, prices[variant.id], currency)
             compare = None
             if pricelist and backend.shopify_compare_at:
-                sale = company.currency_id._convert(sales[variant.id], currency, company)
-                sale = self._taxed(backend, variant, sale, currency)
+                sale = self._taxed(backend, variant, sales[variant.id], currency)
                 if currency.compare_amounts(sale, price) > 0:
                     compare = float_repr(sale, currency.decimal_places)
             found[variant.id] = (float_repr(price, currency.decimal_places), compare)
         return found
 
     @api.model
+    def _sales_prices(self, backend, variants, currency):
+        """Return ``{variant id: sales price}`` in a currency, not rounded.
+
+        Products that companies share have their sales price in the currency of the main company,
+        others in that of their own, whichever company sells them.
+        """
+        today = fields.Date.context_today(self)
+        return {
+            variant.id: variant.currency_id._convert(
+                variant.lst_price, currency, backend.company_id, today, round=False
+            )
+            for variant in variants
+        }
+
+    @api.model
     def _taxed(self, backend, variant, price, currency):
         """Return a price as the shop wants it, with or without tax, rounded."""
         taxes = variant.taxes_id._filter_taxes_by_company(backend.company_id)
         if backend.shopify_price_tax != "as_is" and taxes:
-            totals = taxes.compute_all(price, currency, 1.0, product=variant)
+            # a tax rounded by itself is a cent off where the price has more decimals than cents
+            totals = taxes.compute_all(
+                price, currency, 1.0, product=variant, rounding_method="round_globally"
+            )
             price = totals[f"total_{backend.shopify_price_tax}"]
         return currency.round(price)
 

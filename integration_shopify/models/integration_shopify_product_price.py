@@ -1,7 +1,10 @@
-from odoo import api, models
-from odoo.tools import float_compare
+from odoo import api, fields, models
+from odoo.tools import float_compare, float_round
 
 from ..lib import products
+
+#: Decimals of prices that are converted: enough for the price of the shop to come out again.
+DIGITS = 6
 
 
 class IntegrationShopifyProductPrice(models.AbstractModel):
@@ -9,6 +12,10 @@ class IntegrationShopifyProductPrice(models.AbstractModel):
 
     Odoo has one price per template and an extra price per value. Where no such sum gives every
     price exactly, and for prices in another currency, they need the price list of the shop.
+
+    Products that companies share have their sales price in the currency of the main company, which
+    need not be that of the company the shop belongs to. Where Odoo's prices have tax and the shop's
+    have none, or the other way round, they are converted by the sales taxes of each product.
     """
 
     _name = "integration.shopify.product.price"
@@ -18,19 +25,24 @@ class IntegrationShopifyProductPrice(models.AbstractModel):
     def _write(self, backend, items):
         """Write the prices of products that follow Shopify."""
         pricelist = self._pricelist(backend, items)
-        home = backend.company_id.currency_id.name
-        if not backend.shopify_currency or backend.shopify_currency == home:
-            for item in items:
-                self._write_list_price(item, pricelist)
+        shop = backend._resource("product")._shop_currency(backend)
+        home = shop == backend.company_id.currency_id
+        left = []
+        for item in items:
+            # without a price list what is sent is the sales price in the company's currency
+            if item.record.currency_id == shop or (home and not pricelist):
+                self._write_list_price(backend, item, pricelist, shop)
+            else:
+                left.append(item)
         if pricelist:
-            self._write_rules(backend, items, pricelist)
-        elif backend.shopify_currency and backend.shopify_currency != home:
+            self._write_rules(backend, items, pricelist, shop)
+        else:
             self._tell(
-                items,
+                left,
                 self.env._(
                     "Its prices are in %(currency)s and were not written: choose a Price List in "
                     "this currency on the backend.",
-                    currency=backend.shopify_currency,
+                    currency=shop.name,
                 ),
             )
 
@@ -57,9 +69,11 @@ class IntegrationShopifyProductPrice(models.AbstractModel):
         return pricelist
 
     @api.model
-    def _write_list_price(self, item, pricelist):
-        """Write sales price and extra prices; with a price list, what goods cost without offer."""
-        digits = self.env["decimal.precision"].precision_get("Product Price")
+    def _write_list_price(self, backend, item, pricelist, shop):
+        """Write sales price and extra prices; with a price list, what goods cost without offer.
+
+        :param shop: currency of the shop.
+        """
         prices, mixed = {}, False
         for row in item.values["rows"]:
             prices[row.values] = self._list_price(row, pricelist)
@@ -67,11 +81,14 @@ class IntegrationShopifyProductPrice(models.AbstractModel):
         if parts is None:
             mixed, parts = True, (min(prices.values()), {})
         base, extras = parts
-        if float_compare(item.record.list_price, float(base), precision_digits=digits):
-            item.record.list_price = float(base)
+        own = item.record.currency_id
+        price = self._in_odoo(backend, item.record, base, shop, own)
+        if float_compare(item.record.list_price, price, precision_digits=DIGITS):
+            item.record.list_price = price
         for key, value in item.values.get("ptavs", {}).items():
-            extra = float(extras.get(key, 0))
-            if float_compare(value.price_extra, extra, precision_digits=digits):
+            whole = self._in_odoo(backend, item.record, base + extras.get(key, 0), shop, own)
+            extra = float_round(whole - price, precision_digits=DIGITS)
+            if float_compare(value.price_extra, extra, precision_digits=DIGITS):
                 value.price_extra = extra
         item.values["list_prices"] = {
             row.gid: base + sum(extras.get(key, 0) for key in enumerate(row.values))
@@ -88,6 +105,42 @@ class IntegrationShopifyProductPrice(models.AbstractModel):
             )
 
     @api.model
+    def _in_odoo(self, backend, record, price, shop, currency):
+        """Return a price of the shop as Odoo has it, such that sending it gives the price again.
+
+        :param record: template or variant.
+        :param Decimal price: in ``shop``, the currency of the shop, and with or without tax like
+            all prices of the shop.
+        :param currency: that of the result.
+        """
+        today = fields.Date.context_today(self)
+        amount = self._taxed_as_in_odoo(backend, record, float(price), shop)
+        amount = shop._convert(amount, currency, backend.company_id, today, round=False)
+        return float_round(amount, precision_digits=DIGITS)
+
+    @api.model
+    def _taxed_as_in_odoo(self, backend, record, price, shop):
+        """Return a price of the shop with those taxes that Odoo has in its prices, not rounded.
+
+        The reverse of ``_taxed`` of products that are sent.
+        """
+        taxes = record.taxes_id._filter_taxes_by_company(backend.company_id)
+        if backend.shopify_price_tax == "as_is" or not taxes:
+            return price
+        details = taxes._get_tax_details(
+            price,
+            1.0,
+            precision_rounding=shop.rounding,
+            # from rounded taxes the price of the shop would not come out again
+            rounding_method="round_globally",
+            product=record.product_variant_id,
+            special_mode=f"total_{backend.shopify_price_tax}",
+        )
+        return details["total_excluded"] + sum(
+            row["tax_amount"] for row in details["taxes_data"] if row["tax"].price_include
+        )
+
+    @api.model
     def _list_price(self, row, pricelist):
         """Return the price without offer where the price list has the offer, else the price."""
         if pricelist and row.compare_at and row.compare_at > row.price:
@@ -95,21 +148,24 @@ class IntegrationShopifyProductPrice(models.AbstractModel):
         return row.price
 
     @api.model
-    def _write_rules(self, backend, items, pricelist):
+    def _write_rules(self, backend, items, pricelist, shop):
         """Give each variant whose price differs from its sales price a fixed price in the list.
 
         Only plain rules of single products are changed: those with dates or quantities are
         somebody's own.
         """
         Rule = self.env["product.pricelist.item"]
-        digits = self.env["decimal.precision"].precision_get("Product Price")
         wanted = {}
         for item in items:
             known = item.values.get("list_prices", {})
             for row in item.values["rows"]:
                 if row.gid not in item.values["foreign"]:
                     product = item.values["variants"][row.gid]
-                    wanted[product] = None if known.get(row.gid) == row.price else row.price
+                    wanted[product] = (
+                        None
+                        if known.get(row.gid) == row.price
+                        else self._in_odoo(backend, product, row.price, shop, shop)
+                    )
         products_ = self.env["product.product"].union(*wanted)
         present = Rule.search_fetch(
             [
@@ -136,10 +192,10 @@ class IntegrationShopifyProductPrice(models.AbstractModel):
                         "product_id": product.id,
                         "product_tmpl_id": product.product_tmpl_id.id,
                         "compute_price": "fixed",
-                        "fixed_price": float(price),
+                        "fixed_price": price,
                     }
                 )
-            elif float_compare(rule[0].fixed_price, float(price), precision_digits=digits):
-                rule[0].fixed_price = float(price)
+            elif float_compare(rule[0].fixed_price, price, precision_digits=DIGITS):
+                rule[0].fixed_price = price
         stale.unlink()
         Rule.create(to_create)

@@ -18,3 +18,28 @@ class ProductPricelist(models.Model):
         return own.env["integration.backend"].search(
             [("connector", "=", "shopify"), ("shopify_pricelist_id", "in", lists.ids)]
         )
+
+    def _shopify_with_bases(self):
+        """Return these price lists and those they are built upon."""
+        lists = reached = self
+        while reached:
+            items = self.env["product.pricelist.item"].search(
+                [("base", "=", "pricelist"), ("pricelist_id", "in", reached.ids)]
+            )
+            reached = items.base_pricelist_id - lists
+            lists |= reached
+        return lists
+
+    def _shopify_dated(self, since, until):
+        """Return the rules of these price lists that have begun or ended between two moments.
+
+        A rule still holds in the second it ends.
+        """
+        return self.env["product.pricelist.item"].search(
+            [
+                ("pricelist_id", "in", self.ids),
+                "|",
+                *("&", ("date_start", ">", since), ("date_start", "<=", until)),
+                *("&", ("date_end", ">=", since), ("date_end", "<", until)),
+            ]
+        )

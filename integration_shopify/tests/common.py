@@ -472,6 +472,37 @@ class ShopifyCase(TransactionCase):
             }
         )
 
+    def second_company(self, currency, *, rate):
+        """Return a shop of another company, in a currency of its own.
+
+        :param currency: of company and shop.
+        :param rate: units of it for one of the main company's.
+        """
+        company = self.env["res.company"].create({"name": "Other", "currency_id": currency.id})
+        self.env.user.company_ids |= company
+        self.env["res.currency.rate"].create(
+            [
+                {"currency_id": row.id, "company_id": company.id, "rate": value}
+                for row, value in ((self.usd, 1), (currency, rate))
+            ]
+        )
+        backend = self.env["integration.backend"].create(
+            {
+                "name": "Other shop",
+                "connector": "shopify",
+                "base_url": "other.myshopify.com",
+                "company_id": company.id,
+            }
+        )
+        backend.write(
+            {
+                "state": "active",
+                "shopify_domain": "other.myshopify.com",
+                "shopify_currency": currency.name,
+            }
+        )
+        return backend
+
     # === RUNNING THE ENGINE === #
 
     def drain(self, *orders, force=False):

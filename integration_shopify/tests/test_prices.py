@@ -446,6 +446,14 @@ class TestPrices(PriceCase):
         self.env["integration.backend"]._cron_shopify_dated_prices()
         self.assertEqual(self.env["integration.sync.log"].search_count([]), before)
 
+    def test_shared_products_are_priced_in_the_main_company(self):
+        """What the other shop itself asks is the sales price in its own currency."""
+        eur = self.env.ref("base.EUR")
+        eur.active = True
+        other = self.second_company(eur, rate=0.5)
+        found = self.env["integration.shopify.price"]._shop_prices(other, self.product)
+        self.assertEqual(found, {self.product.id: 10})
+
     def test_nothing_is_sent_while_the_flow_is_off(self):
         self.send()
         self.prices.enabled = False

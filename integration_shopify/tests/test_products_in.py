@@ -408,6 +408,77 @@ class TestProductsIn(ProductCase):
         self.assertIn("JPY", self.notes)
         self.assertNotEqual(template.list_price, 1500)
 
+    def test_prices_of_shared_products_are_in_the_currency_of_the_main_company(self):
+        eur = self.env.ref("base.EUR")
+        eur.active = True
+        other = self.second_company(eur, rate=0.5)
+        other.shopify_product_owner = "shopify"
+        flow = other.flow_ids.filtered(
+            lambda row: row.resource == "product" and row.direction == "in"
+        )
+        flow.enabled = True
+        payload = matrix(6, ["S", "M"])
+        payload["variants"]["nodes"][1]["price"] = "13.00"
+
+        def bring():
+            [operation] = self.bring(payload, flow=flow, force=True)
+            self.assertEqual(operation.state, "done", operation.message)
+            Binding = self.env["integration.binding"]
+            return Binding._find(other, "product", [payload["id"]])[payload["id"]]
+
+        template = bring()
+        self.assertFalse(template.company_id)
+        variants = template.product_variant_ids.sorted("default_code")
+        self.assertEqual(variants.mapped("lst_price"), [20, 26])
+        pricelist = self.env["product.pricelist"].create(
+            {"name": "Euro", "currency_id": eur.id, "company_id": other.company_id.id}
+        )
+        other.shopify_pricelist_id = pricelist
+        payload["variants"]["nodes"][1]["price"] = "14.00"
+        bring()
+        self.assertEqual(variants.mapped("lst_price"), [20, 26], "the list has them exactly")
+        self.assertEqual([pricelist._get_product_price(row, 1) for row in variants], [10, 14])
+
+    def test_prices_with_tax_come_back_the_same(self):
+        """What is sent later is what the shop asks now, whichever side has the tax in its prices."""
+        self.company.tax_calculation_rounding_method = "round_per_line"
+        tax20 = self._tax("VAT 20%", 20)
+        eco = self._tax("Eco", 0.5, amount_type="fixed")
+        included = self._tax("VAT 20% incl.", 20, included=True)
+        resource = self.env["integration.shopify.product"]
+        payload = matrix(1, ["S", "M"], ["Red", "Blue"])
+        texts = ["10.05", "12.00", "11.00", "12.95"]
+        for row, price in zip(payload["variants"]["nodes"], texts, strict=True):
+            row["price"] = price
+        template = self.import_product(payload)
+        variants = template.product_variant_ids.sorted("default_code")
+        pricelist = self.env["product.pricelist"].create({"name": "Shop"})
+        for kind, taxes, first in (
+            ("as_is", tax20, 10.05),
+            ("included", tax20, 8.375),
+            ("included", tax20 | eco, 7.958333),
+            ("included", included, 10.05),
+            ("included", included | eco, 9.55),
+            ("excluded", included, 12.06),
+            ("excluded", tax20, 10.05),
+            ("excluded", self.env["account.tax"], 10.05),
+        ):
+            for chosen in (pricelist.browse(), pricelist):
+                with self.subTest(kind=kind, taxes=taxes.mapped("name"), rules=bool(chosen)):
+                    self.backend.write(
+                        {"shopify_price_tax": kind, "shopify_pricelist_id": chosen.id}
+                    )
+                    template.taxes_id = taxes
+                    # no sum of extra prices: only the price list can tell
+                    texts[3] = "30.00" if chosen else "12.95"
+                    payload["variants"]["nodes"][3]["price"] = texts[3]
+                    for row in payload["variants"]["nodes"]:
+                        row["taxable"] = bool(taxes)
+                    self.import_product(payload, force=True)
+                    self.assertAlmostEqual(variants[0].lst_price, first, 6)
+                    sent = resource._prices(self.backend, variants)
+                    self.assertEqual([sent[row.id][0] for row in variants], texts)
+
     # === DELETION, COMPANIES, COMPARISON === #
 
     def test_a_deleted_product_is_archived_with_its_variants(self):

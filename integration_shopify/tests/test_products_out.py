@@ -4,6 +4,9 @@ import base64
 from datetime import timedelta
 from decimal import Decimal
 
+from freezegun import freeze_time
+
+from odoo import fields
 from odoo.fields import Command
 from odoo.tests import tagged
 
@@ -625,6 +628,86 @@ class TestProductsOut(ProductsOutCase):
         done = self.run_flow(self.out)
         self.assertEqual(done.error_class, "configuration")
         self.assertFalse(self.calls)
+
+    def test_shared_products_are_priced_in_the_main_company(self):
+        """Their sales price is in the main company's currency, whichever company sells them."""
+        eur = self.env.ref("base.EUR")
+        eur.active = True
+        other = self.second_company(eur, rate=0.5)
+        shared = self.single(list_price=100)
+        own = self.single(name="Cup", default_code="CUP", company_id=other.company_id.id)
+        own.list_price = 100
+        variants = (shared | own).product_variant_ids.with_company(other.company_id)
+        resource = self.env["integration.shopify.product"]
+
+        def prices():
+            found = resource._prices(other, variants)
+            return [found[row.product_variant_id.id] for row in (shared, own)]
+
+        self.assertEqual(prices(), [("50.00", None), ("100.00", None)])
+        pricelist = self.env["product.pricelist"].create(
+            {
+                "name": "Euro",
+                "currency_id": eur.id,
+                "company_id": other.company_id.id,
+                "item_ids": [Command.create({"compute_price": "fixed", "fixed_price": 40})],
+            }
+        )
+        other.shopify_pricelist_id = pricelist
+        self.assertEqual(prices(), [("40.00", "50.00"), ("40.00", "100.00")])
+        pricelist.item_ids.write({"compute_price": "percentage", "percent_price": 10})
+        self.assertEqual(prices(), [("45.00", "50.00"), ("90.00", "100.00")])
+
+    def test_offers_begin_and_end_by_themselves(self):
+        """Within the ten minutes of the schedule, whether or not the shop has other markets."""
+        below, pricelist = self.env["product.pricelist"].create(
+            [{"name": name, "currency_id": self.usd.id} for name in ("Base", "Shop")]
+        )
+        Rule = self.env["product.pricelist.item"]
+        Rule.create(
+            {
+                "pricelist_id": pricelist.id,
+                "compute_price": "formula",
+                "base": "pricelist",
+                "base_pricelist_id": below.id,
+            }
+        )
+        self.backend.shopify_pricelist_id = pricelist
+        self.assertFalse(self.backend.shopify_prices_on)
+        made = self.publish(self.single())
+        other = self.publish(self.single(name="Cup", default_code="CUP"))
+        start = fields.Datetime.now().replace(microsecond=0)
+        template = self.env["product.template"].search([("name", "=", "Mug")], limit=1)
+        Rule.create(
+            {
+                "pricelist_id": below.id,
+                "applied_on": "1_product",
+                "product_tmpl_id": template.id,
+                "compute_price": "fixed",
+                "fixed_price": 10,
+                "date_start": start + timedelta(minutes=5),
+                "date_end": start + timedelta(days=4),
+            }
+        )
+        self.send()
+
+        def later(**time):
+            """Return the price after the next run of the schedule, and how many were sent."""
+            with freeze_time(start + timedelta(**time)):
+                self.env["integration.backend"]._cron_shopify_dated_prices()
+                done = self.send()
+            return str(made.variants[0].price), len(done)
+
+        self.assertEqual(later(minutes=0), ("12.50", 0))
+        self.assertEqual(later(minutes=10), ("10.00", 1))
+        self.assertEqual(later(minutes=20), ("10.00", 0))
+        # the server was down when it ended
+        self.out.enabled = False
+        self.assertEqual(later(days=5), ("10.00", 0))
+        self.out.enabled = True
+        self.assertEqual(later(days=8), ("12.50", 1))
+        self.assertEqual(later(days=8, minutes=10), ("12.50", 0))
+        self.assertEqual(str(other.variants[0].price), "12.50")
 
     def test_a_category_rule_reaches_the_products_in_it(self):
         pricelist = self.env["product.pricelist"].create(
