@@ -277,7 +277,11 @@ class IntegrationShopifyContact(models.AbstractModel):
         in what is above it.
         """
         partner, company = party.partner, party.company
-        if company and company.company_id and company.company_id not in partner.company_id.parent_ids:
+        if (
+            company
+            and company.company_id
+            and company.company_id not in partner.company_id.parent_ids
+        ):
             return
         if company and partner != company and not partner.parent_id and not partner.is_company:
             above = company

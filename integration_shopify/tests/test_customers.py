@@ -571,9 +571,7 @@ class TestCustomersOut(CustomerCase):
         self.shop.lost = 1
         self.push()
         self.sent()
-        self.assertEqual(
-            self.only()["defaultEmailAddress"]["emailAddress"], "otto@example.com"
-        )
+        self.assertEqual(self.only()["defaultEmailAddress"]["emailAddress"], "otto@example.com")
         self.assertEqual(self.link(partner).external_id, self.only()["id"])
 
     def test_address_of_the_contact_itself(self):
