@@ -317,7 +317,26 @@ class IntegrationShopifyFulfillment(models.Model):
             goods=", ".join(f"{count} x {label}" for label, count in missing.items()),
             name=self.name,
         )
+        picks = missing and self._picks(item.record)
+        if picks:
+            text = self.env._(
+                "Shopify shipped %(goods)s (%(name)s), which are not picked in Odoo yet. Validate "
+                "%(pickings)s, and then the delivery.",
+                goods=", ".join(f"{count} x {label}" for label, count in missing.items()),
+                name=self.name,
+                pickings=", ".join(picks.mapped("name")),
+            )
         self._ask(item, text)
+
+    @api.model
+    def _picks(self, order):
+        """Return the open transfers of an order that come before its delivery."""
+        moves = order.order_line.filtered("shopify_line_id").move_ids._shopify_to_buyer()
+        return moves.filtered(
+            lambda move: (
+                move.state not in ("done", "cancel") and move.location_dest_id.usage != "customer"
+            )
+        ).picking_id
 
     @api.model
     def _moves_for(self, backend, order, rest, data):

@@ -176,8 +176,8 @@ class StockPicking(models.Model):
         self.ensure_one()
         order = self.sale_id
         if any(
-            picking.state not in ("done", "cancel") and picking.location_dest_id.usage == "customer"
-            for picking in order.picking_ids
+            move.state not in ("done", "cancel")
+            for move in order.picking_ids.move_ids._shopify_to_buyer()
         ):
             return []
         return sorted(

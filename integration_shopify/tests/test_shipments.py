@@ -386,6 +386,26 @@ class TestShipOut(ShippingCase):
         self.assertEqual(len(sale.picking_ids), 2)
         self.assertFalse(sale.activity_ids)
 
+    def test_services_wait_for_what_is_not_picked_yet(self):
+        self.stock.warehouse_id.delivery_steps = "pick_ship"
+        payload = order(
+            1001,
+            [
+                line(11, "10.00", 2),
+                line(12, "5.00", 1, sku=None, variant=None, name="Engraving"),
+            ],
+            "25.00",
+        )
+        self.shop.plan(payload, (BERLIN, {11: 2, 12: 1}))
+        sale = self.import_one(payload)
+        rest = self.deliver(sale.picking_ids, a=1)
+        for pick in (None, rest):
+            if pick:
+                self.deliver(pick)
+            self.deliver(sale.picking_ids.filtered(lambda p: p.state != "done") - rest)
+            self.push()
+        self.assertEqual(self.shop.units(), [{"11": 1}, {"11": 1, "12": 1}])
+
     def test_parts_of_a_kit_make_whole_units(self):
         """A unit counts with the delivery of its last part."""
         _payload, sale = self.sell(a=2)
@@ -896,6 +916,22 @@ class TestShipIn(ShippingCase):
         self.again(payload)
         (activity,) = sale.activity_ids
         self.assertIn("nothing of it left", activity.note)
+
+    def test_not_picked_yet_is_a_to_do(self):
+        self.stock.warehouse_id.delivery_steps = "pick_ship"
+        payload, sale = self.sell()
+        pick = sale.picking_ids
+        self.shop.ship(payload, BERLIN, {item(11): 2})
+        self.again(payload)
+        (activity,) = sale.activity_ids
+        self.assertIn("not picked", activity.note)
+        self.assertIn(pick.name, activity.note)
+        self.deliver(pick)
+        self.deliver(sale.picking_ids - pick)
+        self.push()
+        # Shopify knows, and is not told again
+        self.assertEqual(self.mutations(), [])
+        self.assertEqual(self.delivered(sale), {"SKU-1": 2})
 
     def test_unknown_lots_are_a_to_do(self):
         self.product.tracking = "serial"
