@@ -246,10 +246,10 @@ class IntegrationShopifyStock(models.AbstractModel):
         if not since:
             return arrived
         products = self.env["product.product"].browse({product for product, _place in since})
-        lines = self._open_lines(backend, products)
         # the times of a level are whole seconds
-        fresh = lines.filtered(
-            lambda line: line.order_id.create_date > min(since.values()) + timedelta(seconds=1)
+        since = {key: noted_at + timedelta(seconds=1) for key, noted_at in since.items()}
+        fresh = self._open_lines(backend, products).filtered(
+            lambda line: line.order_id.create_date > min(since.values())
         )
         left = self._off(backend, fresh)
         places = defaultdict(list)
@@ -261,9 +261,7 @@ class IntegrationShopifyStock(models.AbstractModel):
                 line = by_id.get(line_id)
                 for place in places[row.location] if line else ():
                     key = line.product_id.id, place
-                    if key in since and line.order_id.create_date > since[key] + timedelta(
-                        seconds=1
-                    ):
+                    if key in since and line.order_id.create_date > since[key]:
                         units = min(count, int(left[line]))
                         left[line] -= units
                         arrived[key] += units
