@@ -70,6 +70,8 @@ class Store:
     :param documents: columns with data of one record, or of several (``shared``); all that is
         personal is taken out.
     :param blanks: columns that are emptied.
+    :param kept: columns that are handed out, but stay when the person is erased: what has to be
+        provable, such as a consent.
     :param linked: which rows belong to the person's records, whatever their texts say.
     :param scope: which rows belong to the company.
     :param whole: which rows belong to a backend: for one that is erased as a whole, and for a
@@ -81,6 +83,7 @@ class Store:
     texts: tuple[str, ...] = ()
     documents: tuple[str, ...] = ()
     blanks: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
     linked: str = "false"
     scope: str = "r.company_id = %(company)s"
     whole: str = _OF_BACKEND
@@ -88,7 +91,13 @@ class Store:
 
     @property
     def columns(self):
+        """What is cleaned when a person is erased."""
         return (*self.texts, *self.documents, *self.blanks)
+
+    @property
+    def shown(self):
+        """What is handed out to the person."""
+        return (*self.columns, *self.kept)
 
 
 STORES = (
@@ -231,11 +240,13 @@ class IntegrationPrivacy(models.AbstractModel):
 
     @api.model
     def _own_stores(self):
-        """Return the stores that are lasting tables of the integrations, not of Odoo."""
+        """Return the stores to clean that are lasting tables of the integrations, not of Odoo."""
         return [
             store
             for store in self._stores()
-            if store.model.startswith("integration.") and not self.env[store.model]._transient
+            if store.columns
+            and store.model.startswith("integration.")
+            and not self.env[store.model]._transient
         ]
 
     # === WHO === #
@@ -464,7 +475,7 @@ class IntegrationPrivacy(models.AbstractModel):
         (last,) = self.env.cr.fetchone()
         if last is None:
             return None, []
-        texts = SQL(", ").join(SQL("r.%s::text", SQL.identifier(name)) for name in store.columns)
+        texts = SQL(", ").join(SQL("r.%s::text", SQL.identifier(name)) for name in store.shown)
         texts = SQL("concat_ws(chr(10), %s)", texts)
         whole = links["backend"] is not None
         self.env.cr.execute(
@@ -498,7 +509,7 @@ class IntegrationPrivacy(models.AbstractModel):
     def _columns(self, store):
         return SQL(", ").join(
             SQL("r.%s::text AS %s", SQL.identifier(name), SQL.identifier(name))
-            for name in store.columns
+            for name in store.shown
         )
 
     # === EXPORT === #
@@ -540,14 +551,14 @@ class IntegrationPrivacy(models.AbstractModel):
 
     @api.model
     def _exported(self, store, row, person):
-        texts = "\n".join(filter(None, (row[name] for name in store.columns)))
+        texts = "\n".join(filter(None, (row[name] for name in store.shown)))
         if not row["is_linked"] and not person.is_in(texts, certain=True):
             return None
         values = {
             name: person.excerpts(row[name])
             if store.shared and name in store.documents
             else row[name]
-            for name in store.columns
+            for name in store.shown
         }
         values = {name: value for name, value in values.items() if value}
         return {"kind": store.model, "id": row["id"], **values}

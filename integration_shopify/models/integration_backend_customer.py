@@ -48,8 +48,8 @@ class IntegrationBackend(models.Model):
         string="Tax Exemption",
         default="shopify",
         required=True,
-        help="Who decides which customers pay no taxes. In Odoo that is the fiscal position, see "
-        "Value Mappings: Tax Exemption.",
+        help="Who decides which customers pay no taxes, and on the tax numbers of companies. In "
+        "Odoo the exemption is the fiscal position, see Value Mappings: Tax Exemption.",
     )
     shopify_customer_tags_owner = fields.Selection(
         OWNERS,

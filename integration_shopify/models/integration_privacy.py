@@ -2,6 +2,8 @@ from odoo import api, models
 
 from odoo.addons.integration_base.models.integration_privacy import Store
 
+from ..lib.customers import WAYS
+
 _OF_ORDER = (
     "r.order_id IN (SELECT d.id FROM unnest(%(models)s::text[], %(ids)s::int[]) d(model, id)"
     " WHERE d.model = 'sale.order')"
@@ -31,7 +33,24 @@ STORES = (
     ),
     Store("integration.shopify.transaction", blanks=("payment_ref",), linked=_OF_ORDER),
     # what a shop knows of a person; that somebody consented, and when, has to be provable
-    Store("integration.shopify.profile", blanks=("tags", "sent_tags"), linked=_OF_PARTNER),
+    Store(
+        "integration.shopify.profile",
+        blanks=("tags", "sent_tags"),
+        kept=(
+            "account_state",
+            "roles",
+            *(f"{way.code}_{name}" for way in WAYS for name in ("state", "level", "since")),
+        ),
+        linked=_OF_PARTNER,
+    ),
+    Store(
+        "integration.shopify.consent",
+        kept=("way", "origin", "state", "level", "since"),
+        linked=_OF_PARTNER,
+        # what was decided in Odoo is of no shop, and of no company where the contact has none
+        scope="COALESCE(r.company_id, %(company)s) = %(company)s",
+        whole="COALESCE(r.backend_id, %(backend)s) = %(backend)s",
+    ),
     # what waits to be sent would send what was erased
     Store(
         "integration.shopify.bulk.item",

@@ -317,8 +317,9 @@ class IntegrationShopifyCompany(models.AbstractModel):
         created = self.env["res.partner"].create([self._new_values(backend, item) for item in new])
         for item, partner in zip(new, created, strict=True):
             item.record = partner
+        made = {item.operation_id for item in new}
         for item in items:
-            self._update(backend, item)
+            self._update(backend, item, item.operation_id in made)
         self._follow_locations(backend, items)
         self._follow_contacts(backend, items)
 
@@ -346,17 +347,36 @@ class IntegrationShopifyCompany(models.AbstractModel):
         return address.as_address() if address else None
 
     @api.model
-    def _update(self, backend, item):
-        """Write what Shopify says of the company as a whole, as far as its locations agree."""
+    def _update(self, backend, item, is_new):
+        """Write what Shopify says of the company as a whole, as far as its locations agree.
+
+        What belongs to Odoo is written for a new company only: fiscal position and tax number
+        with the tax exemption, price list and payment term, which have no owner of their own,
+        where all of a customer belongs to Odoo.
+        """
         data, values = item.data, dict(item.values["mapped"])
         partner = item.record.with_company(backend.company_id)
         if backend._shopify_customer_owner("identity") == "shopify" and data.name:
             values["name"] = data.name
-        for field, mapped, read in (
-            ("specific_property_product_pricelist", item.values["lists"], self._catalogs),
-            ("property_account_position_id", item.values["positions"], self._exemptions),
-            ("property_payment_term_id", item.values["terms"], self._terms),
+        with_terms = is_new or backend.shopify_customer_master != "odoo"
+        with_taxes = is_new or backend._shopify_customer_owner("tax") == "shopify"
+        for field, wanted, mapped, read in (
+            (
+                "specific_property_product_pricelist",
+                with_terms,
+                item.values["lists"],
+                self._catalogs,
+            ),
+            (
+                "property_account_position_id",
+                with_taxes,
+                item.values["positions"],
+                self._exemptions,
+            ),
+            ("property_payment_term_id", with_terms, item.values["terms"], self._terms),
         ):
+            if not wanted:
+                continue
             found = {
                 tuple(sorted({mapped[value].id for value in read(row) if value in mapped}))
                 for row in data.locations
@@ -372,7 +392,13 @@ class IntegrationShopifyCompany(models.AbstractModel):
                         field=partner._fields[field]._description_string(self.env),
                     )
                 )
-        numbers = {row.taxSettings.taxRegistrationId.strip() for row in data.locations} - {""}
+        if with_taxes and not all(self._exemptions(row) for row in data.locations):
+            # a company that pays taxes somewhere is not, or no longer, exempt as a whole
+            exempt = self.env["integration.shopify.customer"]._exempt_positions(backend)
+            if partner.property_account_position_id & exempt:
+                values["property_account_position_id"] = False
+        places = data.locations if with_taxes else ()
+        numbers = {row.taxSettings.taxRegistrationId.strip() for row in places} - {""}
         if len(numbers) == 1:
             values["vat"] = numbers.pop()
         elif numbers:

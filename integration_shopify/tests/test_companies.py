@@ -66,13 +66,16 @@ class TestCompanies(CustomerCase):
         self.one(record, force=True)
         self.assertEqual(partner.specific_property_product_pricelist, prices)
 
-    def test_terms_exemption_and_tax_number(self):
-        days = self.env["account.payment.term"].search([], limit=1)
-        position = self.env["account.fiscal.position"].create({"name": "Exempt"})
-        for kind, value, target in (
-            ("payment_term", "Net 30|30", days),
-            ("tax_exemption", "TAX_EXEMPT", position),
-        ):
+    def map_terms(self):
+        """Map what :meth:`trading` says; returns (payment term, fiscal position, price list)."""
+        targets = (
+            self.env["account.payment.term"].search([], limit=1),
+            self.env["account.fiscal.position"].create({"name": "Exempt"}),
+            self.env["product.pricelist"].create({"name": "Wholesale"}),
+        )
+        values = ("Net 30|30", "TAX_EXEMPT", CATALOG["id"])
+        kinds = ("payment_term", "tax_exemption", "catalog")
+        for kind, value, target in zip(kinds, values, targets, strict=True):
             self.env["integration.mapping"].create(
                 {
                     "backend_id": self.backend.id,
@@ -81,23 +84,76 @@ class TestCompanies(CustomerCase):
                     "resource_ref": f"{target._name},{target.id}",
                 }
             )
+        return targets
+
+    def trading(self, number=1, name="Berlin", exempt=True):
+        """Return a location with a catalog, terms, a tax number and maybe an exemption."""
         terms = {"name": "Net 30", "paymentTermsType": "NET", "dueInDays": 30}
-        taxes = {"taxRegistrationId": "DE1", "taxExempt": True, "taxExemptions": []}
-        place = location(
-            1,
+        taxes = {"taxRegistrationId": "DE1", "taxExempt": exempt, "taxExemptions": []}
+        return location(
+            number,
+            name,
             taxSettings=taxes,
             buyerExperienceConfiguration={"paymentTermsTemplate": terms},
+            catalogs=connection(CATALOG),
         )
-        partner = self.one(company(1, place))
-        self.assertEqual(
-            (
-                partner.property_payment_term_id,
-                partner.property_account_position_id,
-                partner.vat,
-            ),
-            (days, position, "DE1"),
+
+    def terms_of(self, partner):
+        return (
+            partner.property_payment_term_id,
+            partner.property_account_position_id,
+            partner.specific_property_product_pricelist,
         )
-        self.assertEqual(partner.child_ids.vat, "DE1")
+
+    def test_terms_exemption_and_tax_number(self):
+        targets = self.map_terms()
+        partner = self.one(company(1, self.trading()))
+        self.assertEqual(self.terms_of(partner), targets)
+        self.assertEqual((partner.vat, partner.child_ids.vat), ("DE1", "DE1"))
+
+    def test_exemption_that_ended_is_taken_back(self):
+        _days, position, _prices = self.map_terms()
+        record = company(1, self.trading(), self.trading(2, "Bonn"))
+        partner = self.one(record)
+        self.assertEqual(partner.property_account_position_id, position)
+        # one location that pays taxes: the company as a whole is not exempt
+        places = connection(self.trading(), self.trading(2, "Bonn", exempt=False))
+        record = self.changed(record, locations=places)
+        self.one(record)
+        self.assertFalse(partner.property_account_position_id)
+        own = self.env["account.fiscal.position"].create({"name": "Chosen in Odoo"})
+        partner.property_account_position_id = own
+        places = connection(self.trading(exempt=False))
+        self.one(self.changed(record, locations=places))
+        self.assertEqual(partner.property_account_position_id, own)
+
+    def test_what_belongs_to_odoo_is_not_written(self):
+        days, position, prices = self.map_terms()
+        nothing = (days.browse(), position.browse(), prices.browse())
+        untaxed = (days, position.browse(), prices)
+        for number, master, tax, terms, vat in (
+            (1, "odoo", "shopify", nothing, False),
+            (2, "both", "odoo", untaxed, False),
+            (3, "both", "shopify", (days, position, prices), "DE1"),
+            (4, "shopify", "odoo", (days, position, prices), "DE1"),
+        ):
+            with self.subTest(master=master, tax=tax):
+                self.backend.write(
+                    {"shopify_customer_master": master, "shopify_customer_tax_owner": tax}
+                )
+                reference = f"C-{number}"
+                known = self.env["res.partner"].create(
+                    {"name": "ACME GmbH", "is_company": True, "ref": reference}
+                )
+                record = company(number, self.trading(number), externalId=reference)
+                self.assertEqual(self.one(record), known)
+                self.assertEqual((self.terms_of(known), known.vat), (terms, vat))
+
+    def test_new_company_gets_all_that_shopify_knows(self):
+        self.backend.shopify_customer_master = "odoo"
+        targets = self.map_terms()
+        partner = self.one(company(1, self.trading()))
+        self.assertEqual((self.terms_of(partner), partner.vat), (targets, "DE1"))
 
     def test_locations_with_several_tax_numbers(self):
         taxes = {"taxExempt": False, "taxExemptions": []}

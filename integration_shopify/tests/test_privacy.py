@@ -178,6 +178,46 @@ class TestPrivacyNotices(ShopifyCase):
         for row in rows:
             self.assertTrue(row.exists())
 
+    def test_consents_are_handed_out_and_stay(self):
+        """That somebody consented, and when, has to be provable; whoever it was may know it."""
+        partner = self.sale.partner_id
+        partner.write({"shopify_email_consent": "subscribed"})
+        profile = self.env["integration.shopify.profile"].create(
+            {
+                "partner_id": partner.id,
+                "backend_id": self.backend.id,
+                "sms_state": "UNSUBSCRIBED",
+                "sms_since": "2026-11-02 10:00:00",
+                "tags": "VIP",
+            }
+        )
+        before = {way: profile._said(way) for way in ("email", "sms")}
+        profile._hand_on_consent("sms", before["sms"])
+        stranger = self.env["res.partner"].create(
+            {"name": "Ben", "shopify_email_consent": "unsubscribed"}
+        )
+        history = partner.shopify_consent_ids
+        self.assertEqual(len(history), 2)
+        self.deliver("customers/data_request")
+        kept = json.loads(self.requests().attachment_id.raw)["kept"]
+        found = {row["id"]: row for row in kept if row["kind"] == history._name}
+        self.assertEqual(set(found), set(history.ids))
+        said = sorted((row["way"], row["origin"], row["state"]) for row in found.values())
+        self.assertEqual(
+            said, [("email", "odoo", "SUBSCRIBED"), ("sms", "shopify", "UNSUBSCRIBED")]
+        )
+        self.assertTrue(all(row["since"] for row in found.values()))
+        (told,) = [row for row in kept if row["kind"] == profile._name]
+        self.assertEqual((told["sms_state"], told["tags"]), ("UNSUBSCRIBED", "VIP"))
+        self.assertTrue(told["sms_since"].startswith("2026-11-02"))
+        self.deliver("customers/redact", event_id="event-2")
+        self.assertEqual(
+            [(row.way, row.state) for row in history.sorted("way")],
+            [("email", "SUBSCRIBED"), ("sms", "UNSUBSCRIBED")],
+        )
+        self.assertEqual((profile.sms_state, profile.tags), ("UNSUBSCRIBED", False))
+        self.assertTrue(stranger.shopify_consent_ids)
+
     def test_customers_data_request(self):
         self.deliver("customers/data_request")
         request = self.requests()
