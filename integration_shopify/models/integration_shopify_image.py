@@ -33,8 +33,10 @@ class IntegrationShopifyImage(models.Model):
 
     @api.model
     def _known(self, backend, templates):
-        """Return ``{template id: {checksum: (id of the MediaImage, whether it came from the shop)}}``
-        in one query."""
+        """Return the pictures of templates in one query.
+
+        :returns: ``{template id: {checksum: (id of the MediaImage, whether it is the shop's)}}``.
+        """
         found = {}
         for row in self.search_fetch(
             [("backend_id", "=", backend.id), ("product_tmpl_id", "in", templates.ids)],

@@ -180,7 +180,7 @@ class IntegrationShopifyPicture(models.AbstractModel):
     # === HOOKS - WRITING === #
 
     def _map(self, backend, items):
-        """Set ``item.values["template"]``, and ``["records"]`` of those whose picture may change."""
+        """Set ``item.values["template"]``, and ``["records"]``: whose picture may change."""
         templates = self.env["integration.binding"]._find(
             backend, "product", [item.external_id for item in items]
         )

@@ -1098,7 +1098,8 @@ class IntegrationShopifyProduct(models.AbstractModel):
     def _present_images(self, item, state, shared):
         """Return ``{checksum: id}`` of our pictures that the product still has.
 
-        One that came from the shop is ours while Odoo shows it, so it is never taken off. One whose upload was forgotten (its answer was lost) is recognised by its file name.
+        One that came from the shop is ours while Odoo shows it, so it is never taken off. One
+        whose upload was forgotten (its answer was lost) is recognised by its file name.
 
         :raises NotReadyError: while pictures are processed that may be ours.
         """
