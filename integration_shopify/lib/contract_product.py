@@ -204,18 +204,21 @@ class Pictures(Payload):
     updatedAt: Utc
     featuredMedia: PictureMedia | None = None
     variants: Annotated[list[PicturedVariant], BeforeValidator(_nodes)]
+    # {id of the product or of a variant: its picture, or a text that says why there is none}
     _downloads: dict = PrivateAttr(default_factory=dict)
+    # whether there are more pictures than are downloaded at a time
+    _more: bool = PrivateAttr(default=False)
 
-    def sources(self) -> dict[str, str]:
-        """Return ``{id of the product or of a variant: address of its picture}``.
+    def sources(self) -> dict[str, PictureMedia]:
+        """Return ``{id of the product or of a variant: its picture}``.
 
         A variant that shows the picture of the product has none of its own.
         """
         found, main = {}, self.featuredMedia
         if main and main.image:
-            found[self.id] = main.image.url
+            found[self.id] = main
         for variant in self.variants:
             own = next((media for media in variant.media if media.image), None)
             if own and not (main and own.id == main.id):
-                found[variant.id] = own.image.url
+                found[variant.id] = own
         return found

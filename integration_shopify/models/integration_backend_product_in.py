@@ -14,8 +14,9 @@ class IntegrationBackend(models.Model):
         default="odoo",
         required=True,
         help="Where people change products. In Odoo: products that Odoo does not know are created "
-        "from Shopify, known ones are only linked. In Shopify: names, variants, prices, weights, "
-        "codes and the status follow the shop. Costs and taxes are Odoo's once a product is there.",
+        "from Shopify, known ones are only linked; pictures are taken over once, where Odoo has "
+        "none. In Shopify: names, variants, prices, weights, codes, pictures and the status follow "
+        "the shop. Costs and taxes are Odoo's once a product is there.",
     )
     shopify_product_company = fields.Boolean(
         string="Products of This Company Only",

@@ -2,7 +2,9 @@ from odoo import api, fields, models
 
 
 class IntegrationShopifyImage(models.Model):
-    """A picture of a product that we gave to a shop: what tells changed ones from others.
+    """A picture that Odoo and a shop both have: what tells changed ones from others.
+
+    We gave it to the shop, or it came from there, and is then not sent back.
 
     ``external_id`` is always the id of the MediaImage. Shopify has a second id for the same
     picture (ProductImage), which says nothing about it.
@@ -21,6 +23,9 @@ class IntegrationShopifyImage(models.Model):
     )
     checksum = fields.Char(required=True, readonly=True, help="Of the picture in Odoo.")
     external_id = fields.Char(string="External ID", required=True, readonly=True)
+    from_shop = fields.Boolean(
+        readonly=True, help="It came from the shop, and stays there when Odoo has another one."
+    )
 
     _checksum_unique = models.Constraint(
         "UNIQUE(backend_id, product_tmpl_id, checksum)", "This picture is known already."
@@ -28,13 +33,17 @@ class IntegrationShopifyImage(models.Model):
 
     @api.model
     def _known(self, backend, templates):
-        """Return ``{template id: {checksum: id of the MediaImage}}`` in one query."""
+        """Return the pictures of templates in one query.
+
+        :returns: ``{template id: {checksum: (id of the MediaImage, whether it is the shop's)}}``.
+        """
         found = {}
         for row in self.search_fetch(
             [("backend_id", "=", backend.id), ("product_tmpl_id", "in", templates.ids)],
-            ["product_tmpl_id", "checksum", "external_id"],
+            ["product_tmpl_id", "checksum", "external_id", "from_shop"],
         ):
-            found.setdefault(row.product_tmpl_id.id, {})[row.checksum] = row.external_id
+            media = found.setdefault(row.product_tmpl_id.id, {})
+            media[row.checksum] = (row.external_id, row.from_shop)
         return found
 
     @api.model
@@ -59,5 +68,38 @@ class IntegrationShopifyImage(models.Model):
                 }
                 for checksum, gid in media.items()
                 if checksum not in known or known[checksum].external_id != gid
+            ]
+        )
+
+    @api.model
+    def _learn(self, backend, media):
+        """Note pictures that came from a shop; what is known of others stays.
+
+        :param dict media: ``{template id: {checksum: id of the MediaImage}}``.
+        """
+        rows = self.search(
+            [("backend_id", "=", backend.id), ("product_tmpl_id", "in", list(media))]
+        )
+        present, stale = set(), self.browse()
+        for row in rows:
+            new = media[row.product_tmpl_id.id]
+            if new.get(row.checksum) == row.external_id:
+                present.add((row.product_tmpl_id.id, row.checksum))
+            elif row.checksum in new or row.external_id in new.values():
+                # one picture has one checksum, whatever it was before
+                stale |= row
+        stale.unlink()
+        self.create(
+            [
+                {
+                    "backend_id": backend.id,
+                    "product_tmpl_id": template_id,
+                    "checksum": checksum,
+                    "external_id": gid,
+                    "from_shop": True,
+                }
+                for template_id, new in media.items()
+                for checksum, gid in new.items()
+                if (template_id, checksum) not in present
             ]
         )

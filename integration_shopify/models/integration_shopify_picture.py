@@ -11,6 +11,7 @@ from odoo.addons.integration_base.lib.errors import (
     InvalidPayloadError,
     RequestRefused,
 )
+from odoo.addons.integration_base.lib.records import Change
 
 from ..lib import pages, products
 from ..lib.contract_product import Pictures
@@ -22,6 +23,10 @@ from .integration_shopify_product import PRODUCTS_PER_CALL
 SOURCE = "picture_source"
 #: Most bytes of one picture; Shopify scales to what Odoo keeps, so larger ones are odd.
 MAX_BYTES = 15 * 1024 * 1024
+#: Bytes of the pictures of one product after which the rest is left to another operation.
+BUDGET = 10 * 1024 * 1024
+#: Where the picture of a record is.
+FIELDS = {"product.template": "image_1920", "product.product": "image_variant_1920"}
 
 
 class IntegrationShopifyPicture(models.AbstractModel):
@@ -29,6 +34,9 @@ class IntegrationShopifyPicture(models.AbstractModel):
 
     So a slow or broken picture never keeps a product from being imported. A picture is downloaded
     when its address is another one than that of the one in Odoo, and only then.
+
+    Where Odoo keeps the products, a picture is only taken over for what has none, and only once:
+    afterwards it is Odoo's.
     """
 
     _name = "integration.shopify.picture"
@@ -93,12 +101,59 @@ class IntegrationShopifyPicture(models.AbstractModel):
     def _validate(self, backend, payload, label):
         """Check what was read, and download the pictures that are new to Odoo."""
         data = super()._validate(backend, payload, label)
-        sources = data.sources()
-        known = self._known(backend, data)
-        for gid, url in sources.items():
-            if known.get(gid) != digest(url):
-                data._downloads[gid] = self._download(backend, url)
+        known, records = self._known(backend, data), self._records(backend, [data])
+        # pictures that several variants show are downloaded once
+        files, size = {}, 0
+        for gid, media in data.sources().items():
+            url = media.image.url
+            if gid not in records or known.get(gid) == digest(url):
+                continue
+            if url not in files:
+                if size >= BUDGET:
+                    data._more = True
+                    continue
+                files[url] = self._download(backend, url)
+                size += len(files[url])
+            data._downloads[gid] = files[url]
         return data
+
+    @api.model
+    def _records(self, backend, payloads):
+        """Return ``{id in Shopify: product or variant}`` of those whose picture may be written."""
+        Binding = self.env["integration.binding"]
+        templates = Binding._find(backend, "product", [data.id for data in payloads])
+        gids = [
+            variant.id for data in payloads if data.id in templates for variant in data.variants
+        ]
+        found = {**templates, **Binding._find(backend, VARIANT, gids)}
+        if self.env["integration.shopify.product"]._follows(backend):
+            return found
+        links = Binding._search_external(backend, SOURCE, list(found)).mapped("external_id")
+        pictures = self._checksums(found.values())
+        return {
+            gid: record
+            for gid, record in found.items()
+            if gid not in links and record not in pictures
+        }
+
+    @api.model
+    def _checksums(self, records):
+        """Return ``{record: checksum of its picture}`` of those that have one."""
+        found = {}
+        for model, name in FIELDS.items():
+            by_id = {record.id: record for record in records if record._name == model}
+            # sudo: pictures of products are attachments that only administrators may search
+            Attachment = self.env["ir.attachment"].sudo()
+            for file in Attachment.search_fetch(
+                [
+                    ("res_model", "=", model),
+                    ("res_field", "=", name),
+                    ("res_id", "in", list(by_id)),
+                ],
+                ["res_id", "checksum"],
+            ):
+                found[by_id[file.res_id]] = file.checksum
+        return found
 
     @api.model
     def _known(self, backend, data):
@@ -125,28 +180,24 @@ class IntegrationShopifyPicture(models.AbstractModel):
     # === HOOKS - WRITING === #
 
     def _map(self, backend, items):
-        """Set ``item.record`` to the product, and ``item.values["records"]`` of its variants."""
-        Binding = self.env["integration.binding"]
-        templates = Binding._find(backend, "product", [item.external_id for item in items])
-        gids = [variant.id for item in items for variant in item.data.variants]
-        variants = Binding._find(backend, VARIANT, gids)
+        """Set ``item.values["template"]``, and ``["records"]``: whose picture may change."""
+        templates = self.env["integration.binding"]._find(
+            backend, "product", [item.external_id for item in items]
+        )
+        # what got a picture since it was downloaded keeps it
+        records = self._records(backend, [item.data for item in items])
         for item in items:
             template = templates.get(item.external_id)
             if not template:
                 item.skip(self.env._("%s is not linked to a product in Odoo.", item.label))
                 continue
-            item.values["records"] = {
-                item.external_id: template,
-                **{
-                    variant.id: variants[variant.id]
-                    for variant in item.data.variants
-                    if variant.id in variants
-                },
-            }
+            gids = [item.external_id, *(variant.id for variant in item.data.variants)]
+            item.values["template"] = template
+            item.values["records"] = {gid: records[gid] for gid in gids if gid in records}
 
     def _find_existing(self, backend, items):
         for item in items:
-            item.record = item.values["records"][item.external_id]
+            item.record = item.values["template"]
 
     def _apply(self, backend, items):
         Binding = self.env["integration.binding"]
@@ -156,8 +207,6 @@ class IntegrationShopifyPicture(models.AbstractModel):
         for item in items:
             sources = item.data.sources()
             for gid, record in item.values["records"].items():
-                main = gid == item.external_id
-                name = "image_1920" if main else "image_variant_1920"
                 picture = item.data._downloads.get(gid)
                 if isinstance(picture, str):
                     item.notes.append(
@@ -168,17 +217,50 @@ class IntegrationShopifyPicture(models.AbstractModel):
                         )
                     )
                 elif picture:
-                    record[name] = base64.b64encode(picture)
-                    new[gid] = (record, digest(sources[gid]))
+                    record[FIELDS[record._name]] = base64.b64encode(picture)
+                    new[gid] = (record, sources[gid])
                 elif gid not in sources and gid in links:
                     # one that was set in Odoo is left alone
-                    record[name] = False
+                    record[FIELDS[record._name]] = False
                     links[gid].unlink()
-        fresh = {gid: record for gid, (record, _d) in new.items() if gid not in links}
+        fresh = {gid: record for gid, (record, _media) in new.items() if gid not in links}
         for link in Binding._bind(backend, SOURCE, fresh):
             links[link.external_id] = link
-        for gid, (_record, value) in new.items():
-            links[gid].import_digest = value
+        for gid, (_record, media) in new.items():
+            links[gid].import_digest = digest(media.image.url)
+        self._note_media(backend, new.values())
+        self._ask_for_more(backend, [item for item in items if item.data._more])
+
+    @api.model
+    def _note_media(self, backend, pictures):
+        """Have pictures that came from the shop recognised when products are sent there.
+
+        :param pictures: pairs of a record and the media it shows.
+        """
+        checksums = self._checksums([record for record, _media in pictures])
+        found = {}
+        for record, media in pictures:
+            if record in checksums:
+                template = record if record._name == "product.template" else record.product_tmpl_id
+                known = found.setdefault(template.id, {})
+                # the main one comes first
+                known.setdefault(checksums[record], media.id)
+        if found:
+            self.env["integration.shopify.image"]._learn(backend, found)
+
+    @api.model
+    def _ask_for_more(self, backend, items):
+        """Have the pictures read that were too many for one operation."""
+        flow = backend.flow_ids.filtered(
+            lambda flow: flow.resource == "picture" and flow.direction == "in"
+        )
+        if items:
+            # sudo: the log is the engine's
+            flow = flow.sudo()
+            changes = [Change(item.external_id, item.updated_at, item.label) for item in items]
+            # nothing has changed in the shop since
+            flow.env["integration.sync.log"]._append(flow, changes, "dependency", force=True)
+            flow._wake_after_commit()
 
     def _apply_deletion(self, backend, items):
         """Leave the pictures: the product decides what becomes of it."""

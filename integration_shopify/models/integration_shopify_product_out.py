@@ -1098,15 +1098,21 @@ class IntegrationShopifyProduct(models.AbstractModel):
     def _present_images(self, item, state, shared):
         """Return ``{checksum: id}`` of our pictures that the product still has.
 
-        One whose upload was forgotten (its answer was lost) is recognised by its file name.
+        One that came from the shop is ours while Odoo shows it, so it is never taken off. One
+        whose upload was forgotten (its answer was lost) is recognised by its file name.
 
         :raises NotReadyError: while pictures are processed that may be ours.
         """
         nodes = state["media"]["nodes"]
         present = {row["id"] for row in nodes}
         known = shared["known"].get(item.record.id, {})
-        found = {checksum: gid for checksum, gid in known.items() if gid in present}
-        wanted = [c for c in catalogue.pictures(item.values) if c not in found]
+        wanted = catalogue.pictures(item.values)
+        found = {
+            checksum: gid
+            for checksum, (gid, from_shop) in known.items()
+            if gid in present and (checksum in wanted or not from_shop)
+        }
+        wanted = [checksum for checksum in wanted if checksum not in found]
         strange = [row for row in nodes if row["id"] not in found.values()]
         for row in strange:
             url = (row.get("image") or {}).get("url") or ""

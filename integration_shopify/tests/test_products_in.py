@@ -440,7 +440,7 @@ class TestProductsIn(ProductCase):
         self.assertEqual([pricelist._get_product_price(row, 1) for row in variants], [10, 14])
 
     def test_prices_with_tax_come_back_the_same(self):
-        """What is sent later is what the shop asks now, whichever side includes the tax."""
+        """What is sent later is what the shop asks now, whichever side has tax in its prices."""
         self.company.tax_calculation_rounding_method = "round_per_line"
         tax20 = self._tax("VAT 20%", 20)
         eco = self._tax("Eco", 0.5, amount_type="fixed")

@@ -281,6 +281,28 @@ class TestProductsOut(ProductsOutCase):
         self.assertEqual(made.media[1], other)
         self.assertNotIn(old, made.media)
 
+    def test_pictures_that_came_from_the_shop_are_not_sent_back(self):
+        """They are ours only as long as Odoo shows them: the shop keeps them afterwards."""
+        template = self.single()
+        made = self.publish(template)
+        theirs = self.store.add_media("https://example.com/a.png", "By hand")
+        made.media.append(theirs)
+        template.image_1920 = base64.b64encode(RED)
+        checksums = self.env["integration.shopify.product"]._checksums(
+            self.backend, template, template.product_variant_ids
+        )
+        self.env["integration.shopify.image"]._learn(
+            self.backend, {template.id: {checksums["product.template", template.id]: theirs.gid}}
+        )
+        self.send()
+        self.assertFalse(self.calls["upload"])
+        self.assertEqual(made.media, [theirs])
+        template.image_1920 = base64.b64encode(BLUE)
+        self.send()
+        self.assertEqual(self.calls["upload"], 1)
+        self.assertEqual(len(made.media), 2)
+        self.assertEqual(made.media[1], theirs)
+
     def test_a_variant_gets_its_picture_later(self):
         template = self.template()
         made = self.publish(template)
