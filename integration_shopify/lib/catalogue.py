@@ -39,11 +39,15 @@ class Pairing:
     :param pairs: ``{position in the values: variant of the state}``.
     :param gone: variants that were ours and that Odoo no longer has.
     :param foreign: variants that somebody added in Shopify.
+    :param elsewhere: variants that are other products in Odoo.
+    :param taken: positions in the values whose place such a variant has.
     """
 
     pairs: dict[int, dict] = field(default_factory=dict)
     gone: list[dict] = field(default_factory=list)
     foreign: list[dict] = field(default_factory=list)
+    elsewhere: list[dict] = field(default_factory=list)
+    taken: set[int] = field(default_factory=set)
 
 
 # === CHECKING === #
@@ -180,7 +184,13 @@ def creation_input(values: dict, key: dict, sources: dict[str, str], alt: str) -
 # === PAIRING === #
 
 
-def pair_variants(values: dict, variants: list[dict], links: dict[str, int], ours: Collection[str]):
+def pair_variants(
+    values: dict,
+    variants: list[dict],
+    links: dict[str, int],
+    ours: Collection[str],
+    elsewhere: Collection[str] = (),
+):
     """Return the :class:`Pairing` of Odoo's variants and those of the shop.
 
     By link, then by SKU, barcode and option values, each only where it is unambiguous.
@@ -188,8 +198,10 @@ def pair_variants(values: dict, variants: list[dict], links: dict[str, int], our
     :param variants: of the state.
     :param links: ``{id of a variant: id of the product.product}``.
     :param ours: ids of variants that we made or linked before.
+    :param elsewhere: ids of variants that are other products in Odoo: they are nobody's here.
     """
-    found = Pairing()
+    found = Pairing(elsewhere=[variant for variant in variants if variant["id"] in elsewhere])
+    variants = [variant for variant in variants if variant["id"] not in elsewhere]
     free = {variant["id"]: variant for variant in variants}
     position_of = {row["product"]: index for index, row in enumerate(values["variants"])}
     for variant in variants:
@@ -200,10 +212,7 @@ def pair_variants(values: dict, variants: list[dict], links: dict[str, int], our
     for key_of_row, key_of_variant in (
         (lambda row: row["sku"], lambda v: v["sku"]),
         (lambda row: row["barcode"], lambda v: v["barcode"]),
-        (
-            lambda row: tuple(value.lower() for value in row["options"] or [DEFAULT_VALUE]),
-            lambda v: _chosen(v, names),
-        ),
+        (_wished, lambda v: _chosen(v, names)),
     ):
         rows = [i for i in range(len(values["variants"])) if i not in found.pairs]
         wanted = _unique((key_of_row(values["variants"][i]), i) for i in rows)
@@ -212,7 +221,17 @@ def pair_variants(values: dict, variants: list[dict], links: dict[str, int], our
             found.pairs[wanted[key]] = free.pop(present[key])
     for gid, variant in free.items():
         (found.gone if gid in ours or gid in links else found.foreign).append(variant)
+    places = {_chosen(variant, names) for variant in found.elsewhere}
+    found.taken = {
+        index
+        for index, row in enumerate(values["variants"])
+        if index not in found.pairs and _wished(row) in places
+    }
     return found
+
+
+def _wished(row: dict) -> tuple:
+    return tuple(value.lower() for value in row["options"] or [DEFAULT_VALUE])
 
 
 def _chosen(variant: dict, names: list[str]) -> tuple | None:
@@ -380,6 +399,8 @@ def drift(values: dict, payload: dict, memory: dict, pairing: Pairing) -> list[t
     for index, row in enumerate(values["variants"]):
         label = row["sku"] or " / ".join(row["options"]) or values["title"]
         variant = pairing.pairs.get(index)
+        if index in pairing.taken:
+            continue
         if variant is None:
             found.append((label, "variant", label, ""))
             continue

@@ -662,9 +662,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
                 )  # fmt: skip
                 continue
             memory = memories.get(item.record.id, {})
-            pairing = catalogue.pair_variants(
-                item.values, nodes[item.external_id], links, memory.get("variants", ())
-            )
+            pairing = self._pairing(item, nodes[item.external_id], links, memory)
             if keep:
                 pairing.gone = []
             item.differences = [
@@ -913,6 +911,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
             },
             "images": images,
             "kept": [self._variant_name(variant) for variant in kept],
+            "elsewhere": [self._variant_name(variant) for variant in pairing.elsewhere],
             "gone": [variant["id"] for variant in pairing.gone],
         }
 
@@ -1027,11 +1026,15 @@ class IntegrationShopifyProduct(models.AbstractModel):
         values = item.values
         channels = values["channels"] is not None
         state, memory = self._read(client, item, shared, channels)
-        self._check_key(client, item, state, shared)
+        carries_key = self._check_key(client, item, state, shared)
         links = self._variant_links(backend, state["variants"]["nodes"])
-        pairing = catalogue.pair_variants(
-            values, state["variants"]["nodes"], links, memory.get("variants", ())
-        )
+        pairing = self._pairing(item, state["variants"]["nodes"], links, memory)
+        if not item.bound and not carries_key:
+            self._check_adoption(backend, item, state, pairing, links)
+        other_options = catalogue.needs_other_options(values, state)
+        if other_options:
+            self._check_options(backend, item, pairing)
+        # from here on it is written
         images = self._present_images(item, state, shared)
         pictures = catalogue.pictures(values)
         missing = [checksum for checksum in pictures if checksum not in images]
@@ -1039,8 +1042,8 @@ class IntegrationShopifyProduct(models.AbstractModel):
         known = {row["id"] for row in state["media"]["nodes"]}
         # new pictures come with the first call that takes them, and are found by its answer
         self._update_product(client, item, state, memory, shared, sources, images, known)
-        if catalogue.needs_other_options(values, state):
-            pairing = self._restructure(backend, client, item, state, pairing)
+        if other_options:
+            pairing = self._restructure(client, item, state, pairing)
         kept = list(pairing.foreign)
         if backend.shopify_removed_variants == "keep":
             kept += pairing.gone
@@ -1062,7 +1065,11 @@ class IntegrationShopifyProduct(models.AbstractModel):
 
     @api.model
     def _check_key(self, client, item, state, shared):
-        """Have a product that others made carry our id, so that it is ours from now on."""
+        """Have a product that others made carry our id, so that it is ours from now on.
+
+        :returns: whether it did so before.
+        :raises ConflictError: when it carries that of another product.
+        """
         key = self._key(item, shared)
         known = next(
             (
@@ -1085,14 +1092,78 @@ class IntegrationShopifyProduct(models.AbstractModel):
                     number=known,
                 )
             )
+        return known is not None
 
     @api.model
     def _variant_links(self, backend, variants):
-        """Return ``{id of a variant: id of the product.product}`` of those that are linked."""
+        """Return ``{id of a variant: product.product}`` of links; empty if deleted in Odoo."""
         bindings = self.env["integration.binding"]._search_external(
             backend, VARIANT, [variant["id"] for variant in variants]
         )
-        return {link.external_id: link.res_id for link in bindings}
+        none = self.env["product.product"]
+        linked = none.browse(bindings.mapped("res_id")).exists()
+        present = {product.id: product for product in linked}
+        return {link.external_id: present.get(link.res_id, none) for link in bindings}
+
+    @api.model
+    def _pairing(self, item, variants, links, memory):
+        """Return who is who among the variants of a product in Odoo and in the shop.
+
+        A variant that is linked to another product is neither written nor deleted here. Links to
+        products that are no longer in use keep nobody away.
+
+        :param dict links: as :meth:`_variant_links` returns them.
+        """
+        own, elsewhere = {}, set()
+        for variant in variants:
+            product = links.get(variant["id"])
+            if product is None:
+                continue
+            if product.product_tmpl_id == item.record:
+                own[variant["id"]] = product.id
+            elif product and product.active:
+                elsewhere.add(variant["id"])
+            elif not product and item.bound:
+                # deleted in Odoo, and so it was a variant of this product
+                own[variant["id"]] = 0
+        return catalogue.pair_variants(
+            item.values, variants, own, memory.get("variants", ()), elsewhere
+        )
+
+    @api.model
+    def _check_adoption(self, backend, item, state, pairing, links):
+        """Refuse to take over a product of the shop that is several products in Odoo.
+
+        The import links the variants of such a product, and nothing else, too.
+
+        :raises AmbiguousMatchError: when other variants of it are other products.
+        """
+        others = self.env["product.product"].union(
+            *(links[variant["id"]] for variant in pairing.elsewhere)
+        )
+        found = self._products_of_codes(
+            backend,
+            {row["sku"] for row in pairing.foreign} - {"", None},
+            {row["barcode"] for row in pairing.foreign} - {"", None},
+        )
+        others |= found.filtered(
+            lambda product: product.active and product.product_tmpl_id != item.record
+        )
+        if others:
+            raise AmbiguousMatchError(
+                self.env._(
+                    "%(found)s in %(shop)s has the SKU or barcode of %(product)s, but other "
+                    "variants of it are products of their own in Odoo: %(others)s. Nothing was "
+                    "sent: it would become %(product)s alone. Make them variants of one product in "
+                    "Odoo (archive what is left over), or separate products in Shopify, then press "
+                    "Retry; or take %(product)s out of the list on its page Shopify. Orders and "
+                    "stock need only the links of the variants.",
+                    found=state["title"],
+                    shop=backend.display_name,
+                    product=item.label,
+                    others=", ".join(sorted(others.mapped("display_name"))),
+                )
+            )
 
     @api.model
     def _present_images(self, item, state, shared):
@@ -1174,8 +1245,22 @@ class IntegrationShopifyProduct(models.AbstractModel):
             )
 
     @api.model
-    def _restructure(self, backend, client, item, state, pairing):
-        """Give a product other options; returns the pairing afterwards."""
+    def _check_options(self, backend, item, pairing):
+        """Refuse other options by which variants would be lost that are to stay.
+
+        :raises ConflictError: before anything is written.
+        """
+        if pairing.elsewhere:
+            raise ConflictError(
+                self.env._(
+                    "%(product)s has other attributes in Odoo than options in Shopify, and these "
+                    "variants in Shopify are linked to other products in Odoo: %(variants)s. They "
+                    "would be lost. Delete them in Shopify, or their links (Integration > Links) "
+                    "and add them to %(product)s in Odoo, then press Retry.",
+                    product=item.label,
+                    variants=", ".join(self._variant_name(row) for row in pairing.elsewhere),
+                )
+            )
         if pairing.foreign:
             raise ConflictError(
                 self.env._(
@@ -1196,6 +1281,13 @@ class IntegrationShopifyProduct(models.AbstractModel):
                     variants=", ".join(self._variant_name(row) for row in pairing.gone),
                 )
             )
+
+    @api.model
+    def _restructure(self, client, item, state, pairing):
+        """Give a product other options; returns the pairing afterwards.
+
+        :param pairing: that :meth:`_check_options` has accepted.
+        """
         made = client.mutate(
             "product_set",
             {
@@ -1304,7 +1396,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
         names = catalogue.option_names(item.values)
         rows = []
         for index, row in enumerate(item.values["variants"]):
-            if index not in pairing.pairs:
+            if index not in pairing.pairs and index not in pairing.taken:
                 made = catalogue.variant_input(row, names)
                 made |= self._picture_change(row, {}, sources, images)
                 rows.append((index, row["image"], made))
@@ -1499,13 +1591,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
                     Image._remember(backend, item.record, sent["images"])
                 ours = [link[0] for link in sent["variants"].values()]
                 values["memory"] = catalogue.remembered(item.values, ours)
-                values["note"] = (
-                    self.env._(
-                        "Variants that only Shopify has: %s", ", ".join(sorted(sent["kept"]))
-                    )
-                    if sent["kept"]
-                    else False
-                )
+                values["note"] = self._left_in_the_shop(sent)
             if item.record.id in known:
                 known[item.record.id].write(values)
             else:
@@ -1519,6 +1605,17 @@ class IntegrationShopifyProduct(models.AbstractModel):
             # sudo: a fact about the shop, noted whoever works
             backend.sudo().with_context(tracking_disable=True).shopify_product_key = key
         return result
+
+    @api.model
+    def _left_in_the_shop(self, sent):
+        """Return what people read of variants that were not touched."""
+        texts = (
+            (sent["kept"], self.env._("Variants that only Shopify has: %s")),
+            (sent["elsewhere"], self.env._("Variants that are other products in Odoo: %s")),
+        )
+        return "\n".join(text % ", ".join(sorted(names)) for names, text in texts if names) or (
+            False
+        )
 
     @api.model
     def _bind_variants(self, backend, sent):

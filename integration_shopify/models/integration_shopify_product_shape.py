@@ -62,6 +62,9 @@ class IntegrationShopifyProductShape(models.AbstractModel):
                 )
             names = [name for name, _values in item.values["options"]]
             free = own.filtered(lambda product, gids=gids: linked.get(product.id) not in gids)
+            if not self._may_write(backend, item) and item.record.active:
+                # Odoo's choice: a link would have the next export delete the variant in the shop
+                free = free.filtered("active")
             keys = products.match_rows(
                 item.values["rows"],
                 {gid: product.id for gid, product in by_link.items()},

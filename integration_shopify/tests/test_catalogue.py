@@ -108,6 +108,20 @@ class TestCatalogue(BaseCase):
         )
         self.assertFalse(found.pairs)
 
+    def test_a_variant_that_is_another_product_pairs_with_nothing(self):
+        values = wanted(row(1, "S"), row(2, "M"))
+        found = catalogue.pair_variants(
+            values,
+            [present("a", "S", sku="SKU-1"), present("b", "M", sku="SKU-1")],
+            {"a": 1},
+            {"a", "b"},
+            {"a"},
+        )
+        self.assertEqual({at: v["id"] for at, v in found.pairs.items()}, {0: "b"})
+        self.assertEqual(([v["id"] for v in found.elsewhere], found.gone), (["a"], []))
+        found = catalogue.pair_variants(values, [present("a", "s", sku="?")], {}, {"a"}, {"a"})
+        self.assertEqual((found.pairs, found.taken, found.gone), ({}, {0}, []))
+
     def test_tags_of_both_sides(self):
         for have, want, before, after in (
             (["a", "B"], ["c"], [], ["a", "B", "c"]),

@@ -337,6 +337,29 @@ class TestProductsIn(ProductCase):
         self.assertEqual(template, self.product.product_tmpl_id)
         self.assertEqual(template.name, "Product SKU-1")
 
+    def test_what_odoo_has_archived_is_not_linked_again(self):
+        self.backend.shopify_product_owner = "odoo"
+        payload = matrix(1, ["S", "M"])
+        template = self.import_product(payload)
+        large = template.product_variant_ids[1]
+        large.active = False
+        self.env["integration.binding"].search([("res_id", "=", large.id)]).unlink()
+        self.import_product(payload, force=True)
+        self.assertIn("Not found among the variants", self.notes)
+        links = self.env["integration.binding"]._search_records(self.backend, VARIANT, large)
+        self.assertFalse(links, "the next export would delete what somebody added in Shopify")
+
+    def test_an_archived_product_is_linked_with_all_its_variants(self):
+        self.backend.shopify_product_owner = "odoo"
+        payload = matrix(1, ["S", "M"])
+        template = self.import_product(payload)
+        variants = template.product_variant_ids
+        template.active = False
+        self.env["integration.binding"].search([("res_id", "in", variants.ids)]).unlink()
+        self.import_product(payload, force=True)
+        links = self.env["integration.binding"]._search_records(self.backend, VARIANT, variants)
+        self.assertEqual(len(links), 2)
+
     def test_own_field_mappings_and_metafields(self):
         self.backend.shopify_product_owner = "odoo"
         field = self.env["ir.model.fields"]._get("product.template", "description_sale")

@@ -13,6 +13,7 @@ from odoo.tests import tagged
 from odoo.addons.integration_base.lib.records import Change, Item
 
 from ..lib import catalogue
+from ..lib.resources import VARIANT
 from .simulated import SimulatedCase
 
 #: Two pictures of one pixel each.
@@ -114,6 +115,17 @@ class ProductsOutCase(SimulatedCase):
         settings = self.backend.flow_ids.filtered(lambda flow: flow.resource == "setting")
         self.env["integration.sync.log"]._append(settings, [Change("publication")], "poll")
         self.send(settings)
+
+    def link_variant(self, variant, product):
+        """Link a variant of the shop to a product, as an import or a person does."""
+        self.env["integration.shopify.product"]._link_variants(
+            self.backend, {variant.gid: (product, variant.item.gid, variant.sku)}
+        )
+
+    def linked_to(self, variant):
+        """Return the product that a variant of the shop is linked to, if any."""
+        found = self.env["integration.binding"]._find(self.backend, VARIANT, [variant.gid])
+        return found.get(variant.gid)
 
     def of(self, template, backend=None):
         link = self.env["integration.binding"]._search_records(
@@ -373,10 +385,47 @@ class TestProductsOut(ProductsOutCase):
         self.store.option_value(made.options[0], "XL")
         self.store.add_variant(made, ["XL", "Red"], {"sku": "BY-HAND"})
         template.attribute_line_ids[1].attribute_id.name = "Color"
+        template.name = "Flax Shirt"
         done = self.run_flow(self.out)
         self.assertEqual(done.mapped("state"), ["dead"])
         self.assertIn("BY-HAND", done.message)
         self.assertEqual(len(made.variants), 5)
+        self.assertEqual(made.title, "Linen Shirt", "all of it or nothing")
+
+    def test_a_variant_that_is_another_product_stays(self):
+        template = self.template()
+        made = self.publish(template)
+        self.store.option_value(made.options[0], "XL")
+        theirs = self.store.add_variant(made, ["XL", "Red"], {"sku": "XL"})
+        other = self.single(name="Shirt XL", default_code="XL").product_variant_ids
+        self.link_variant(theirs, other)
+        template.name = "Flax Shirt"
+        self.send()
+        self.assertEqual(made.title, "Flax Shirt")
+        self.assertEqual(len(made.variants), 5)
+        self.assertEqual(self.linked_to(theirs), other)
+        note = template.shopify_listing_ids.note
+        self.assertIn("other products in Odoo: XL / Red (XL)", note)
+        self.assertNotIn("only Shopify", note)
+
+    def test_a_variant_moved_to_another_product_is_neither_taken_back_nor_made_again(self):
+        template = self.template()
+        made = self.publish(template)
+        moved = made.variants[1]
+        other = self.single(name="A shirt of its own", default_code="OWN").product_variant_ids
+        self.link_variant(moved, other)
+        template.list_price = 31
+        self.send()
+        self.assertEqual(len(made.variants), 4)
+        self.assertEqual(
+            [str(variant.price) for variant in made.variants], ["31.00", "30.00", "31.00", "31.00"]
+        )
+        self.assertEqual(self.linked_to(moved), other)
+        template.attribute_line_ids[1].attribute_id.name = "Color"
+        done = self.run_flow(self.out)
+        self.assertEqual(done.mapped("state"), ["dead"])
+        self.assertIn(moved.sku, done.message)
+        self.assertEqual(len(made.variants), 4)
 
     def test_a_single_product_gets_sizes(self):
         template = self.single()
@@ -466,6 +515,61 @@ class TestProductsOut(ProductsOutCase):
         self.assertEqual(done.error_class, "ambiguous")
         self.assertIn("Other mug", done.message)
         self.assertEqual(len(self.store.all("Product")), 2)
+
+    def three_of_one(self):
+        """Return a product of the shop in three sizes, and three products of Odoo that are it."""
+        made = self.store.add_product(
+            {
+                "title": "Shirt",
+                "options": ["Size"],
+                "variants": [
+                    {"sku": f"SHIRT-{size}", "price": "20", "options": [size]} for size in "SML"
+                ],
+            }
+        )
+        products = [
+            self.single(name=f"Shirt {size}", default_code=f"SHIRT-{size}") for size in "SML"
+        ]
+        return made, [product.product_variant_ids for product in products]
+
+    def test_a_product_that_is_several_in_odoo_is_left_alone(self):
+        made, products = self.three_of_one()
+        for variant, product in zip(made.variants, products, strict=True):
+            self.link_variant(variant, product)
+        self.list_in_shop(products[0].product_tmpl_id)
+        for _try in range(2):
+            done = self.run_flow(self.out).filtered(lambda row: row.state != "merged")
+            self.assertEqual(done.mapped("state"), ["dead"])
+            self.assertIn("Shirt M", done.message)
+            self.assertIn("Shirt L", done.message)
+            self.assertEqual(made.title, "Shirt")
+            self.assertFalse(made.metafields)
+            self.assertEqual([str(variant.price) for variant in made.variants], ["20.00"] * 3)
+            self.assertEqual([self.linked_to(variant) for variant in made.variants], products)
+            products[0].list_price = 21
+        self.assertFalse(self.of(products[0].product_tmpl_id))
+
+    def test_a_product_that_is_several_in_odoo_is_known_by_its_skus(self):
+        made, products = self.three_of_one()
+        self.list_in_shop(products[0].product_tmpl_id)
+        done = self.run_flow(self.out)
+        self.assertEqual(done.mapped("state"), ["dead"])
+        self.assertIn("Shirt M", done.message)
+        self.assertEqual((made.title, len(made.variants)), ("Shirt", 3))
+
+    def test_a_product_found_by_a_sku_is_refused_before_it_is_written(self):
+        made = self.store.add_product(
+            {
+                "title": "Shirt",
+                "options": ["Size"],
+                "variants": [{"sku": "MUG", "options": ["S"]}, {"sku": "X", "options": ["M"]}],
+            }
+        )
+        self.list_in_shop(self.single())
+        done = self.run_flow(self.out)
+        self.assertEqual(done.mapped("state"), ["dead"])
+        self.assertEqual((made.title, len(made.variants)), ("Shirt", 2))
+        self.assertFalse(made.metafields)
 
     # === CRASHES === #
 
