@@ -6,7 +6,7 @@ class IntegrationShopifyListing(models.Model):
     """A product in a shop: that it shall be there, and what we wrote of it there.
 
     Nothing gets into a shop without such a row. ``memory`` is what tells our tags, collections,
-    channels, metafields and variants from those that somebody added in Shopify.
+    channels, metafields, variants and the values we gave these from what somebody added in Shopify.
     """
 
     _name = "integration.shopify.listing"
@@ -35,7 +35,8 @@ class IntegrationShopifyListing(models.Model):
     status = fields.Selection(
         [("ACTIVE", "Active"), ("UNLISTED", "Unlisted"), ("DRAFT", "Draft")],
         string="Status in Shop",
-        help="Unlisted: bought by its link only. Empty: as the settings of the shop say.",
+        help="Unlisted: bought by its link only. Empty: as the settings of the shop say when Odoo "
+        "makes the product there, then as somebody sets it in Shopify.",
     )
     external_id = fields.Char(string="External ID", readonly=True, copy=False)
     url = fields.Char(string="Open in Shopify", compute="_compute_url")
