@@ -4,6 +4,7 @@ import base64
 from datetime import timedelta
 from decimal import Decimal
 
+from odoo.exceptions import UserError
 from odoo.fields import Command
 from odoo.tests import tagged
 
@@ -460,6 +461,33 @@ class TestProductsOut(ProductsOutCase):
         template.action_shopify_publish()
         self.send()
         self.assertEqual(made.status, "ACTIVE")
+
+    def test_what_is_in_the_shop_stays_in_the_list(self):
+        template = self.single()
+        made = self.publish(template)
+        listing = template.shopify_listing_ids
+        with self.assertRaisesRegex(UserError, "Mug: still in .* switch Publish off"):
+            listing.unlink()
+        link = self.env["integration.binding"]._search_records(self.backend, "product", template)
+        link.unlink()
+        listing.unlink()
+        template.name = "Cup"
+        self.send()
+        self.assertEqual((made.title, made.status), ("Mug", "ACTIVE"), "let go of")
+        self.assertFalse(template.shopify_listing_ids)
+
+    def test_what_is_not_in_the_shop_leaves_the_list(self):
+        template = self.single()
+        self.list_in_shop(template).unlink()
+        self.send()
+        self.assertFalse(self.store.all("Product"))
+        self.publish(template)
+        link = self.env["integration.binding"]._search_records(self.backend, "product", template)
+        link.deleted_at = self.env.cr.now()
+        template.shopify_listing_ids.unlink()
+        template.name = "Cup"
+        self.send()
+        self.assertFalse(template.shopify_listing_ids)
 
     # === FINDING === #
 
