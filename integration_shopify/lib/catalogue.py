@@ -7,6 +7,7 @@ metafields, variants) only what we added is ever taken away.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
@@ -17,6 +18,8 @@ MAX_OPTIONS = 3
 MAX_VARIANTS = 2048
 MAX_TITLE = 255
 MAX_TAGS = 250
+#: Fields of variants that an empty value of Odoo empties only where Odoo has filled them.
+KEPT_OF_VARIANTS = ("sku", "barcode", "compare")
 #: Variants that one mutation takes.
 CHUNK = 250
 #: Name and value of the option of a product that has none.
@@ -109,25 +112,32 @@ def _option_values(row: dict, names: list[str]) -> list[dict]:
     return [{"optionName": name, "name": value} for name, value in zip(names, chosen, strict=True)]
 
 
-def variant_input(row: dict, names: list[str]) -> dict:
-    """Return the input of a new variant; the same for ``productSet`` and the bulk mutations.
+def variant_input(row: dict, names: list[str], filled: Collection[str] = ()) -> dict:
+    """Return the input of a variant; the same for ``productSet`` and the bulk mutations.
 
     Empty values of Odoo are left out.
+
+    :param filled: as :func:`filled_of` returns it, of a variant that exists.
     """
     item: dict[str, Any] = {"tracked": row["tracked"], "requiresShipping": row["shipping"]}
-    if row["sku"]:
+    if _is_ours("sku", row, filled):
         item["sku"] = row["sku"]
     item |= _item_extras(row)
     made = {
         "optionValues": _option_values(row, names),
         "price": row["price"],
-        "compareAtPrice": row["compare"],
         "inventoryPolicy": row["policy"],
         "inventoryItem": item,
     }
-    if row["barcode"]:
-        made["barcode"] = row["barcode"]
+    if _is_ours("compare", row, filled):
+        made["compareAtPrice"] = row["compare"]
+    if _is_ours("barcode", row, filled):
+        made["barcode"] = row["barcode"] or None
     return made
+
+
+def _is_ours(name: str, row: dict, filled: Collection[str]) -> bool:
+    return bool(row[name]) or name in filled
 
 
 def _item_extras(row: dict) -> dict:
@@ -258,12 +268,16 @@ def _unique(pairs: Iterable[tuple]) -> dict:
 def product_changes(values: dict, state: dict, memory: dict) -> dict:
     """Return what of a ``ProductUpdateInput`` differs, empty for nothing (without the id).
 
-    :param memory: ``tags``, ``collections``, ``metafields`` and ``filled`` as :func:`remembered`
-        gave them after the last time.
+    The status is the shop's, unless it is chosen in Odoo, or was the last time and no longer is.
+
+    :param memory: ``tags``, ``collections``, ``metafields``, ``filled`` and ``status`` as
+        :func:`remembered` gave them after the last time.
     """
     changes: dict[str, Any] = {}
     filled = set(memory.get("filled", ()))
     for own, name in _PLAIN.items():
+        if own == "status" and not (values["status_chosen"] or memory.get("status")):
+            continue
         if values[own] != (state[name] or "") and (values[own] or own in filled):
             changes[name] = values[own]
     category = (state["category"] or {}).get("id") or ""
@@ -328,8 +342,13 @@ def metafields_to_delete(values: dict, state: dict, memory: dict) -> list[tuple[
     return sorted((before - wanted) & present)
 
 
-def variant_changes(row: dict, variant: dict, names: list[str]) -> dict:
-    """Return what of a ``ProductVariantsBulkInput`` differs, empty for nothing (without the id)."""
+def variant_changes(
+    row: dict, variant: dict, names: list[str], filled: Collection[str] = ()
+) -> dict:
+    """Return what of a ``ProductVariantsBulkInput`` differs, empty for nothing (without the id).
+
+    :param filled: as :func:`filled_of` returns it: what else is empty in Odoo stays in the shop.
+    """
     changes: dict[str, Any] = {}
     chosen = {option["name"]: option["value"] for option in variant["selectedOptions"]}
     wanted = _option_values(row, names)
@@ -337,20 +356,21 @@ def variant_changes(row: dict, variant: dict, names: list[str]) -> dict:
         changes["optionValues"] = wanted
     if _decimal(row["price"]) != _decimal(variant["price"]):
         changes["price"] = row["price"]
-    if _decimal(row["compare"]) != _decimal(variant["compareAtPrice"]):
+    same = _decimal(row["compare"]) == _decimal(variant["compareAtPrice"])
+    if not same and _is_ours("compare", row, filled):
         changes["compareAtPrice"] = row["compare"]
-    if row["barcode"] != (variant["barcode"] or ""):
+    if row["barcode"] != (variant["barcode"] or "") and _is_ours("barcode", row, filled):
         changes["barcode"] = row["barcode"] or None
     if row["policy"] != variant["inventoryPolicy"]:
         changes["inventoryPolicy"] = row["policy"]
-    if item := _item_changes(row, variant["inventoryItem"], variant["sku"]):
+    if item := _item_changes(row, variant["inventoryItem"], variant["sku"], filled):
         changes["inventoryItem"] = item
     return changes
 
 
-def _item_changes(row: dict, item: dict, sku: str | None) -> dict:
+def _item_changes(row: dict, item: dict, sku: str | None, filled: Collection[str]) -> dict:
     changes: dict[str, Any] = {}
-    if row["sku"] != (sku or ""):
+    if row["sku"] != (sku or "") and _is_ours("sku", row, filled):
         changes["sku"] = row["sku"]
     if row["tracked"] != item["tracked"]:
         changes["tracked"] = row["tracked"]
@@ -395,7 +415,7 @@ def drift(values: dict, payload: dict, memory: dict, pairing: Pairing) -> list[t
     state = {**payload, **{name: {"nodes": []} for name in nothing}}
     wanted = product_changes({**values, **nothing}, state, {**memory, "collections": ()})
     found = [("", name, value, _shown(payload, name)) for name, value in wanted.items()]
-    names = option_names(values)
+    names, filled = option_names(values), filled_of(memory)
     for index, row in enumerate(values["variants"]):
         label = row["sku"] or " / ".join(row["options"]) or values["title"]
         variant = pairing.pairs.get(index)
@@ -405,7 +425,7 @@ def drift(values: dict, payload: dict, memory: dict, pairing: Pairing) -> list[t
             found.append((label, "variant", label, ""))
             continue
         known = {**variant, "inventoryPolicy": row["policy"]}
-        changes = variant_changes(row, known, names)
+        changes = variant_changes(row, known, names, filled[variant["id"]])
         changes |= changes.pop("inventoryItem", {})
         place = {**variant["inventoryItem"], **variant}
         found += [(label, name, value, _shown(place, name)) for name, value in changes.items()]
@@ -429,13 +449,14 @@ def needs_other_options(values: dict, state: dict) -> bool:
     return set(option_names(values)) != {option["name"] for option in state["options"]}
 
 
-def restructure_input(values: dict, state: dict, pairing: Pairing) -> dict:
+def restructure_input(values: dict, state: dict, pairing: Pairing, memory: dict) -> dict:
     """Return the ``ProductSetInput`` that gives a product other options.
 
     It names options and variants only: every other list stays as it is. Variants keep their ids,
     and with them their stock. An option that is renamed keeps its id where that is unambiguous.
 
     :param pairing: without foreign variants: there is nothing to say what values they would have.
+    :param memory: as for :func:`variant_changes`.
     """
     names = option_names(values)
     present = {option["name"]: option for option in state["options"]}
@@ -451,12 +472,13 @@ def restructure_input(values: dict, state: dict, pairing: Pairing) -> dict:
         if known := present.get(option["name"]) or renamed.get(option["name"]):
             row["id"] = known["id"]
         options.append(row)
-    variants = []
+    variants, filled = [], filled_of(memory)
     for index, row in enumerate(values["variants"]):
-        variant = variant_input(row, names)
         if index in pairing.pairs:
-            variant["id"] = pairing.pairs[index]["id"]
-        variants.append(variant)
+            gid = pairing.pairs[index]["id"]
+            variants.append({**variant_input(row, names, filled[gid]), "id": gid})
+        else:
+            variants.append(variant_input(row, names))
     return {"productOptions": options, "variants": variants}
 
 
@@ -469,11 +491,12 @@ def channel_changes(wanted: Iterable[str], present: Collection[str], before: Ite
     )
 
 
-def remembered(values: dict, variants: Iterable[str]) -> dict:
+def remembered(values: dict, variants: dict[int, str]) -> dict:
     """Return the memory to keep of what was written.
 
-    :param variants: ids of the variants that are ours now.
+    :param variants: ``{id of the product.product: id of the variant}`` of those that are ours now.
     """
+    rows = [row for row in values["variants"] if row["product"] in variants]
     return {
         "tags": values["tags"],
         "collections": values["collections"],
@@ -482,8 +505,22 @@ def remembered(values: dict, variants: Iterable[str]) -> dict:
         "filled": sorted(
             [*(own for own in _PLAIN if values[own]), *(["category"] if values["category"] else [])]
         ),
-        "variants": sorted(variants),
+        "status": values["status"] if values["status_chosen"] else "",
+        "variants": sorted(variants.values()),
+        "filled_variants": {
+            name: sorted(variants[row["product"]] for row in rows if row[name])
+            for name in KEPT_OF_VARIANTS
+        },
     }
+
+
+def filled_of(memory: dict) -> dict[str, set[str]]:
+    """Return which of :data:`KEPT_OF_VARIANTS` we have filled: ``{id of the variant: names}``."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for name, gids in memory.get("filled_variants", {}).items():
+        for gid in gids:
+            found[gid].add(name)
+    return found
 
 
 def pictures(values: dict) -> list[str]:

@@ -42,8 +42,8 @@ class IntegrationBackend(models.Model):
         string="New Products Become",
         required=True,
         default="ACTIVE",
-        help="Draft: somebody looks at a product in Shopify first, and sets its status on the "
-        "product in Odoo.",
+        help="Draft: somebody looks at a product in Shopify first, and sets its status there, or "
+        "on the product in Odoo. Products that the shop has already keep their status.",
     )
     shopify_vendor = fields.Char(
         string="Vendor",

@@ -6,7 +6,7 @@ class IntegrationShopifyListing(models.Model):
     """A product in a shop: that it shall be there, and what we wrote of it there.
 
     Nothing gets into a shop without such a row. ``memory`` is what tells our tags, collections,
-    channels, metafields and variants from those that somebody added in Shopify.
+    channels, metafields, variants and the values we gave these from what somebody added in Shopify.
     """
 
     _name = "integration.shopify.listing"
@@ -35,7 +35,8 @@ class IntegrationShopifyListing(models.Model):
     status = fields.Selection(
         [("ACTIVE", "Active"), ("UNLISTED", "Unlisted"), ("DRAFT", "Draft")],
         string="Status in Shop",
-        help="Unlisted: bought by its link only. Empty: as the settings of the shop say.",
+        help="Unlisted: bought by its link only. Empty: as the settings of the shop say when Odoo "
+        "makes the product there, then as somebody sets it in Shopify.",
     )
     external_id = fields.Char(string="External ID", readonly=True, copy=False)
     url = fields.Char(string="Open in Shopify", compute="_compute_url")
@@ -128,12 +129,27 @@ class IntegrationShopifyListing(models.Model):
             self._export()
         return result
 
-    def unlink(self):
-        # out of the list is not out of the shop: what is sold there stays until it is withdrawn
-        known = self.filtered("external_id")
-        if known:
-            known.publish = False
-        return super().unlink()
+    @api.ondelete(at_uninstall=False)
+    def _unlink_except_in_shop(self):
+        """Refuse to forget what is in a shop: it would stay on sale, and what is linked is sent."""
+        for backend, listings in self.grouped("backend_id").items():
+            templates = listings.product_tmpl_id
+            # sudo: links are for users of the integration
+            links = self.env["integration.binding"].sudo()
+            links = links._search_records(backend, "product", templates)
+            present = set(links.filtered(lambda link: not link.deleted_at).mapped("res_id"))
+            if present:
+                raise UserError(
+                    self.env._(
+                        "%(products)s: still in %(shop)s. To take it off sale there, switch "
+                        "Publish off: it becomes a draft. To leave it there as it is and send "
+                        "nothing more, delete its link (Integration > Links), then this line.",
+                        products=", ".join(
+                            templates.filtered(lambda row: row.id in present).mapped("display_name")
+                        ),
+                        shop=backend.display_name,
+                    )
+                )
 
     # === BUSINESS METHODS === #
 

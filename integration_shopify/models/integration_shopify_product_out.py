@@ -245,9 +245,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
         """Return what a product shall be in the shop, see ``lib/catalogue.py``."""
         listing = shared["listings"].get(template.id)
         lines = self._option_lines(template)
-        status = (listing and listing.status) or backend.shopify_product_status
-        if listing and not listing.publish:
-            status = "DRAFT"
+        chosen = listing and (listing.status if listing.publish else "DRAFT")
         category = template.categ_id
         return {
             "title": template.name,
@@ -255,7 +253,8 @@ class IntegrationShopifyProduct(models.AbstractModel):
             "vendor": template.shopify_vendor or backend.shopify_vendor or "",
             "type": (category.name or "") if backend.shopify_send_type else "",
             "category": self._nearest(category, shared["product_category"]),
-            "status": status,
+            "status": chosen or backend.shopify_product_status,
+            "status_chosen": bool(chosen),
             "tags": sorted({tag.strip() for tag in template.product_tag_ids.mapped("name")})
             if backend.shopify_send_tags
             else [],
@@ -1043,13 +1042,13 @@ class IntegrationShopifyProduct(models.AbstractModel):
         # new pictures come with the first call that takes them, and are found by its answer
         self._update_product(client, item, state, memory, shared, sources, images, known)
         if other_options:
-            pairing = self._restructure(client, item, state, pairing)
+            pairing = self._restructure(client, item, state, pairing, memory)
         kept = list(pairing.foreign)
         if backend.shopify_removed_variants == "keep":
             kept += pairing.gone
         else:
             self._delete_variants(client, item, pairing, state)
-        self._update_variants(client, item, pairing, sources, images, known)
+        self._update_variants(client, item, pairing, memory, sources, images, known)
         if created := self._create_variants(client, item, pairing, sources, images, known):
             pairing.pairs |= created
         if backend.shopify_send_images:
@@ -1283,7 +1282,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
             )
 
     @api.model
-    def _restructure(self, client, item, state, pairing):
+    def _restructure(self, client, item, state, pairing, memory):
         """Give a product other options; returns the pairing afterwards.
 
         :param pairing: that :meth:`_check_options` has accepted.
@@ -1292,7 +1291,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
             "product_set",
             {
                 "identifier": {"id": state["id"]},
-                "input": catalogue.restructure_input(item.values, state, pairing),
+                "input": catalogue.restructure_input(item.values, state, pairing, memory),
                 "variants": MORE_VARIANTS,
             },
             action=self.env._("change the options of %s", item.label),
@@ -1328,12 +1327,14 @@ class IntegrationShopifyProduct(models.AbstractModel):
         pairing.pairs |= self._create_variants(client, item, pairing, {}, {}, set())
 
     @api.model
-    def _update_variants(self, client, item, pairing, sources, images, known):
-        names = catalogue.option_names(item.values)
+    def _update_variants(self, client, item, pairing, memory, sources, images, known):
+        names, filled = catalogue.option_names(item.values), catalogue.filled_of(memory)
         rows = []
         for index, variant in sorted(pairing.pairs.items()):
             row = item.values["variants"][index]
-            changes = catalogue.variant_changes(row, variant, names) if "price" in variant else {}
+            changes = {}
+            if "price" in variant:
+                changes = catalogue.variant_changes(row, variant, names, filled[variant["id"]])
             changes |= self._picture_change(row, variant, sources, images)
             if changes:
                 rows.append((row["image"], {"id": variant["id"], **changes}))
@@ -1585,11 +1586,15 @@ class IntegrationShopifyProduct(models.AbstractModel):
             if sent is None:
                 continue
             values = {"external_id": item.external_id, "sent_at": self.env.cr.now()}
-            if not sent.get("archived"):
+            if sent.get("archived"):
+                memory = known[item.record.id].memory if item.record.id in known else None
+                # so that it comes back with the product
+                values["memory"] = {**(memory or {}), "status": "ARCHIVED"}
+            else:
                 self._bind_variants(backend, sent)
                 if backend.shopify_send_images:
                     Image._remember(backend, item.record, sent["images"])
-                ours = [link[0] for link in sent["variants"].values()]
+                ours = {int(number): link[0] for number, link in sent["variants"].items()}
                 values["memory"] = catalogue.remembered(item.values, ours)
                 values["note"] = self._left_in_the_shop(sent)
             if item.record.id in known:

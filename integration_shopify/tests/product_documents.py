@@ -89,7 +89,7 @@ VARIABLES = {
         {
             "identifier": {"id": _ID},
             "input": catalogue.restructure_input(
-                _VALUES, _STATE, catalogue.Pairing({0: {"id": _VARIANT}})
+                _VALUES, _STATE, catalogue.Pairing({0: {"id": _VARIANT}}), {}
             ),
             "variants": 100,
         },

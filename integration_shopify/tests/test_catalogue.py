@@ -35,6 +35,7 @@ def wanted(*rows, **values):
         "type": "",
         "category": "",
         "status": "ACTIVE",
+        "status_chosen": False,
         "tags": [],
         "options": [{"name": "Size", "values": [r["options"][0] for r in rows]}]
         if rows and rows[0]["options"]
@@ -164,11 +165,41 @@ class TestCatalogue(BaseCase):
             {"inventoryItem": {"measurement": {"weight": {"value": 0.5, "unit": "KILOGRAMS"}}}},
         )
 
-    def test_compare_at_price_goes_again(self):
-        shop = present("a", sku="SKU-1", compareAtPrice="12.00")
+    def test_values_of_variants_go_again_where_they_were_ours(self):
+        shop = present("a", sku="X", barcode="B", compareAtPrice="12.00")
+        empty = row(1, sku="")
+        self.assertEqual(catalogue.variant_changes(empty, shop, ["Title"]), {})
+        filled = {"sku", "barcode", "compare"}
         self.assertEqual(
-            catalogue.variant_changes(row(1), shop, ["Title"]), {"compareAtPrice": None}
+            catalogue.variant_changes(empty, shop, ["Title"], filled),
+            {"compareAtPrice": None, "barcode": None, "inventoryItem": {"sku": ""}},
         )
+        made = catalogue.variant_input(empty, ["Title"])
+        self.assertFalse({"compareAtPrice", "barcode", "sku"} & {*made, *made["inventoryItem"]})
+
+    def test_what_is_remembered_of_variants(self):
+        values = wanted(row(1, "S", barcode="B"), row(2, "M", sku="", compare="12.00"))
+        memory = catalogue.remembered(values, {1: "a", 2: "b"})
+        self.assertEqual(memory["variants"], ["a", "b"])
+        self.assertEqual(
+            [catalogue.filled_of(memory)[gid] for gid in ("a", "b", "c")],
+            [{"sku", "barcode"}, {"compare"}, set()],
+        )
+        self.assertEqual(memory["status"], "")
+        values = wanted(row(1, "S"), status_chosen=True)
+        self.assertEqual(catalogue.remembered(values, {1: "a"})["status"], "ACTIVE")
+
+    def test_the_status_is_the_shops_unless_it_was_chosen_in_odoo(self):
+        state = {"title": "Shirt", "descriptionHtml": "", "vendor": "", "productType": "",
+                 "status": "DRAFT", "category": None, "tags": [], "collections": {"nodes": []},
+                 "metafields": {"nodes": []}}  # fmt: skip
+        for chosen, before, changes in (
+            (False, {}, {}),
+            (True, {}, {"status": "ACTIVE"}),
+            (False, {"status": "ARCHIVED"}, {"status": "ACTIVE"}),
+        ):
+            values = wanted(row(1), status_chosen=chosen)
+            self.assertEqual(catalogue.product_changes(values, state, before), changes)
 
     def test_problems(self):
         values = wanted(
@@ -191,7 +222,7 @@ class TestCatalogue(BaseCase):
         values = wanted(row(1, "S"))
         state = {"options": [{"id": "o1", "name": "Fit", "optionValues": []}]}
         pairing = catalogue.Pairing({0: present("a", "S")})
-        made = catalogue.restructure_input(values, state, pairing)
+        made = catalogue.restructure_input(values, state, pairing, {})
         self.assertEqual(made["productOptions"][0]["id"], "o1")
         self.assertEqual(made["variants"][0]["id"], "a")
         self.assertEqual(set(made), {"productOptions", "variants"}, "every other list stays")

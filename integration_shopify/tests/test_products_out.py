@@ -7,6 +7,7 @@ from decimal import Decimal
 from freezegun import freeze_time
 
 from odoo import fields
+from odoo.exceptions import UserError
 from odoo.fields import Command
 from odoo.tests import tagged
 
@@ -486,6 +487,33 @@ class TestProductsOut(ProductsOutCase):
         self.send()
         self.assertEqual(made.status, "ACTIVE")
 
+    def test_what_is_in_the_shop_stays_in_the_list(self):
+        template = self.single()
+        made = self.publish(template)
+        listing = template.shopify_listing_ids
+        with self.assertRaisesRegex(UserError, "Mug: still in .* switch Publish off"):
+            listing.unlink()
+        link = self.env["integration.binding"]._search_records(self.backend, "product", template)
+        link.unlink()
+        listing.unlink()
+        template.name = "Cup"
+        self.send()
+        self.assertEqual((made.title, made.status), ("Mug", "ACTIVE"), "let go of")
+        self.assertFalse(template.shopify_listing_ids)
+
+    def test_what_is_not_in_the_shop_leaves_the_list(self):
+        template = self.single()
+        self.list_in_shop(template).unlink()
+        self.send()
+        self.assertFalse(self.store.all("Product"))
+        self.publish(template)
+        link = self.env["integration.binding"]._search_records(self.backend, "product", template)
+        link.deleted_at = self.env.cr.now()
+        template.shopify_listing_ids.unlink()
+        template.name = "Cup"
+        self.send()
+        self.assertFalse(template.shopify_listing_ids)
+
     # === FINDING === #
 
     def test_linked_by_sku(self):
@@ -505,6 +533,105 @@ class TestProductsOut(ProductsOutCase):
         self.assertEqual(self.store.all("Product"), [made])
         self.assertEqual(len(made.variants), 4)
         self.assertIn(("odoo", str(template.id)), [(m.namespace, m.value) for m in made.metafields])
+
+    def linked_mug(self):
+        """Return a product, and that of the shop that is linked to it by its SKU."""
+        made = self.store.add_product(
+            {
+                "title": "Their mug",
+                "variants": [
+                    {
+                        "sku": "MUG",
+                        "price": "9",
+                        "barcode": "4006381333931",
+                        "compareAt": "15",
+                    }
+                ],
+            }
+        )
+        template = self.single()
+        self.publish(template)
+        self.assertEqual((self.of(template), made.title), (made, "Mug"))
+        return template, made
+
+    def test_what_odoo_has_not_filled_stays_in_a_linked_product(self):
+        template, made = self.linked_mug()
+        variant = made.variants[0]
+        self.assertEqual((variant.barcode, str(variant.compare_at)), ("4006381333931", "15.00"))
+        template.barcode = "96385074"
+        self.send()
+        self.assertEqual(variant.barcode, "96385074")
+        template.barcode = False
+        self.send()
+        self.assertFalse(variant.barcode, "it was Odoo's")
+        variant.barcode = "4006381333931"
+        template.name = "Cup"
+        self.send()
+        self.assertEqual(variant.barcode, "4006381333931", "it is no longer")
+
+    def test_a_sku_that_odoo_does_not_have_stays(self):
+        made = self.store.add_product({"title": "Mug", "sku": "THEIRS", "barcode": "96385074"})
+        template = self.single(default_code=False, barcode="96385074")
+        self.publish(template)
+        self.assertEqual(self.of(template), made)
+        self.assertEqual(made.variants[0].sku, "THEIRS")
+        template.default_code = "MUG"
+        self.send()
+        template.default_code = False
+        self.send()
+        self.assertFalse(made.variants[0].sku)
+
+    def test_other_options_erase_nothing_either(self):
+        template, made = self.linked_mug()
+        size = self.attribute("Size", "S", "M")
+        template.attribute_line_ids = [
+            Command.create(
+                {"attribute_id": size.id, "value_ids": [Command.set(size.value_ids.ids)]}
+            )
+        ]
+        template.product_variant_ids[0].default_code = "MUG"
+        self.send()
+        self.assertEqual([option.name for option in made.options], ["Size"])
+        variant = made.variants[0]
+        self.assertEqual((variant.barcode, str(variant.compare_at)), ("4006381333931", "15.00"))
+
+    # === STATUS === #
+
+    def test_a_linked_product_keeps_its_status(self):
+        for default, status in (("ACTIVE", "DRAFT"), ("ACTIVE", "UNLISTED"), ("DRAFT", "ACTIVE")):
+            self.backend.shopify_product_status = default
+            made = self.store.add_product({"title": "Old", "sku": f"{default}-{status}"})
+            made.status = status
+            template = self.single(default_code=made.variants[0].sku)
+            self.publish(template)
+            self.assertEqual((made.title, made.status), ("Mug", status))
+            template.list_price = 99
+            self.send()
+            self.assertEqual((str(made.variants[0].price), made.status), ("99.00", status))
+
+    def test_a_status_chosen_in_odoo_is_sent_and_taken_back(self):
+        template, made = self.linked_mug()
+        listing = template.shopify_listing_ids
+        listing.status = "UNLISTED"
+        self.send()
+        self.assertEqual(made.status, "UNLISTED")
+        listing.status = False
+        self.send()
+        self.assertEqual(made.status, "ACTIVE")
+        made.status = "DRAFT"
+        template.name = "Cup"
+        self.send()
+        self.assertEqual(made.status, "DRAFT", "chosen in the shop")
+
+    def test_new_products_become_drafts_and_others_stay_on_sale(self):
+        template = self.single()
+        made = self.publish(template)
+        self.backend.shopify_product_status = "DRAFT"
+        template.name = "Cup"
+        self.send()
+        self.assertEqual((made.title, made.status), ("Cup", "ACTIVE"))
+        new = self.publish(self.single(default_code="NEW"))
+        self.assertEqual(new.status, "DRAFT")
 
     def test_two_candidates_are_for_a_person(self):
         for title in ("Mug", "Other mug"):
