@@ -137,16 +137,16 @@ class IntegrationShopifyListing(models.Model):
             # sudo: links are for users of the integration
             links = self.env["integration.binding"].sudo()
             links = links._search_records(backend, "product", templates)
-            present = set(links.filtered(lambda link: not link.deleted_at).mapped("res_id"))
+            present = templates.browse(
+                links.filtered(lambda link: not link.deleted_at).mapped("res_id")
+            )
             if present:
                 raise UserError(
                     self.env._(
                         "%(products)s: still in %(shop)s. To take it off sale there, switch "
                         "Publish off: it becomes a draft. To leave it there as it is and send "
                         "nothing more, delete its link (Integration > Links), then this line.",
-                        products=", ".join(
-                            templates.filtered(lambda row: row.id in present).mapped("display_name")
-                        ),
+                        products=", ".join(present.mapped("display_name")),
                         shop=backend.display_name,
                     )
                 )
