@@ -1,4 +1,8 @@
 from odoo import api, fields, models
+from odoo.fields import Domain
+
+# The field that holds the picture of a product, and that of a variant.
+FIELDS = {"product.template": "image_1920", "product.product": "image_variant_1920"}
 
 
 class IntegrationShopifyImage(models.Model):
@@ -30,6 +34,26 @@ class IntegrationShopifyImage(models.Model):
     _checksum_unique = models.Constraint(
         "UNIQUE(backend_id, product_tmpl_id, checksum)", "This picture is known already."
     )
+
+    @api.model
+    def _files(self, records):
+        """Return ``{(model, id): attachment}`` of the pictures in Odoo, in one query.
+
+        A variant that shows the picture of its template has none of its own.
+
+        :param records: products and variants, in any order.
+        """
+        ids = {model: [] for model in FIELDS}
+        for record in records:
+            ids[record._name].append(record.id)
+        domain = Domain.OR(
+            [("res_model", "=", model), ("res_field", "=", name), ("res_id", "in", ids[model])]
+            for model, name in FIELDS.items()
+        )
+        # sudo: pictures of products are attachments that only administrators may search
+        Attachment = self.env["ir.attachment"].sudo()
+        files = Attachment.search_fetch(domain, ["res_model", "res_id", "checksum", "mimetype"])
+        return {(file.res_model, file.res_id): file for file in files}
 
     @api.model
     def _known(self, backend, templates):

@@ -16,6 +16,7 @@ from odoo.addons.integration_base.lib.records import Change
 from ..lib import pages, products
 from ..lib.contract_product import Pictures
 from ..lib.resources import VARIANT
+from .integration_shopify_image import FIELDS
 from .integration_shopify_product import PRODUCTS_PER_CALL
 
 #: Resource code of the bindings that remember which picture of the shop is in Odoo, by the id of
@@ -25,8 +26,6 @@ SOURCE = "picture_source"
 MAX_BYTES = 15 * 1024 * 1024
 #: Bytes of the pictures of one product after which the rest is left to another operation.
 BUDGET = 10 * 1024 * 1024
-#: Where the picture of a record is.
-FIELDS = {"product.template": "image_1920", "product.product": "image_variant_1920"}
 
 
 class IntegrationShopifyPicture(models.AbstractModel):
@@ -129,31 +128,12 @@ class IntegrationShopifyPicture(models.AbstractModel):
         if self.env["integration.shopify.product"]._follows(backend):
             return found
         links = Binding._search_external(backend, SOURCE, list(found)).mapped("external_id")
-        pictures = self._checksums(found.values())
+        pictures = self.env["integration.shopify.image"]._files(found.values())
         return {
             gid: record
             for gid, record in found.items()
-            if gid not in links and record not in pictures
+            if gid not in links and (record._name, record.id) not in pictures
         }
-
-    @api.model
-    def _checksums(self, records):
-        """Return ``{record: checksum of its picture}`` of those that have one."""
-        found = {}
-        for model, name in FIELDS.items():
-            by_id = {record.id: record for record in records if record._name == model}
-            # sudo: pictures of products are attachments that only administrators may search
-            Attachment = self.env["ir.attachment"].sudo()
-            for file in Attachment.search_fetch(
-                [
-                    ("res_model", "=", model),
-                    ("res_field", "=", name),
-                    ("res_id", "in", list(by_id)),
-                ],
-                ["res_id", "checksum"],
-            ):
-                found[by_id[file.res_id]] = file.checksum
-        return found
 
     @api.model
     def _known(self, backend, data):
@@ -237,16 +217,18 @@ class IntegrationShopifyPicture(models.AbstractModel):
 
         :param pictures: pairs of a record and the media it shows.
         """
-        checksums = self._checksums([record for record, _media in pictures])
+        Image = self.env["integration.shopify.image"]
+        files = Image._files(record for record, _media in pictures)
         found = {}
         for record, media in pictures:
-            if record in checksums:
+            file = files.get((record._name, record.id))
+            if file:
                 template = record if record._name == "product.template" else record.product_tmpl_id
                 known = found.setdefault(template.id, {})
                 # the main one comes first
-                known.setdefault(checksums[record], media.id)
+                known.setdefault(file.checksum, media.id)
         if found:
-            self.env["integration.shopify.image"]._learn(backend, found)
+            Image._learn(backend, found)
 
     @api.model
     def _ask_for_more(self, backend, items):

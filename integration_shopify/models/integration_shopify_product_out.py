@@ -417,33 +417,11 @@ class IntegrationShopifyProduct(models.AbstractModel):
 
     @api.model
     def _checksums(self, backend, templates, variants):
-        """Return ``{(model, id): checksum}`` of the pictures, in one query."""
+        """Return ``{(model, id): checksum}`` of the pictures that a shop takes."""
         if not backend.shopify_send_images:
             return {}
-        # sudo: pictures of products are attachments that only administrators may search
-        rows = (
-            self.env["ir.attachment"]
-            .sudo()
-            .search_fetch(
-                [
-                    "|",
-                    "&",
-                    "&",
-                    ("res_model", "=", "product.template"),
-                    ("res_field", "=", "image_1920"),
-                    ("res_id", "in", templates.ids),
-                    "&",
-                    "&",
-                    ("res_model", "=", "product.product"),
-                    ("res_field", "=", "image_variant_1920"),
-                    ("res_id", "in", variants.ids),
-                ],
-                ["res_model", "res_id", "checksum", "mimetype"],
-            )
-        )
-        return {
-            (row.res_model, row.res_id): row.checksum for row in rows if row.mimetype in PICTURES
-        }
+        files = self.env["integration.shopify.image"]._files([*templates, *variants])
+        return {key: file.checksum for key, file in files.items() if file.mimetype in PICTURES}
 
     @api.model
     def _channels(self, backend):
