@@ -58,6 +58,11 @@ def _main(arguments: list[str]) -> int:
 
     test = add("test", "run the tests; takes paths and every option of pytest")
     test.add_argument(
+        "--long",
+        action="store_true",
+        help="only those that take minutes each, which `test` alone leaves out",
+    )
+    test.add_argument(
         "--core",
         action="store_true",
         help="the tests of Odoo's modules below ours, and of queue_job",
@@ -122,7 +127,7 @@ def _up(project: Project, known: argparse.Namespace, rest: list[str]) -> int:
 def _test(project: Project, known: argparse.Namespace, rest: list[str]) -> int:
     if known.core:
         return testing.run_core_tests(project, rest, baseline=known.baseline)
-    return testing.run_tests(project, rest)
+    return testing.run_tests(project, rest, long=known.long)
 
 
 def _bench(project: Project, known: argparse.Namespace, rest: list[str]) -> int:

@@ -14,7 +14,10 @@ from . import core_tests, server, testbed
 
 # Tests that start servers take longest. Those of a group run one after the other: stories depend on
 # how fast a server is, and more of them at once would disturb each other.
-SERVER_TESTS = {"stories": ("tests/e2e/",), "harness": ("tests/bench/", "tests/chaos/")}
+SERVER_TESTS = {
+    "stories": ("tests/e2e/",),
+    "harness": ("tests/bench/", "tests/chaos/test_orders.py", "tests/chaos/test_operations.py"),
+}
 
 
 class Scheduling(LoadScopeScheduling):

@@ -33,10 +33,11 @@ END $$
 CONTRACT = "SHOPIFY_CONTRACT_DIR"
 
 
-def run_tests(project: Project, arguments: list[str]) -> int:
+def run_tests(project: Project, arguments: list[str], *, long: bool = False) -> int:
     """Run pytest over our tests and return its exit code.
 
-    :param arguments: paths and options for pytest; all tests when no path is among them.
+    :param arguments: paths and options for pytest; without a path, all tests that are quick.
+    :param long: those marked `long`, and no others.
     """
     environment = _prepare(project)
     environment["INTEGRATION_TEMPLATE"] = database.template(project)
@@ -44,6 +45,8 @@ def run_tests(project: Project, arguments: list[str]) -> int:
     if not _paths(arguments):
         targets = [str(addon.relative_to(paths.ROOT)) for addon in paths.addons()]
         targets += [name for name in ("tests",) if (paths.ROOT / name).is_dir()]
+    if long or targets:  # before what the person says, which comes last and wins
+        arguments = ["-m", "long" if long else "not long", *arguments]
     return _pytest(project, environment, [*arguments, *targets], parallel=bool(targets))
 
 

@@ -18,6 +18,8 @@ from .server_log import ServerLog
 
 TIMEOUT = 600
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory):

@@ -1,11 +1,14 @@
 """`./run chaos operations` in small: fewer changes, and troubles that hurt no other test."""
 
+import pytest
+
 from tests.simulators.generic.client import GenericService
 
 from .operations import FLOW, Run
 from .plan import Plan
 
 
+@pytest.mark.long
 def test_both_sides_are_equal_after_trouble(odoo_server, generic_simulator):
     service = GenericService(generic_simulator().url)
     odoo = odoo_server(workers=2, test_addons=True)

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.simulators.shopify.client import ShopSimulator
 
 from .lives import draw_lives, read
@@ -12,6 +14,7 @@ LIVES, SEED = 50, 1
 KEPT = Path(__file__).parent / "kept"
 
 
+@pytest.mark.long
 def test_the_books_of_all_lives_are_equal(odoo_server, shop_simulator):
     lives = list(draw_lives(SEED, LIVES))
     kept = enumerate(sorted(KEPT.glob("*.jsonl")), LIVES)

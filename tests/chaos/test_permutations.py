@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from dataclasses import replace
 
+import pytest
 from runtime import demo
 
 from odoo.service.model import call_kw
@@ -85,6 +86,7 @@ class Told:
         return f"{self.copy.life.title}, {self.kind}, told {self.heard}"
 
 
+@pytest.mark.long
 @tagged("post_install", "-at_install")
 class TestPermutations(ShopifyCase):
     fake_shop = False

@@ -87,6 +87,7 @@ def checkout(tmp_path, monkeypatch):
     return test
 
 
+@pytest.mark.long
 def test_weak_tests_are_found_out(checkout, capfd):
     checkout("assert allowed(4) and not allowed(5)")
     assert program.survivors("limit") == 0
@@ -103,6 +104,7 @@ def findings(checkout):
     return [found.message for found in noticed.check(Files(checkout))]
 
 
+@pytest.mark.long
 def test_guard_is_as_it_was_when_every_mistake_was_noticed(checkout, tmp_path, capfd):
     changed = [
         "it or its tests changed since every mistake in it was noticed. Run `./run mutate limit` "
