@@ -187,6 +187,8 @@ class Item:
     announced: bool = False
     #: what ``_fetch`` returned for the record, or ``_push`` got as the answer
     payload: Any = None
+    #: what ``_push`` found just before it wrote; None for a record that it has made
+    before: Any = None
     #: what ``_validate`` made of it
     data: Any = None
     #: digest of ``data``: equal digests end the operation before any write

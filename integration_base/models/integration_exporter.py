@@ -222,8 +222,8 @@ class IntegrationExporter(models.AbstractModel):
             known[binding.res_id] = binding
         for item in changed:
             values = {"export_digest": item.digest, "deleted_at": False}
-            values.update(self._echo(flow, backend, item))
             binding = known[item.record.id]
+            values.update(self._echo(flow, backend, item, binding, item.external_id in new))
             if binding.external_id != item.external_id:
                 values["external_id"] = item.external_id
             binding.write(values)
@@ -231,12 +231,23 @@ class IntegrationExporter(models.AbstractModel):
             with backend._working(changed) as own:
                 own._resource(flow.resource)._note_sent(own, changed)
 
-    def _echo(self, flow, backend, item):
-        """Return the binding's values that let the import recognise what we wrote ourselves."""
+    def _echo(self, flow, backend, item, binding, is_new):
+        """Return the binding's values that let the import recognise what we wrote ourselves.
+
+        None where the answer may also have what somebody changed there and the import has not seen
+        yet: then the import reads it.
+        """
         if item.payload is None or flow._resource()._resource_direction != "both":
             return {}
         resource = flow._resource()
         try:
+            if item.before is not None:
+                before = resource._validate(backend, item.before, item.label)
+                is_known = resource._digest(before) == binding.import_digest
+            else:
+                is_known = is_new
+            if not is_known:
+                return {}
             data = resource._validate(backend, item.payload, item.label)
             return {
                 "import_digest": resource._digest(data),

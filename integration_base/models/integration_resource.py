@@ -266,8 +266,9 @@ class IntegrationResource(models.AbstractModel):
 
         Call ``item.mark_sent(external_id)`` as soon as each record is written there, so that an
         error or a limit met later repeats only the rest; ``item.fail(error)`` takes one out. Where
-        the service answers with the record, ``item.payload`` may be set to it (in the form of
-        :meth:`_fetch`), so that its echo is recognised.
+        the service answers with the record, ``item.payload`` may be set to it, and ``item.before``
+        to what was read just before a change (both in the form of :meth:`_fetch`), so that the echo
+        is recognised: of a creation, and of a change of what the import has seen.
 
         :raises IntegrationError: for all items that have not been sent; see ``lib/errors.py``.
         """

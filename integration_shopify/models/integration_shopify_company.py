@@ -360,20 +360,32 @@ class IntegrationShopifyCompany(models.AbstractModel):
             values["name"] = data.name
         with_terms = is_new or backend.shopify_customer_master != "odoo"
         with_taxes = is_new or backend._shopify_customer_owner("tax") == "shopify"
-        for field, wanted, mapped, read in (
+        for field, wanted, kind, mapped, read, ended in (
             (
                 "specific_property_product_pricelist",
                 with_terms,
+                "catalog",
                 item.values["lists"],
                 self._catalogs,
+                not any(map(self._catalogs, data.locations)),
             ),
             (
                 "property_account_position_id",
                 with_taxes,
+                "tax_exemption",
                 item.values["positions"],
                 self._exemptions,
+                # a company that pays taxes somewhere is not, or no longer, exempt as a whole
+                not all(map(self._exemptions, data.locations)),
             ),
-            ("property_payment_term_id", with_terms, item.values["terms"], self._terms),
+            (
+                "property_payment_term_id",
+                with_terms,
+                "payment_term",
+                item.values["terms"],
+                self._terms,
+                not any(map(self._terms, data.locations)),
+            ),
         ):
             if not wanted:
                 continue
@@ -392,11 +404,8 @@ class IntegrationShopifyCompany(models.AbstractModel):
                         field=partner._fields[field]._description_string(self.env),
                     )
                 )
-        if with_taxes and not all(self._exemptions(row) for row in data.locations):
-            # a company that pays taxes somewhere is not, or no longer, exempt as a whole
-            exempt = self.env["integration.shopify.customer"]._exempt_positions(backend)
-            if partner.property_account_position_id & exempt:
-                values["property_account_position_id"] = False
+            if ended and partner[field] in self._meant(backend, kind):
+                values[field] = False
         places = data.locations if with_taxes else ()
         numbers = {row.taxSettings.taxRegistrationId.strip() for row in places} - {""}
         if len(numbers) == 1:
@@ -425,11 +434,21 @@ class IntegrationShopifyCompany(models.AbstractModel):
         if changed:
             partner.write(changed)
 
+    @api.model
+    def _meant(self, backend, kind):
+        """Return the records that values of a kind are mapped to; others were chosen in Odoo."""
+        found = self.env["integration.mapping"]._values(backend, kind)
+        return set(found.values())
+
     # === LOCATIONS === #
 
     @api.model
     def _follow_locations(self, backend, items):
-        """Make, change and archive the addresses that stand for locations."""
+        """Make, change and archive the addresses that stand for locations.
+
+        Where addresses belong to Odoo only new ones are made.
+        """
+        follows = backend._shopify_customer_owner("addresses") == "shopify"
         Binding = self.env["integration.binding"]
         Book = self.env["integration.shopify.address.book"]
         children = self.env["res.partner"].union(*(item.record.child_ids for item in items))
@@ -438,9 +457,11 @@ class IntegrationShopifyCompany(models.AbstractModel):
         links |= Binding._search_external(backend, COMPANY_LOCATION, ids)
         records = links._existing_records()
         used = Book._used(self.env["res.partner"].union(*records.values()))
-        wanted, gone = [], dict(records)
+        wanted, gone = [], dict(records) if follows else {}
         for item in items:
             for location in item.data.locations:
+                if not follows and location.id in records:
+                    continue
                 address = self._address(location)
                 values = self._location_values(item, location, address)
                 known = records.get(location.id)

@@ -796,11 +796,16 @@ class IntegrationShopifyCustomer(models.AbstractModel):
     @api.model
     def _send(self, backend, client, item):
         """Make or change one customer; what is right already is left alone."""
-        gid = item.external_id or self._create(backend, client, item)
+        made = False
+        gid = item.external_id
+        if not gid:
+            gid, made = self._create(backend, client, item)
         if not gid:
             return
         item.external_id = gid
         data = self._read_customer(backend, item, gid)
+        if not made:
+            item.before = item.payload
         profile = self.env["integration.shopify.profile"]._of(backend, item.record)
         book = self.env["integration.shopify.address.book"]
         values = dict(item.values)
@@ -838,9 +843,9 @@ class IntegrationShopifyCustomer(models.AbstractModel):
 
     @api.model
     def _create(self, backend, client, item):
-        """Make a customer, or take the one with the same e-mail address; returns its id.
+        """Make a customer, or take the one with the same e-mail address.
 
-        Empty where it failed.
+        :returns: the id, empty where it failed, and whether it was made.
         """
         values = dict(item.values.get("customer") or {})
         values = {name: value for name, value in values.items() if value not in ("", [], False)}
@@ -862,8 +867,8 @@ class IntegrationShopifyCustomer(models.AbstractModel):
                 action=self.env._("make the customer %s", item.label),
             )
         except UserErrors as error:
-            return self._take_over(backend, client, item, error)
-        return made["customer"]["id"]
+            return self._take_over(backend, client, item, error), False
+        return made["customer"]["id"], True
 
     @api.model
     def _take_over(self, backend, client, item, error):

@@ -127,6 +127,41 @@ class TestCompanies(CustomerCase):
         self.one(self.changed(record, locations=places))
         self.assertEqual(partner.property_account_position_id, own)
 
+    def test_price_list_and_terms_that_ended_are_taken_back(self):
+        days, position, prices = self.map_terms()
+        record = company(1, self.trading())
+        partner = self.one(record)
+        self.assertEqual(self.terms_of(partner), (days, position, prices))
+        record = self.changed(record, locations=connection(location(1)))
+        self.one(record)
+        nothing = (days.browse(), position.browse(), prices.browse())
+        self.assertEqual(self.terms_of(partner), nothing)
+        # what means nothing in this shop was chosen in Odoo
+        own = prices.copy({"name": "Chosen in Odoo"})
+        partner.specific_property_product_pricelist = own
+        self.one(self.changed(record, name="Acme AG"))
+        self.assertEqual(partner.name, "Acme AG")
+        self.assertEqual(partner.specific_property_product_pricelist, own)
+
+    def test_addresses_that_belong_to_odoo_are_only_added(self):
+        self.backend.shopify_customer_master = "both"
+        self.backend.shopify_customer_addresses_owner = "odoo"
+        record = company(1, location(1), location(2, "Bonn"))
+        partner = self.one(record)
+        berlin, bonn = partner.child_ids
+        berlin.street = "Odoo-Weg 1"
+        moved = location(1)
+        moved["shippingAddress"]["address1"] = "Neu 1"
+        record = self.changed(record, locations=connection(moved, location(3, "Kiel")))
+        self.one(record)
+        self.assertEqual((berlin.street, bonn.active), ("Odoo-Weg 1", True))
+        self.assertEqual(partner.child_ids.mapped("city"), ["Berlin", "Bonn", "Kiel"])
+        # one that is archived in Odoo is not made again
+        berlin.active = False
+        self.one(self.changed(record, name="Acme AG"))
+        self.assertEqual((partner.name, berlin.active), ("Acme AG", False))
+        self.assertEqual(partner.child_ids.mapped("city"), ["Bonn", "Kiel"])
+
     def test_what_belongs_to_odoo_is_not_written(self):
         days, position, prices = self.map_terms()
         nothing = (days.browse(), position.browse(), prices.browse())

@@ -714,6 +714,21 @@ class TestCustomersOut(CustomerCase):
         self.sent()
         self.assertEqual((partner.write_date, len(self.shop.mutations())), (stamp, calls))
 
+    def test_what_the_shop_changed_just_before_is_not_hidden_by_ours(self):
+        self.backend.shopify_customer_master = "both"
+        self.backend.shopify_customer_identity_owner = "odoo"
+        self.backend.shopify_customer_addresses_owner = "shopify"
+        partner = self.one(customer(1, place(1)))
+        self.push()
+        made = self.only()
+        self.shop.put({**made, **customer(1, place(1, "Neuer Weg 9"))})
+        partner.phone = "+4930123456"
+        self.sent()
+        self.assertEqual(self.only()["defaultPhoneNumber"]["phoneNumber"], "+4930123456")
+        operation = self.bring_ids(made["id"])
+        self.assertEqual(partner.street, "Neuer Weg 9", operation.message)
+        self.assertEqual(partner.phone, "+4930123456")
+
     def test_import_is_not_sent_back(self):
         self.backend.shopify_customer_master = "both"
         self.backend.shopify_customer_tags_owner = "odoo"
