@@ -32,6 +32,12 @@ class InsideProject(Project):
         """The Python that runs the tests."""
         return Path(sys.executable)
 
+    def odoo_command(self, config: Path, *arguments: str) -> list[str]:
+        """Command line of an Odoo that serves no websockets."""
+        program = Path(__file__).with_name("odoo_without_websockets.py")
+        # -P: our own modules beside it have names that others might import
+        return [str(self.python), "-P", str(program), *arguments, "-c", str(config)]
+
 
 class TestServer(server.OdooServer):
     """An Odoo server of a test, on its own copy of the template database."""

@@ -11,6 +11,8 @@ from tests.simulators.generic.connect import connect_backend
 
 from .conftest import wait_until
 
+pytestmark = pytest.mark.long
+
 COUNT = 600
 
 

@@ -22,6 +22,8 @@ from tests.simulators.shopify.client import ShopSimulator
 from .conftest import wait_until
 from .test_secrets import notify, set_credential
 
+pytestmark = pytest.mark.long
+
 #: Seconds in which a copy could call: several heartbeats, and the crons that are made due.
 WATCHED = 25
 #: Each answer of the service takes so long while the original is killed at work.

@@ -7,6 +7,8 @@ from tests.simulators.generic.connect import connect_backend
 
 from .conftest import wait_until
 
+pytestmark = pytest.mark.long
+
 CONTACTS = 1000
 
 

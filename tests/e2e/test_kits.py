@@ -5,6 +5,8 @@ import pytest
 from .conftest import connect, wait_until
 from .test_fulfilment import deliver, made, pickings, sale_of, shipments
 
+pytestmark = pytest.mark.long
+
 KIT, SHIRT, CAP = "SET-1", "SET-SHIRT", "SET-CAP"
 
 

@@ -13,6 +13,8 @@ from tests.simulators.shopify.client import ShopSimulator
 
 from .conftest import ConnectedShop, wait_until
 
+pytestmark = pytest.mark.long
+
 #: What the service allows: calls a second, and the largest burst.
 RATE, BURST = 50, 100
 #: Seconds of the measurement, and the share of the allowed calls that has to be used in them: a

@@ -5,6 +5,8 @@ import pytest
 from tests.chaos.order_checker import OdooBooks
 from tests.chaos.orders import judge, map_gateways, write_rules
 
+pytestmark = pytest.mark.long
+
 SKUS = ("MUG-350", "FIL-100", "CAN-BEE", "TOW-LIN", "DRP-01")
 #: Lines that come with the order itself, and those of a page.
 FIRST, PAGE = 20, 250

@@ -5,8 +5,12 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from .conftest import wait_until
 from .test_orders import assert_equal_books, assert_one_partner_per_customer
+
+pytestmark = pytest.mark.long
 
 COUNT = 120
 

@@ -16,6 +16,8 @@ from tests.simulators.generic.connect import connect_backend
 
 from .conftest import wait_until
 
+pytestmark = pytest.mark.long
+
 #: Seconds of each answer of the service, so that work is under way when something is killed.
 PACE = 0.4
 

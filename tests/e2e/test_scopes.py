@@ -4,6 +4,8 @@ import pytest
 
 from .conftest import wait_until
 
+pytestmark = pytest.mark.long
+
 NEEDED = ("read_orders", "read_customers", "read_products", "read_returns", "read_locations")
 #: What the other flow needs.
 SHIPPING = "write_merchant_managed_fulfillment_orders"

@@ -21,6 +21,8 @@ from tests.simulators.shopify.client import ShopSimulator
 
 from .conftest import wait_until
 
+pytestmark = pytest.mark.long
+
 PREFIX = "integration_base.group_integration_"
 GROUPS = {
     "employee": [],

@@ -25,6 +25,8 @@ from tests.simulators.generic.connect import CREDENTIALS, connect_backend
 from .conftest import wait_until
 from .wire import send
 
+pytestmark = pytest.mark.long
+
 #: Requests sent; the same ones each time unless their number is given.
 INPUTS = int(os.environ.get("INTEGRATION_FUZZ_INPUTS", "500"))
 #: Requests of one example, and how many of them are under way at a time.
