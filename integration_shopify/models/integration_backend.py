@@ -363,7 +363,7 @@ class IntegrationBackend(models.Model):
                 "nothing is written to it any more. Update the module before.",
                 **values,
             )
-        for part in sorted(_parts(self.shopify_api_deprecated)):
+        for part in sorted(_parts(self.shopify_api_deprecated) - versions.ACCEPTED):
             problems[f"deprecated:{part}"] = self.env._(
                 "Shopify is going to remove %(part)s from its interface, which this module uses. "
                 "It works until version %(asked)s ends on %(date)s (%(days)s days left). Update "

@@ -122,6 +122,7 @@ class IntegrationBackend(models.Model):
         compute="_compute_shopify_sales_currency",
         help="That of the prices that are sent, where it is not the shop's.",
     )
+    shopify_shown_nowhere = fields.Boolean(compute="_compute_shopify_shown_nowhere")
     shopify_products_in = fields.Boolean(compute="_compute_shopify_products_flows")
     shopify_products_out = fields.Boolean(compute="_compute_shopify_products_flows")
 
@@ -146,6 +147,14 @@ class IntegrationBackend(models.Model):
             ours = backend.shopify_pricelist_id.currency_id or backend.company_id.currency_id
             other = backend.shopify_currency and ours.name != backend.shopify_currency
             backend.shopify_sales_currency = ours.name if other else False
+
+    @api.depends("shopify_channel_ids.shopify_publish")
+    def _compute_shopify_shown_nowhere(self):
+        for backend in self:
+            channels = backend.shopify_channel_ids
+            backend.shopify_shown_nowhere = bool(channels) and not any(
+                channels.mapped("shopify_publish")
+            )
 
     # === BUSINESS METHODS === #
 

@@ -31,7 +31,7 @@ class IntegrationShopifyInventory(models.AbstractModel):
     _inherit = ["integration.shopify.access", "integration.resource"]
     _description = "Shopify Inventory"
 
-    _resource_name = "Inventory Counted Elsewhere"
+    _resource_name = "Inventory Counts"
     _resource_model = "integration.shopify.level"
     _resource_direction = "in"
     _resource_starts_off = frozenset({"in"})

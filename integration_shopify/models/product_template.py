@@ -84,23 +84,59 @@ class ProductTemplate(models.Model):
     def action_shopify_publish(self):
         """Put the products into the only shop there is, or back on sale where they are.
 
+        :returns: a client action that says what happens now.
         :raises UserError: when a person has to say which shop.
         """
         self.check_access("write")
         Listing = self.env["integration.shopify.listing"]
         shops = self.env["integration.backend"].search([("connector", "=", "shopify")])
-        for template in self:
-            if template.shopify_listing_ids:
-                template.shopify_listing_ids.filtered(lambda row: not row.publish).publish = True
-                continue
-            if len(shops) != 1:
-                raise UserError(
-                    self.env._(
-                        "Say in which shop: add it to the list on the page Shopify of %s.",
-                        template.display_name,
-                    )
+        new = self.filtered(lambda template: not template.shopify_listing_ids)
+        if new and len(shops) != 1:
+            raise UserError(
+                self.env._(
+                    "Say in which shop: add it to the list on the page Shopify of %s.",
+                    new[0].display_name,
                 )
-            Listing.create({"product_tmpl_id": template.id, "backend_id": shops.id})
+            )
+        hidden = self.shopify_listing_ids.filtered(lambda row: not row.publish)
+        hidden.publish = True
+        listings = hidden | Listing.create(
+            [{"product_tmpl_id": template.id, "backend_id": shops.id} for template in new]
+        )
+        return self._shopify_say_published(listings)
+
+    def _shopify_say_published(self, listings):
+        """Return a notification about lines that were put on sale just now."""
+        # sudo: who may publish products may know whether the shop gets them
+        shops = listings.backend_id.sudo()
+        off = shops.filtered(lambda shop: not shop._shopify_product_out_flow())
+        values = {
+            "count": len(listings.product_tmpl_id),
+            "shops": ", ".join((off or shops).mapped("name")),
+        }
+        if not listings:
+            kind = "info"
+            message = self.env._("All of them are published. Changes are sent by themselves.")
+        elif off:
+            kind = "warning"
+            message = self.env._(
+                "Products chosen for %(shops)s: %(count)s. They are sent as soon as the flow "
+                "Products (Out of Odoo) of the backend is switched on.",
+                **values,
+            )
+        else:
+            kind = "success"
+            message = self.env._("Products on their way to %(shops)s: %(count)s.", **values)
+        return {
+            "type": "ir.actions.client",
+            "tag": "display_notification",
+            "params": {
+                "title": self.env._("Publish in Shopify"),
+                "message": message,
+                "type": kind,
+                "next": {"type": "ir.actions.client", "tag": "soft_reload"},
+            },
+        }
 
     def action_shopify_unpublish(self):
         """Take the products off sale in every shop; they become drafts there."""

@@ -487,6 +487,33 @@ class TestProductsOut(ProductsOutCase):
         self.send()
         self.assertEqual(made.status, "ACTIVE")
 
+    def test_publish_says_what_happens(self):
+        templates = self.single() | self.single(default_code="CUP")
+        templates[0].shopify_listing_ids = [
+            Command.create({"backend_id": self.backend.id, "publish": False})
+        ]
+
+        def said():
+            params = templates.action_shopify_publish()["params"]
+            return params["type"], params["message"]
+
+        self.assertEqual(said(), ("success", f"Products on their way to {self.backend.name}: 2."))
+        self.assertEqual(templates.shopify_listing_ids.mapped("publish"), [True, True])
+        self.assertEqual(said()[0], "info")
+        templates.action_shopify_unpublish()
+        self.out.enabled = False
+        kind, message = said()
+        self.assertEqual(kind, "warning")
+        self.assertIn("2. They are sent as soon as the flow Products (Out of Odoo)", message)
+
+    def test_products_that_no_channel_shows(self):
+        self.assertFalse(self.backend.shopify_shown_nowhere, "no channel is known")
+        self.store.add_publication("Online Store")
+        self.read_channels()
+        self.assertTrue(self.backend.shopify_shown_nowhere)
+        self.backend.shopify_channel_ids.shopify_publish = True
+        self.assertFalse(self.backend.shopify_shown_nowhere)
+
     def test_what_is_in_the_shop_stays_in_the_list(self):
         template = self.single()
         made = self.publish(template)

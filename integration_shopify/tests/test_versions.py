@@ -151,6 +151,11 @@ class TestVersionGuard(ConnectionMixin, ShopifyCase):
         self.assertEqual(len(self.incidents()), 3)
         self.assertEqual(self.backend.shopify_api_deprecated, "Order.x, Order.y, Shop.email")
 
+    def test_what_has_no_successor_in_older_versions_is_no_incident(self):
+        self.http.deprecated = "CustomerPhoneNumber.marketingState, Order.x"
+        self.ask()
+        self.assertEqual(self.incidents().mapped("key"), ["deprecated:Order.x"])
+
     def test_what_an_older_module_used_is_forgotten(self):
         self.http.deprecated = "Shop.email"
         self.ask()
