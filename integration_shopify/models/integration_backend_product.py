@@ -5,6 +5,19 @@ from odoo import api, fields, models
 
 #: Seconds to connect, between two pieces of the answer, and for a whole upload.
 UPLOAD_TIMEOUT = (5.0, 30.0, 120.0)
+#: What every product in the shop depends on.
+CATALOGUE_SETTINGS = (
+    "shopify_pricelist_id",
+    "shopify_price_tax",
+    "shopify_compare_at",
+    "shopify_vendor",
+    "shopify_lang",
+    "shopify_translate",
+    "shopify_send_images",
+    "shopify_send_cost",
+    "shopify_send_type",
+    "shopify_send_tags",
+)
 
 
 class IntegrationBackend(models.Model):
@@ -156,6 +169,15 @@ class IntegrationBackend(models.Model):
                 channels.mapped("shopify_publish")
             )
 
+    def write(self, vals):
+        names = [name for name in CATALOGUE_SETTINGS if name in vals]
+        before = {backend: [backend[name] for name in names] for backend in self if names}
+        result = super().write(vals)
+        for backend, values in before.items():
+            if values != [backend[name] for name in names]:
+                backend._shopify_send_catalogue()
+        return result
+
     # === BUSINESS METHODS === #
 
     def _shopify_product_out_flow(self):
@@ -174,6 +196,19 @@ class IntegrationBackend(models.Model):
                 flow, templates.with_env(own.env), "change"
             )
             flow._wake_after_commit()
+
+    def _shopify_send_catalogue(self):
+        """Have all products compared with what was last sent; equal ones cost no call."""
+        for backend in self.filtered(lambda row: row.connector == "shopify"):
+            if backend._shopify_product_out_flow():
+                backend._shopify_send_products(backend._shopify_products([]))
+
+    def _shopify_send_foreign_prices(self):
+        """Send prices that follow a rate of exchange, which nobody changes on a product."""
+        for backend in self:
+            currencies = backend.shopify_pricelist_id._shopify_with_bases().currency_id
+            if currencies - backend.company_id.currency_id:
+                backend._shopify_send_catalogue()
 
     def _shopify_products(self, domain):
         """Return the products of a domain that this shop has or shall have."""

@@ -8,6 +8,7 @@ class IntegrationConnectorShopify(models.AbstractModel):
 
     def _check_daily(self, backend):
         backend._shopify_send_prices(drifting=True)
+        backend._shopify_send_foreign_prices()
         return super()._check_daily(backend)
 
     # === MAPPING DEFAULTS === #

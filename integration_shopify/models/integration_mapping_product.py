@@ -1,5 +1,8 @@
 from odoo import api, fields, models
 
+#: Kinds whose rows say something about products in the shop.
+KINDS = ("publication", "collection", "product_category", "locale")
+
 
 class IntegrationMapping(models.Model):
     # what concerns products stands in files of its own
@@ -13,7 +16,7 @@ class IntegrationMapping(models.Model):
     shopify_publish = fields.Boolean(
         string="Publish Products",
         help="Of a sales channel: products of Odoo are shown in it. Switched off again: they are "
-        "withdrawn from it when they are sent the next time.",
+        "withdrawn from it.",
     )
 
     shopify_category_ids = fields.Many2many(
@@ -25,6 +28,31 @@ class IntegrationMapping(models.Model):
         help="Of a collection: products of these categories, and of those below them, are put into "
         "it, besides those with the tag.",
     )
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        rows = super().create(vals_list)
+        chosen = rows.filtered(lambda row: row.resource_ref and row.source != "automatic")
+        chosen._shopify_send_catalogue()
+        return rows
+
+    def write(self, vals):
+        result = super().write(vals)
+        # what is recognised by itself was read from the shop, and changes nothing there
+        chosen = "resource_ref" in vals and vals.get("source") != "automatic"
+        if chosen or {"shopify_publish", "shopify_category_ids"} & vals.keys():
+            self._shopify_send_catalogue()
+        return result
+
+    def unlink(self):
+        backends = self.filtered(lambda row: row.kind in KINDS).backend_id
+        result = super().unlink()
+        backends._shopify_send_catalogue()
+        return result
+
+    def _shopify_send_catalogue(self):
+        """Have products compared with what the shop has where these rows are about products."""
+        self.filtered(lambda row: row.kind in KINDS).backend_id._shopify_send_catalogue()
 
     @api.model
     def _kind_models(self):

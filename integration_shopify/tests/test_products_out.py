@@ -506,6 +506,42 @@ class TestProductsOut(ProductsOutCase):
         self.assertEqual(kind, "warning")
         self.assertIn("2. They are sent as soon as the flow Products (Out of Odoo)", message)
 
+    def test_settings_of_the_shop_reach_products_that_are_there(self):
+        channel = self.store.add_publication("Online Store")
+        self.read_channels()
+        template = self.single()
+        made = self.publish(template)
+        self.backend.shopify_vendor = "Acme"
+        self.send()
+        self.assertEqual(made.vendor, "Acme")
+        row = self.backend.shopify_channel_ids
+        for shown in (True, False):
+            row.shopify_publish = shown
+            self.send()
+            self.assertEqual(channel.id in made.publications, shown)
+        self.backend.write({"shopify_vendor": "Acme", "shopify_product_status": "DRAFT"})
+        self.assertFalse(self.send(), "no product depends on what was changed")
+
+    def test_prices_that_follow_a_rate_of_exchange(self):
+        chf = self.env.ref("base.CHF")
+        chf.active = True
+        rate = self.env["res.currency.rate"].create({"currency_id": chf.id, "rate": 0.8})
+        self.backend.shopify_currency = "CHF"
+        self.backend.shopify_pricelist_id = self.env["product.pricelist"].create(
+            {"name": "Swiss shop", "currency_id": chf.id}
+        )
+        made = self.publish(self.single())
+        (variant,) = made.variants
+        self.assertEqual(variant.price, Decimal("10.00"))
+        self.backend._connector()._check_daily(self.backend)
+        self.calls.clear()
+        self.send()
+        self.assertFalse(self.calls, "the same price costs no call")
+        rate.rate = 0.9
+        self.backend._connector()._check_daily(self.backend)
+        self.send()
+        self.assertEqual(variant.price, Decimal("11.25"))
+
     def test_products_that_no_channel_shows(self):
         self.assertFalse(self.backend.shopify_shown_nowhere, "no channel is known")
         self.store.add_publication("Online Store")
