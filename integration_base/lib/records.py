@@ -205,6 +205,8 @@ class Item:
     record: Any = None
     #: whether ``record`` comes from a binding (so this is an update)
     bound: bool = False
+    #: whether the import makes the record: it is neither bound nor matched
+    is_new: bool = False
     #: digest of what was last sent of an outgoing record
     known_digest: str = ""
     #: whether an outgoing record is as it shall be at the service

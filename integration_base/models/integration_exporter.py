@@ -5,7 +5,7 @@ from odoo import fields, models
 from odoo.tools import SQL
 
 from ..lib.digest import digest
-from ..lib.errors import NotReadyError, RetryableError
+from ..lib.errors import ConfigurationError, NotReadyError, RetryableError
 from ..lib.intents import outcome_of
 from ..lib.records import Item
 from .integration_engine import LeaseLost, concerns_all, halves
@@ -286,10 +286,7 @@ class IntegrationExporter(models.AbstractModel):
         items = [
             item
             for item in items
-            if item.record.id not in unsent
-            and (
-                resource._resource_imports_exported or not bindings[item.external_id].export_digest
-            )
+            if item.record.id not in unsent and (resource._resource_imports_exported or item.is_new)
         ]
         if not items:
             return
@@ -300,7 +297,8 @@ class IntegrationExporter(models.AbstractModel):
         try:
             with flow.backend_id._working(copies) as own:
                 own._resource(flow.resource)._export(own, copies)
-        except NotReadyError:
+        except (NotReadyError, ConfigurationError):
+            # what keeps records from being sent does not keep them from being read
             return
         for copy in copies:
             if copy.alive:

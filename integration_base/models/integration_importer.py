@@ -251,6 +251,8 @@ class IntegrationImporter(models.AbstractModel):
                     ("_apply", lambda item: True),
                 ):
                     todo = [i for i in items if i.alive and i.changed and concerned(i)]
+                    for item in todo:
+                        item.is_new = item.record is None
                     if todo:
                         with backend._working(todo) as own:
                             getattr(own._resource(flow.resource), hook)(own, todo)

@@ -60,7 +60,7 @@ class IntegrationResource(models.AbstractModel):
     #: Seconds after its start within which a creation without an answer may still take effect.
     _resource_late_seconds = LATE_SECONDS
     #: Whether the import of a known record writes what the export sends. False where each field
-    #: has one owner: then what was read says nothing about what was sent.
+    #: has one owner: then only of a record that it makes nothing is left to be sent.
     _resource_imports_exported = True
     #: pydantic model (``lib.contract.Payload``) of what :meth:`_fetch` returns per record.
     _resource_contract = None

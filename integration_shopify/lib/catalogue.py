@@ -268,11 +268,14 @@ def _unique(pairs: Iterable[tuple]) -> dict:
 def product_changes(values: dict, state: dict, memory: dict) -> dict:
     """Return what of a ``ProductUpdateInput`` differs, empty for nothing (without the id).
 
-    The status is the shop's, unless it is chosen in Odoo, or was the last time and no longer is.
+    The status is the shop's, unless it is chosen in Odoo. Where it was the last time and no longer
+    is, the shop gets back its own.
 
-    :param memory: ``tags``, ``collections``, ``metafields``, ``filled`` and ``status`` as
-        :func:`remembered` gave them after the last time.
+    :param memory: ``tags``, ``collections``, ``metafields``, ``filled``, ``status`` and ``former``
+        as :func:`remembered` gave them after the last time.
     """
+    if not values["status_chosen"] and memory.get("former"):
+        values = {**values, "status": memory["former"]}
     changes: dict[str, Any] = {}
     filled = set(memory.get("filled", ()))
     for own, name in _PLAIN.items():
@@ -491,10 +494,21 @@ def channel_changes(wanted: Iterable[str], present: Collection[str], before: Ite
     )
 
 
-def remembered(values: dict, variants: dict[int, str]) -> dict:
+def former_status(memory: dict, present: str) -> str:
+    """Return the shop's own status, to be given back when Odoo no longer chooses one.
+
+    :param memory: of the last time; :param present: what the shop has before it is changed.
+    """
+    former = memory.get("former", "") if memory.get("status") else present
+    # who puts a product on sale does not want it back in the archive
+    return "" if former == "ARCHIVED" else former
+
+
+def remembered(values: dict, variants: dict[int, str], former: str = "") -> dict:
     """Return the memory to keep of what was written.
 
     :param variants: ``{id of the product.product: id of the variant}`` of those that are ours now.
+    :param former: :func:`former_status` where the status is chosen.
     """
     rows = [row for row in values["variants"] if row["product"] in variants]
     return {
@@ -506,6 +520,7 @@ def remembered(values: dict, variants: dict[int, str]) -> dict:
             [*(own for own in _PLAIN if values[own]), *(["category"] if values["category"] else [])]
         ),
         "status": values["status"] if values["status_chosen"] else "",
+        "former": former if values["status_chosen"] else "",
         "variants": sorted(variants.values()),
         "filled_variants": {
             name: sorted(variants[row["product"]] for row in rows if row[name])

@@ -137,8 +137,10 @@ class IntegrationBackend(models.Model):
 
     def _shopify_drifting(self):
         pricelists = self._shopify_pricelists()
+        main = self.env["res.company"]._get_main_company()
+        own = self.company_id.currency_id | main.currency_id
         return any(
-            pricelist.currency_id != self.company_id.currency_id
+            pricelist.currency_id != own
             or any(
                 rule.date_start or rule.date_end or rule.base == "standard_price"
                 for rule in pricelist.item_ids

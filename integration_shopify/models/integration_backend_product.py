@@ -5,6 +5,10 @@ from odoo import api, fields, models
 
 #: Seconds to connect, between two pieces of the answer, and for a whole upload.
 UPLOAD_TIMEOUT = (5.0, 30.0, 120.0)
+#: Products that are queued by one statement.
+CHUNK = 1000
+#: Where a transaction notes the shops whose products are all to be sent.
+CATALOGUES = "shopify_catalogues"
 #: What every product in the shop depends on.
 CATALOGUE_SETTINGS = (
     "shopify_pricelist_id",
@@ -198,17 +202,67 @@ class IntegrationBackend(models.Model):
             flow._wake_after_commit()
 
     def _shopify_send_catalogue(self):
-        """Have all products compared with what was last sent; equal ones cost no call."""
-        for backend in self.filtered(lambda row: row.connector == "shopify"):
-            if backend._shopify_product_out_flow():
-                backend._shopify_send_products(backend._shopify_products([]))
+        """Have all products compared with what was last sent; equal ones cost no call.
+
+        Once at the end of the transaction, however many settings are changed in it, and after what
+        is changed on products meanwhile.
+        """
+        data = self.env.cr.precommit.data
+        if CATALOGUES not in data:
+            data[CATALOGUES] = set()
+            self.env.cr.precommit.add(self._shopify_append_catalogues)
+        data[CATALOGUES].update(self.filtered(lambda row: row.connector == "shopify").ids)
+
+    def _shopify_append_catalogues(self):
+        # sudo: whoever may change such settings may have products sent
+        own = self.sudo()
+        for backend in own.browse(own.env.cr.precommit.data.pop(CATALOGUES, ())).exists():
+            flow = backend._shopify_product_out_flow()
+            if not flow:
+                continue
+            Log = own.env["integration.sync.log"]
+            waiting = Log.search_fetch(
+                [("flow_id", "=", flow.id), ("kind", "=", "record"), ("state", "=", "pending")],
+                ["res_id"],
+            )
+            products = backend._shopify_products([])
+            products -= products.browse(waiting.mapped("res_id"))
+            for start in range(0, len(products), CHUNK):
+                # as an initial load: people's own changes come first
+                Log._append_records(flow, products[start : start + CHUNK], "backfill")
+            if products:
+                flow._wake_after_commit()
 
     def _shopify_send_foreign_prices(self):
         """Send prices that follow a rate of exchange, which nobody changes on a product."""
+        main = self.env["res.company"]._get_main_company().currency_id
         for backend in self:
-            currencies = backend.shopify_pricelist_id._shopify_with_bases().currency_id
-            if currencies - backend.company_id.currency_id:
+            lists = backend.shopify_pricelist_id._shopify_with_bases()
+            # sales prices of shared products are in the currency of the main company
+            if len(lists.currency_id | backend.company_id.currency_id | main) > 1:
                 backend._shopify_send_catalogue()
+
+    def _shopify_own_key(self):
+        """Return the key by which products of Odoo are known in the shop, empty if none are sent.
+
+        The products of the very first batch are told of before their key is noted.
+        """
+        if self.shopify_product_key:
+            return self.shopify_product_key
+        return self._shopify_metafield_key() if self._shopify_product_out_flow() else ""
+
+    def _forget_records(self):
+        """Forget what was sent to the other account as well: the next products are new there."""
+        count = super()._forget_records()
+        self.shopify_product_key = False
+        mine = [("backend_id", "=", self.id)]
+        # sudo: whoever may switch the backend may forget what the other account has
+        own = self.sudo().env
+        own["integration.shopify.listing"].search(mine).write(
+            {"external_id": False, "memory": False, "note": False, "sent_at": False}
+        )
+        own["integration.shopify.image"].search(mine).unlink()
+        return count
 
     def _shopify_products(self, domain):
         """Return the products of a domain that this shop has or shall have."""

@@ -37,11 +37,15 @@ class IntegrationMapping(models.Model):
         return rows
 
     def write(self, vals):
+        names = {"resource_ref", "shopify_publish", "shopify_category_ids"} & vals.keys()
+        if vals.get("source") == "automatic":
+            # what is recognised by itself was read from the shop, and changes nothing there
+            names.discard("resource_ref")
+        before = {row: [row[name] for name in names] for row in self if names}
         result = super().write(vals)
-        # what is recognised by itself was read from the shop, and changes nothing there
-        chosen = "resource_ref" in vals and vals.get("source") != "automatic"
-        if chosen or {"shopify_publish", "shopify_category_ids"} & vals.keys():
-            self._shopify_send_catalogue()
+        for row, values in before.items():
+            if values != [row[name] for name in names]:
+                row._shopify_send_catalogue()
         return result
 
     def unlink(self):

@@ -39,7 +39,8 @@ class IntegrationShopifyListing(models.Model):
         "makes the product there, then as somebody sets it in Shopify.",
     )
     external_id = fields.Char(string="External ID", readonly=True, copy=False)
-    url = fields.Char(string="Open in Shopify", compute="_compute_url")
+    # sudo: the shop's address, for whoever may see that a product is in a shop
+    url = fields.Char(string="Open in Shopify", compute="_compute_url", compute_sudo=True)
     memory = fields.Json(readonly=True, copy=False)
     note = fields.Text(string="Left in the Shop", readonly=True, copy=False)
     sent_at = fields.Datetime(string="Last Sent", readonly=True, copy=False)
@@ -111,7 +112,8 @@ class IntegrationShopifyListing(models.Model):
                         "%(product)s belongs to %(other)s, but %(shop)s to %(company)s.",
                         product=listing.product_tmpl_id.display_name,
                         other=company.display_name,
-                        shop=listing.backend_id.display_name,
+                        # sudo: its name only
+                        shop=listing.backend_id.sudo().display_name,
                         company=listing.company_id.display_name,
                     )
                 )
@@ -147,7 +149,8 @@ class IntegrationShopifyListing(models.Model):
                         "Publish off: it becomes a draft. To leave it there as it is and send "
                         "nothing more, delete its link (Integration > Links), then this line.",
                         products=", ".join(present.mapped("display_name")),
-                        shop=backend.display_name,
+                        # sudo: its name only
+                        shop=backend.sudo().display_name,
                     )
                 )
 

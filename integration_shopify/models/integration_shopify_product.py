@@ -102,8 +102,8 @@ class IntegrationShopifyProduct(models.AbstractModel):
         known before it is linked.
         """
         keys = self.env["integration.field.mapping"]._shopify_metafield_keys(backend, "product")
-        if backend.shopify_product_key:
-            keys.append(f"{NAMESPACE}.{backend.shopify_product_key}")
+        if key := backend._shopify_own_key():
+            keys.append(f"{NAMESPACE}.{key}")
         return keys
 
     def _fetch_some(self, backend, client, ids, keys, payloads):
@@ -428,7 +428,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
     @api.model
     def _made_by_odoo(self, backend, items):
         """Return ``{external id: template}`` of products whose creation is not linked yet."""
-        key, Template = backend.shopify_product_key, self.env["product.template"]
+        key, Template = backend._shopify_own_key(), self.env["product.template"]
         ids = {
             item.external_id: int(value)
             for item in items

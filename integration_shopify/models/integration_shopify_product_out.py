@@ -564,12 +564,13 @@ class IntegrationShopifyProduct(models.AbstractModel):
     @api.model
     def _send_one(self, backend, client, item, shared):
         if item.values.get("archived"):
+            former = self._former_status(client, item, shared)
             client.mutate(
                 "product_update",
                 {"product": {"id": item.external_id, "status": "ARCHIVED"}, "media": None},
                 action=self.env._("archive %s", item.label),
             )
-            item.values["_sent"] = {"archived": True}
+            item.values["_sent"] = {"archived": True, "former": former}
             return
         if not item.external_id:
             item.external_id = self._adopted(backend, item, self._candidates(client, [item]))
@@ -577,6 +578,18 @@ class IntegrationShopifyProduct(models.AbstractModel):
             self._update(backend, client, item, shared)
         else:
             self._create(backend, client, item, shared)
+
+    @api.model
+    def _former_status(self, client, item, shared):
+        """Return the shop's own status of a product that is about to be archived."""
+        listing = shared["listings"].get(item.record.id)
+        memory = (listing and listing.memory) or {}
+        if memory.get("status"):
+            return catalogue.former_status(memory, "")
+        keys = [f"{NAMESPACE}.{shared['key']}"]
+        variables = {"variants": 1, "after": None, "keys": keys, "channels": False}
+        answer = client.execute("product_state", {"id": item.external_id, **variables})
+        return catalogue.former_status(memory, (answer.data.get("product") or {}).get("status", ""))
 
     @api.model
     def _key(self, item, shared):
@@ -803,7 +816,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
         pairing = catalogue.pair_variants(item.values, variants, {}, ())
         self._publish(backend, client, item, set(), {})
         self._translate(client, item)
-        item.values["_sent"] = self._outcome(item.values, pairing, images, [])
+        item.values["_sent"] = self._outcome(item.values, pairing, images, [], "")
 
     # === CREATING IN BULK === #
 
@@ -874,7 +887,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
         return found
 
     @api.model
-    def _outcome(self, values, pairing, images, kept):
+    def _outcome(self, values, pairing, images, kept, former):
         """Return what is to be stored of what was written."""
         return {
             "variants": {
@@ -890,6 +903,7 @@ class IntegrationShopifyProduct(models.AbstractModel):
             "kept": [self._variant_name(variant) for variant in kept],
             "elsewhere": [self._variant_name(variant) for variant in pairing.elsewhere],
             "gone": [variant["id"] for variant in pairing.gone],
+            "former": former,
         }
 
     @api.model
@@ -1038,7 +1052,8 @@ class IntegrationShopifyProduct(models.AbstractModel):
         )
         self._publish(backend, client, item, present, memory)
         self._translate(client, item)
-        item.values["_sent"] = self._outcome(values, pairing, images, kept)
+        former = catalogue.former_status(memory, state["status"])
+        item.values["_sent"] = self._outcome(values, pairing, images, kept, former)
 
     @api.model
     def _check_key(self, client, item, state, shared):
@@ -1567,13 +1582,17 @@ class IntegrationShopifyProduct(models.AbstractModel):
             if sent.get("archived"):
                 memory = known[item.record.id].memory if item.record.id in known else None
                 # so that it comes back with the product
-                values["memory"] = {**(memory or {}), "status": "ARCHIVED"}
+                values["memory"] = {
+                    **(memory or {}),
+                    "status": "ARCHIVED",
+                    "former": sent["former"],
+                }
             else:
                 self._bind_variants(backend, sent)
                 if backend.shopify_send_images:
                     Image._remember(backend, item.record, sent["images"])
                 ours = {int(number): link[0] for number, link in sent["variants"].items()}
-                values["memory"] = catalogue.remembered(item.values, ours)
+                values["memory"] = catalogue.remembered(item.values, ours, sent["former"])
                 values["note"] = self._left_in_the_shop(sent)
             if item.record.id in known:
                 known[item.record.id].write(values)

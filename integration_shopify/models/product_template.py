@@ -89,7 +89,17 @@ class ProductTemplate(models.Model):
         """
         self.check_access("write")
         Listing = self.env["integration.shopify.listing"]
-        shops = self.env["integration.backend"].search([("connector", "=", "shopify")])
+        # sudo: who may change products may put them into the shops of the companies at work
+        shops = (
+            self.env["integration.backend"]
+            .sudo()
+            .search(
+                [
+                    ("connector", "=", "shopify"),
+                    ("company_id", "in", self.env.companies.ids),
+                ]
+            )
+        )
         new = self.filtered(lambda template: not template.shopify_listing_ids)
         if new and len(shops) != 1:
             raise UserError(

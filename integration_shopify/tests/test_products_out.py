@@ -9,7 +9,7 @@ from freezegun import freeze_time
 from odoo import fields
 from odoo.exceptions import UserError
 from odoo.fields import Command
-from odoo.tests import tagged
+from odoo.tests import new_test_user, tagged
 
 from odoo.addons.integration_base.lib.records import Change, Item
 
@@ -462,7 +462,7 @@ class TestProductsOut(ProductsOutCase):
         template.active = False
         self.send()
         self.assertEqual(made.status, "ARCHIVED")
-        self.assertEqual(self.calls, {"ProductUpdate": 1})
+        self.assertEqual(self.calls, {"ProductState": 1, "ProductUpdate": 1})
         template.active = True
         self.send()
         self.assertEqual(made.status, "ACTIVE")
@@ -541,6 +541,152 @@ class TestProductsOut(ProductsOutCase):
         self.backend._connector()._check_daily(self.backend)
         self.send()
         self.assertEqual(variant.price, Decimal("11.25"))
+
+    def test_shared_products_follow_the_rate_of_the_main_company(self):
+        eur = self.env.ref("base.EUR")
+        eur.active = True
+        other = self.second_company(eur, rate=0.5)
+        flow = other.flow_ids.filtered(
+            lambda flow: flow.resource == "product" and flow.direction == "out"
+        )
+        flow.enabled = True
+        self.list_in_shop(self.single(), other)
+        waiting = [("flow_id", "=", flow.id), ("state", "=", "pending")]
+        self.env["integration.sync.log"].search(waiting).write({"state": "done"})
+        other._connector()._check_daily(other)
+        self.env.cr.precommit.run()
+        self.assertTrue(self.env["integration.sync.log"].search(waiting))
+
+    def test_people_of_sales_and_products_need_no_role_of_the_integration(self):
+        template = self.single()
+        self.publish(template)
+        asked = {
+            "backend_id": {"fields": {"display_name": {}}},
+            "url": {},
+            "state": {},
+            "message": {},
+        }
+        for group in ("sales_team.group_sale_salesman", "product.group_product_manager"):
+            user = new_test_user(self.env, f"plain {group}", groups=f"base.group_user,{group}")
+            self.env.invalidate_all()
+            [found] = template.with_user(user).web_read({"shopify_listing_ids": {"fields": asked}})
+            [line] = found["shopify_listing_ids"]
+            self.assertEqual(line["backend_id"]["display_name"], self.backend.name)
+            self.assertIn("https://admin.shopify.com/", line["url"])
+        other = self.single(default_code="CUP").with_user(user)
+        self.assertEqual(other.action_shopify_publish()["params"]["type"], "success")
+        self.send()
+        self.assertTrue(self.of(other))
+        with self.assertRaisesRegex(UserError, "still in"):
+            other.shopify_listing_ids.unlink()
+
+    def test_many_settings_send_the_products_once_and_after_others(self):
+        templates = self.single() | self.single(default_code="CUP")
+        for template in templates:
+            self.publish(template)
+        Log = self.env["integration.sync.log"]
+        waiting = [("flow_id", "=", self.out.id), ("state", "=", "pending")]
+        templates[0].name = "Changed"
+        self.env.flush_all()
+        self.env.cr.precommit.run()
+        tag = self.env["product.tag"].create({"name": "New"})
+        Mapping = self.env["integration.mapping"]
+        rows = Mapping.create(
+            [
+                {
+                    "backend_id": self.backend.id,
+                    "kind": "collection",
+                    "external_value": f"gid://shopify/Collection/{number}",
+                    "resource_ref": f"product.tag,{tag.id}",
+                }
+                for number in range(3)
+            ]
+        )
+        self.backend.write({"shopify_vendor": "Acme", "shopify_send_type": False})
+        self.env.cr.precommit.run()
+        found = Log.search(waiting)
+        self.assertEqual(sorted(found.mapped("res_id")), templates.ids)
+        by_id = {row.res_id: row for row in found}
+        self.assertLess(by_id[templates[0].id].priority, by_id[templates[1].id].priority)
+        self.send()
+        rows.write({"resource_ref": f"product.tag,{tag.id}"})
+        rows.write({"resource_ref": False, "source": "automatic"})
+        self.env.cr.precommit.run()
+        self.assertFalse(Log.search(waiting), "nothing that a person has said")
+
+    def test_the_own_status_of_the_shop_comes_back(self):
+        for default, own, back in (
+            ("ACTIVE", "DRAFT", "DRAFT"),
+            ("DRAFT", "ACTIVE", "ACTIVE"),
+            ("ACTIVE", "ARCHIVED", "ACTIVE"),
+        ):
+            with self.subTest(default=default, own=own):
+                self.backend.shopify_product_status = default
+                template = self.single(default_code=f"{default}-{own}")
+                made = self.publish(template)
+                made.status = own
+                for name, between in (("active", "ARCHIVED"), ("publish", "DRAFT")):
+                    record = template if name == "active" else template.shopify_listing_ids
+                    record[name] = False
+                    self.send()
+                    self.assertEqual(made.status, between)
+                    record[name] = True
+                    self.send()
+                    self.assertEqual(made.status, back)
+                    made.status = own
+
+    def import_products(self, *records):
+        flow = self.backend.flow_ids.filtered(
+            lambda flow: flow.resource == "product" and flow.direction == "in"
+        )
+        flow.enabled = True
+        changes = [Change(record.gid) for record in records]
+        operations = self.env["integration.sync.log"]._append(flow, changes, "manual")
+        self.run_flow(flow)
+        self.assertEqual(set(operations.mapped("state")), {"done"}, operations.mapped("message"))
+
+    def test_what_an_import_only_links_was_not_sent(self):
+        made = self.store.add_product({"title": "Old mug", "sku": "MUG", "price": "9.00"})
+        template = self.single()
+        self.import_products(made)
+        self.assertEqual(self.of(template), made)
+        self.assertEqual(str(made.variants[0].price), "9.00")
+        template.action_shopify_publish()
+        self.send()
+        self.assertEqual((made.title, str(made.variants[0].price)), ("Mug", "12.50"))
+
+    def test_what_an_import_makes_is_not_sent_back(self):
+        made = self.store.add_product({"title": "New mug", "sku": "NEW", "price": "9.00"})
+        self.import_products(made)
+        template = self.env["product.template"].search([("default_code", "=", "NEW")])
+        self.calls.clear()
+        template.action_shopify_publish()
+        self.send()
+        self.assertFalse([name for name in self.calls if name != "ProductState"])
+
+    def test_prices_that_cannot_be_sent_keep_no_product_from_being_imported(self):
+        self.backend.shopify_currency = "CHF"
+        self.import_products(self.store.add_product({"title": "New mug", "sku": "NEW"}))
+        self.assertTrue(self.env["product.template"].search([("default_code", "=", "NEW")]))
+
+    def test_products_of_the_first_batch_are_known_before_their_creation_is_noted(self):
+        self.assertFalse(self.backend.shopify_product_key)
+        template = self.single(default_code=False)
+        key = self.backend._shopify_metafield_key()
+        own = {"namespace": "odoo", "key": key, "type": "id", "value": str(template.id)}
+        made = self.store.add_product({"title": "Mug", "metafields": [own]})
+        self.import_products(made)
+        self.assertEqual(self.of(template), made)
+
+    def test_another_account_has_nothing_of_the_first(self):
+        template = self.single(image_1920=base64.b64encode(RED))
+        self.publish(template)
+        listing = template.shopify_listing_ids
+        self.assertTrue(self.backend.shopify_product_key and listing.external_id)
+        self.backend._forget_records()
+        self.assertFalse(self.backend.shopify_product_key or listing.external_id or listing.memory)
+        images = self.env["integration.shopify.image"]
+        self.assertFalse(images.search([("backend_id", "=", self.backend.id)]))
 
     def test_products_that_no_channel_shows(self):
         self.assertFalse(self.backend.shopify_shown_nowhere, "no channel is known")
