@@ -668,7 +668,7 @@ class Sending:
                 policy, goal = stock.ODOO, wanted
             if policy == stock.ODOO:
                 gone, until = 0, False
-            if policy == stock.ASK and not item.forced and is_odd:
+            if policy == stock.ASK and is_odd:
                 conflicts.append((location, confirmed, level, wanted))
                 continue
             if conflicts:

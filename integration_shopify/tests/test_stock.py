@@ -732,6 +732,44 @@ class TestStockRace(StockCase):
         self.assertIn("Berlin: Odoo has 6", message)
         self.assertIn("Paris: Odoo has 1", message)
 
+    def test_only_a_decision_ends_a_conflict(self):
+        """A retry decides nothing, nor does the repair of a comparison."""
+        self.backend.shopify_stock_policy = "ask"
+        self.shop.stock(self.item, available=40)
+        self.put(1)
+        operation = self.push()[-1]
+        message = operation.message
+        with self.enter_registry_test_mode():
+            operation.action_retry()
+        self.env.invalidate_all()
+        self.assertEqual((operation.state, operation.message), ("dead", message))
+        self.env["integration.sync.log"]._append_records(
+            self.out, self.product, "reconcile", force=True
+        )
+        operation = self.push()[-1]
+        self.assertEqual((operation.state, operation.message), ("dead", message))
+        self.assertEqual(self.shop.available(self.item), 40)
+
+    def test_a_decision_about_one_level_is_none_about_another(self):
+        shelf = self.env["stock.warehouse"].create({"name": "Paris", "code": "PAR"}).lot_stock_id
+        self.map_location(PARIS, shelf)
+        self.push()
+        self.backend.shopify_stock_policy = "ask"
+        for place in (BERLIN, PARIS):
+            self.shop.stock(self.item, place, available=40)
+        self.put(1)
+        self.push()
+        self.level().action_odoo_is_right()
+        operation = self.push()[-1]
+        self.assertEqual(operation.state, "dead")
+        self.assertIn("Paris", operation.message)
+        self.assertNotIn("Berlin", operation.message)
+        self.assertEqual(self.shop.available(self.item, PARIS), 40)
+        self.level(PARIS).action_shopify_is_right()
+        self.assertEqual(self.push()[-1].state, "done")
+        self.assertEqual(self.shop.available(self.item), 6)
+        self.assertEqual(self.shop.available(self.item, PARIS), 40)
+
     def test_button_of_the_level(self):
         self.shop.stock(self.item, available=40)
         operator = new_test_user(
