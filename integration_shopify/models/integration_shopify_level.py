@@ -151,6 +151,12 @@ class IntegrationShopifyLevel(models.Model):
                 taken=taken,
                 held=self.pending_quantity,
             )
+        if self._is_left(figures["quantity"]):
+            taken = self.env._(
+                "%(taken)s; Shopify's quantity was decided to be right and is left as it is until "
+                "this changes",
+                taken=taken,
+            )
         if gone := self._still_gone():
             taken = self.env._(
                 "%(taken)s; %(gone)s of them vanished in Shopify without an open order, held back "
@@ -184,6 +190,7 @@ class IntegrationShopifyLevel(models.Model):
                 "location",
                 "confirmed_quantity",
                 "confirmed_at",
+                "wanted_quantity",
                 "pending_quantity",
                 "gone_quantity",
                 "gone_until",
@@ -198,6 +205,19 @@ class IntegrationShopifyLevel(models.Model):
         """Return the vanished units that are held back now, 0 when it was waited long enough."""
         held = self.gone_until and self.gone_until > fields.Datetime.now()
         return self.gone_quantity if held else 0
+
+    def _is_left(self, wanted):
+        """Return whether Shopify's quantity was decided to be right, and Odoo's is still the same.
+
+        What was sent is Odoo's quantity less what was held back; a decision makes it another one.
+
+        :param int wanted: Odoo's quantity now.
+        """
+        return (
+            bool(self.confirmed_at)
+            and self.wanted_quantity == wanted
+            and self.confirmed_quantity + self.pending_quantity != wanted
+        )
 
     @api.model
     def _note(self, backend, answers):

@@ -449,6 +449,8 @@ class IntegrationShopifyStock(models.AbstractModel):
                 level = row and stock.Level("", location, row[0], row[1], row[2])
                 present = level.available if level and level.active else 0
                 noted = known.get((item.record.id, location))
+                if noted and noted._is_left(wanted):
+                    continue
                 gone = noted._still_gone() if noted else 0
                 goal = stock.target(backend.shopify_stock_policy, wanted, level, missing, gone)
                 if goal != present:
@@ -545,7 +547,12 @@ class Sending:
         rows = []
         for location, wanted in item.values["levels"].items():
             known = self.known[item.record.id, location]
+            if known._is_left(wanted):
+                continue
             if known.confirmed_quantity == wanted:
+                if known.wanted_quantity != wanted:
+                    # Odoo's number has changed, which ends that another one is left to Shopify
+                    self._note(item, location, None, wanted, wanted)
                 continue
             former, stamp = known.confirmed_quantity, f"r{known.revision}"
             rows.append(stock.Row(item, item.external_id, location, wanted, former, stamp))
@@ -648,6 +655,7 @@ class Sending:
             known = self.known.get((item.record.id, location))
             noted = self._noted(item, location)
             confirmed = noted["quantity"] if noted else None
+            is_left = bool(known) and known._is_left(wanted)
             if level is None:
                 if wanted:
                     rows.append(stock.Row(item, item.external_id, location, wanted, None, "new"))
@@ -657,11 +665,11 @@ class Sending:
             policy = self.backend.shopify_stock_policy
             gone, until = gone_by.get((item.record.id, location), (0, False))
             goal = stock.target(policy, wanted, level, missing, gone)
-            is_odd = self._is_odd(confirmed, level, goal)
+            is_odd = not is_left and self._is_odd(confirmed, level, goal)
             decision = known.decision if known else False
             if decision and known.decision_in_conflict and not is_odd:
                 decision = False
-            if decision == "shopify":
+            if decision == "shopify" or (is_left and not decision):
                 self._note(item, location, level, wanted, level.available)
                 continue
             if decision:

@@ -770,6 +770,77 @@ class TestStockRace(StockCase):
         self.assertEqual(self.shop.available(self.item), 6)
         self.assertEqual(self.shop.available(self.item, PARIS), 40)
 
+    def test_what_is_left_to_shopify_stays_until_odoo_changes_there(self):
+        shelf = self.env["stock.warehouse"].create({"name": "Paris", "code": "PAR"}).lot_stock_id
+        self.map_location(PARIS, shelf)
+        self.put(10, place=shelf)
+        self.push()
+        self.shop.stock(self.item, available=40)
+        self.level().action_shopify_is_right()
+        self.push()
+        self.put(-1, place=shelf)
+        with self.counted(inventory_set=1):
+            self.push()
+        self.assertEqual(self.shop.available(self.item, PARIS), 9)
+        self.assertEqual(self.shop.available(self.item), 40)
+        self.assertIn("left as it is", self.level().explanation)
+        # read again, as another level of the product was sold from, or by force
+        self.shop.stock(self.item, available=38)
+        self.shop.sell(self.item, PARIS)
+        self.put(1, place=shelf)
+        with self.counted(inventory_set=2, inventory_levels=1):
+            self.push()
+        self.shop.stock(self.item, available=37)
+        self.env["integration.sync.log"]._append_records(
+            self.out, self.product, "reconcile", force=True
+        )
+        self.push()
+        level = self.level()
+        self.assertEqual(self.shop.available(self.item), 37)
+        self.assertEqual((level.confirmed_quantity, level.wanted_quantity), (37, 5))
+        self.put(1)
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 6)
+        self.assertNotIn("left as it is", self.level().explanation)
+
+    def test_what_is_left_to_shopify_can_be_decided_anew(self):
+        self.shop.stock(self.item, available=40)
+        self.level().action_shopify_is_right()
+        self.push()
+        self.level().action_odoo_is_right()
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 5)
+
+    def test_what_was_left_to_shopify_until_odoo_had_the_same(self):
+        self.shop.stock(self.item, available=40)
+        self.level().action_shopify_is_right()
+        self.push()
+        self.put(35)
+        with self.counted():
+            self.push()
+        self.put(-35)
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 5)
+
+    def test_what_is_left_to_shopify_is_no_part_of_another_conflict(self):
+        shelf = self.env["stock.warehouse"].create({"name": "Paris", "code": "PAR"}).lot_stock_id
+        self.map_location(PARIS, shelf)
+        self.push()
+        self.backend.shopify_stock_policy = "ask"
+        self.shop.stock(self.item, available=40)
+        self.level().action_shopify_is_right()
+        self.push()
+        for place in (BERLIN, PARIS):
+            self.shop.stock(self.item, place, available=30)
+        self.put(1, place=shelf)
+        operation = self.push()[-1]
+        self.assertEqual(operation.state, "dead")
+        self.assertNotIn("Berlin", operation.message)
+        with self.enter_registry_test_mode():
+            operation.action_shopify_odoo_is_right()
+        self.assertEqual(self.shop.available(self.item, PARIS), 1)
+        self.assertEqual(self.shop.available(self.item), 30)
+
     def test_button_of_the_level(self):
         self.shop.stock(self.item, available=40)
         operator = new_test_user(
@@ -979,6 +1050,16 @@ class TestStockProof(StockCase):
         self.put(5)
         self.push()
         self.shop.sell(self.item)
+        self.assertFalse(self.compare().discrepancy_ids)
+
+    def test_what_is_left_to_shopify_is_no_difference(self):
+        self.put(5)
+        self.push()
+        self.shop.stock(self.item, available=40)
+        self.level().action_shopify_is_right()
+        self.push()
+        self.assertFalse(self.compare().discrepancy_ids)
+        self.shop.stock(self.item, available=38)
         self.assertFalse(self.compare().discrepancy_ids)
 
     def test_an_item_that_is_gone_is_listed(self):
