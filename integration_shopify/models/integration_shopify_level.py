@@ -36,6 +36,12 @@ class IntegrationShopifyLevel(models.Model):
         aggregator=None,
         help="What could be sold in Shopify when both sides last agreed.",
     )
+    committed_quantity = fields.Integer(
+        string="In Open Orders",
+        readonly=True,
+        aggregator=None,
+        help="Units that open orders of the shop had taken when its stock was last read.",
+    )
     confirmed_at = fields.Datetime(string="Confirmed", readonly=True)
     sent_at = fields.Datetime(string="Last Sent", readonly=True)
     wanted_quantity = fields.Integer(
@@ -189,6 +195,7 @@ class IntegrationShopifyLevel(models.Model):
                 "product_id",
                 "location",
                 "confirmed_quantity",
+                "committed_quantity",
                 "confirmed_at",
                 "wanted_quantity",
                 "pending_quantity",
@@ -232,6 +239,7 @@ class IntegrationShopifyLevel(models.Model):
             vals = {
                 "item": answer["item"],
                 "confirmed_quantity": answer["quantity"],
+                "committed_quantity": answer["committed"],
                 "confirmed_at": now,
                 "wanted_quantity": answer["wanted"],
                 "pending_quantity": answer["pending"],

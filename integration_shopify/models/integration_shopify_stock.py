@@ -552,7 +552,8 @@ class Sending:
             if known.confirmed_quantity == wanted:
                 if known.wanted_quantity != wanted:
                     # Odoo's number has changed, which ends that another one is left to Shopify
-                    self._note(item, location, None, wanted, wanted)
+                    level = stock.Level("", location, wanted, known.committed_quantity)
+                    self._note(item, location, level, wanted, wanted)
                 continue
             former, stamp = known.confirmed_quantity, f"r{known.revision}"
             rows.append(stock.Row(item, item.external_id, location, wanted, former, stamp))
@@ -609,8 +610,9 @@ class Sending:
     def _gone(self, items, found):
         """Return ``{(product id, location): (units, until when)}`` to be held back.
 
-        These are units that no open order has, and no order that came since: they were sold and
-        handed over at a till, say, and Odoo has yet to hear of it.
+        These are units that no order has that came since what Shopify has was noted, neither an
+        open one there nor one that is in Odoo: they were sold and handed over at a till, say, and
+        Odoo has yet to hear of it.
         """
         now, gone, since = fields.Datetime.now(), {}, {}
         for item in items:
@@ -619,7 +621,7 @@ class Sending:
                 level, noted = shop.levels.get(location), self._noted(item, location)
                 if not noted or not level:
                     continue
-                fresh = stock.vanished(wanted, noted["quantity"], level)
+                fresh = stock.vanished(wanted, noted["quantity"], level, noted["committed"])
                 if units := fresh + noted["gone"]:
                     until = now + LOOK_AGAIN if fresh else noted["gone_until"]
                     gone[item.record.id, location] = units, until
@@ -643,6 +645,7 @@ class Sending:
             return None
         return {
             "quantity": known.confirmed_quantity,
+            "committed": known.committed_quantity,
             "gone": known._still_gone(),
             "gone_until": known.gone_until,
             "at": known.confirmed_at,
@@ -658,7 +661,10 @@ class Sending:
             is_left = bool(known) and known._is_left(wanted)
             if level is None:
                 if wanted:
-                    rows.append(stock.Row(item, item.external_id, location, wanted, None, "new"))
+                    none = stock.Level("", location, 0)
+                    rows.append(
+                        stock.Row(item, item.external_id, location, wanted, None, "new", level=none)
+                    )
                 else:
                     self._note(item, location, level, wanted, 0)
                 continue
@@ -841,8 +847,15 @@ class Sending:
 
     def _sent(self, row):
         item = row.owner
+        if row.level:
+            committed = row.level.committed
+        else:
+            # no order came since it was read, as its number was still the same: there can only
+            # be fewer open by now
+            committed = self.known[item.record.id, row.location].committed_quantity
         item.payload[row.location] = {
             "quantity": row.quantity,
+            "committed": committed,
             "wanted": item.values["levels"][row.location],
             "pending": row.pending,
             "gone": row.gone,
@@ -858,6 +871,7 @@ class Sending:
         """Note a level that needs no call."""
         item.payload[location] = {
             "quantity": quantity,
+            "committed": level.committed if level else 0,
             "wanted": wanted,
             "pending": max(0, held),
             "gone": gone,

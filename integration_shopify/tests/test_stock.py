@@ -650,6 +650,45 @@ class TestStockRace(StockCase):
         self.assertEqual(self.shop.available(self.item), 4)
         self.assertEqual(self.level().pending_quantity, 5)
 
+    def test_units_that_vanish_beside_older_open_orders(self):
+        self.put(8)
+        self.push()
+        self.import_one(self.order_of(3))
+        self.push()
+        level = self.level()
+        self.assertEqual((level.confirmed_quantity, level.committed_quantity), (10, 3))
+        self.hand_over(2)
+        self.put(5)
+        self.push()
+        # 18 on hand, 3 of them reserved, 2 handed over
+        self.assertEqual(self.shop.available(self.item), 13)
+        level = self.level()
+        self.assertEqual((level.gone_quantity, level.committed_quantity), (2, 3))
+        self.wait()
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 15)
+        # what is sent without being read says nothing of the orders
+        self.put(1)
+        with self.counted(inventory_set=1):
+            self.push()
+        self.assertEqual(self.level().committed_quantity, 3)
+        self.hand_over(2)
+        self.put(1)
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 15)
+
+    def test_open_orders_of_a_location_that_is_stocked_no_more(self):
+        self.shop.sell(self.item, units=2)
+        self.put(1)
+        self.push()
+        self.assertEqual(self.level().committed_quantity, 2)
+        del self.shop.levels[self.item, BERLIN]
+        self.shop.stock(self.item, PARIS)
+        self.put(1)
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 7)
+        self.assertEqual(self.level().committed_quantity, 0)
+
     def test_odoo_is_right(self):
         self.backend.shopify_stock_policy = "odoo"
         self.shop.stock(self.item, available=40)
