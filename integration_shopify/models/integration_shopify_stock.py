@@ -292,10 +292,7 @@ class IntegrationShopifyStock(models.AbstractModel):
         left = moves.filtered(lambda move: move._shopify_has_left(shelves))
         own = moves.filtered(lambda move: move.product_id == product)
         if moves and not own:
-            # a kit: its components are reserved, or not, together
-            if source == "on_hand" and left != moves:
-                return 0.0
-            return max(0.0, line.product_uom_qty - line.qty_delivered)
+            return self._taken_kits(line, moves, left, source)
         if source == "forecast":
             left = own
         reserved = own - left if source == "free" else own.browse()
@@ -305,6 +302,30 @@ class IntegrationShopifyStock(models.AbstractModel):
             )
             for move in reserved
         )
+
+    @api.model
+    def _taken_kits(self, line, moves, left, source):
+        """Return the kits of a line, not delivered yet, that Odoo's quantity leaves out.
+
+        A kit is only taken when all its parts are.
+
+        :param moves: open moves of the parts to the buyer.
+        :param left: those of them whose goods are off the shelf.
+        :param source: what the quantity is made of, a key of :data:`SOURCES`.
+        """
+        units = line.product_uom_id._compute_quantity(
+            max(0.0, line.product_uom_qty - line.qty_delivered),
+            line.product_id.uom_id,
+            rounding_method="HALF-UP",
+        )
+        if source == "forecast":
+            return units
+        shares = [
+            min(1.0, move.quantity / move.product_uom_qty) if source == "free" else 0.0
+            for move in moves - left
+            if move.product_uom_qty
+        ]
+        return units * min(shares, default=1.0)
 
     @api.model
     def _open_lines(self, backend, products):

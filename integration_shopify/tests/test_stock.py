@@ -986,6 +986,84 @@ class TestStockSteps(StockCase):
 
 
 @tagged("post_install", "-at_install")
+class TestStockKits(StockCase):
+    """The order is delivered as other products, the parts of a kit."""
+
+    def setUp(self):
+        super().setUp()
+        self.parts = [self._product("BOX"), self._product("LID")]
+
+    def sell_kits(self, units=2):
+        """Import an order of kits; returns its line and its moves: one box and two lids for each.
+
+        Odoo's manufacturing, which is not there, makes moves like these.
+        """
+        order_line = self.import_one(self.order_of(units)).order_line
+        picking = order_line.order_id.picking_ids
+        whole = picking.move_ids
+        for product, needed in zip(self.parts, (units, 2 * units), strict=True):
+            whole.copy(
+                {
+                    "product_id": product.id,
+                    "product_uom_qty": needed,
+                    "picking_id": picking.id,
+                    "sale_line_id": order_line.id,
+                }
+            )
+        whole._action_cancel()
+        whole.unlink()
+        picking.action_confirm()
+        picking.action_assign()
+        return order_line, picking.move_ids
+
+    def check_taken(self, order_line, **expected):
+        """Check what Odoo's quantity leaves out, by the source of the quantity."""
+        resource = self.out._resource()
+        found = {}
+        for source in expected:
+            self.backend.shopify_stock_source = source
+            found[source] = resource._taken(self.backend, order_line, (self.place.parent_path,))
+        self.assertEqual(found, expected)
+
+    def test_kits_whose_parts_nobody_has_reserved(self):
+        order_line, _moves = self.sell_kits()
+        self.check_taken(order_line, free=0, forecast=2, on_hand=0)
+
+    def test_kits_are_taken_as_far_as_all_their_parts_are_reserved(self):
+        self.put(2, product=self.parts[0])
+        self.put(2, product=self.parts[1])
+        order_line, moves = self.sell_kits()
+        self.check_taken(order_line, free=1, forecast=2, on_hand=0)
+        self.put(2, product=self.parts[1])
+        moves._action_assign()
+        self.check_taken(order_line, free=2, forecast=2, on_hand=0)
+
+    def test_kits_that_were_picked_are_off_the_shelf(self):
+        self.warehouse.delivery_steps = "pick_ship"
+        for product in self.parts:
+            self.put(4, product=product)
+        order_line, moves = self.sell_kits()
+        self.check_taken(order_line, free=2, forecast=2, on_hand=0)
+        for move in moves:
+            move.write({"quantity": move.product_uom_qty, "picked": True})
+        moves.picking_id._action_done()
+        self.check_taken(order_line, free=2, forecast=2, on_hand=2)
+
+    def test_kits_sold_by_the_dozen_are_counted_in_their_own_unit(self):
+        for product in self.parts:
+            self.put(4, product=product)
+        order_line, _moves = self.sell_kits()
+        # as an order that was imported with another unit of measure
+        self.env.flush_all()
+        self.env.cr.execute(
+            "UPDATE sale_order_line SET product_uom_id = %s WHERE id = %s",
+            [self.env.ref("uom.product_uom_dozen").id, order_line.id],
+        )
+        self.env.invalidate_all()
+        self.check_taken(order_line, free=24, forecast=24)
+
+
+@tagged("post_install", "-at_install")
 class TestStockBatches(StockCase):
     def many(self, count):
         products = self.env["product.product"]
