@@ -77,7 +77,7 @@ class Row:
     :ivar stamp: tells apart the same numbers sent for another reason: how often this level was
         confirmed, or when Shopify last changed it.
     :ivar pending: units held back for what Shopify sold and Odoo does not know yet.
-    :ivar gone: those of them that no open order explains.
+    :ivar gone: those of them that no order since the last confirmation explains.
     :ivar gone_until: how long these are held back.
     :ivar level: what Shopify had, where it was read.
     :ivar problems: why Shopify refused the row.
@@ -131,21 +131,28 @@ def target(policy: str, wanted: int, level: Level | None, missing: int, gone: in
     return max(wanted - held, min(level.available, 0))
 
 
-def vanished(wanted: int, confirmed: int | None, level: Level) -> int:
-    """Return how many units are gone that no open order has: sold and handed over at a till, say.
+def vanished(wanted: int, confirmed: int | None, level: Level, committed: int = 0) -> int:
+    """Return how many units are gone that no new order has: sold and handed over at a till, say.
 
     Whether Odoo has counted them already cannot be told, so they are held back until it is looked
-    again; not when both sides have the same number by now.
+    again; not when both sides have the same number by now. Orders that were open before have not
+    lowered the number since. Where some of these were shipped and others came, units of the new
+    ones may be held back twice until then, but none is offered twice.
 
     :param confirmed: what Shopify had when it was last confirmed, None for never.
+    :param committed: units of orders that were open by then.
     """
     if confirmed is None or level.available == wanted:
         return 0
-    return max(0, confirmed - level.available - max(0, level.committed))
+    return max(0, confirmed - level.available - max(0, level.committed - committed))
 
 
 def is_explained(confirmed: int | None, level: Level) -> bool:
-    """Whether orders alone can have made the number that Shopify has from the confirmed one."""
+    """Whether orders alone can have made the number that Shopify has from the confirmed one.
+
+    Orders that were open before count as well, unlike in :func:`vanished`: where one of them was
+    shipped while another came, a person would be asked about nothing.
+    """
     if confirmed is None:
         return True
     return 0 <= confirmed - level.available <= max(0, level.committed)

@@ -36,6 +36,12 @@ class IntegrationShopifyLevel(models.Model):
         aggregator=None,
         help="What could be sold in Shopify when both sides last agreed.",
     )
+    committed_quantity = fields.Integer(
+        string="In Open Orders",
+        readonly=True,
+        aggregator=None,
+        help="Units that open orders of the shop had taken when its stock was last read.",
+    )
     confirmed_at = fields.Datetime(string="Confirmed", readonly=True)
     sent_at = fields.Datetime(string="Last Sent", readonly=True)
     wanted_quantity = fields.Integer(
@@ -151,6 +157,12 @@ class IntegrationShopifyLevel(models.Model):
                 taken=taken,
                 held=self.pending_quantity,
             )
+        if self._is_left(figures["quantity"]):
+            taken = self.env._(
+                "%(taken)s; Shopify's quantity was decided to be right and is left as it is until "
+                "this changes",
+                taken=taken,
+            )
         if gone := self._still_gone():
             taken = self.env._(
                 "%(taken)s; %(gone)s of them vanished in Shopify without an open order, held back "
@@ -183,7 +195,9 @@ class IntegrationShopifyLevel(models.Model):
                 "product_id",
                 "location",
                 "confirmed_quantity",
+                "committed_quantity",
                 "confirmed_at",
+                "wanted_quantity",
                 "pending_quantity",
                 "gone_quantity",
                 "gone_until",
@@ -199,6 +213,19 @@ class IntegrationShopifyLevel(models.Model):
         held = self.gone_until and self.gone_until > fields.Datetime.now()
         return self.gone_quantity if held else 0
 
+    def _is_left(self, wanted):
+        """Return whether Shopify's quantity was decided to be right, and Odoo's is still the same.
+
+        What was sent is Odoo's quantity less what was held back; a decision makes it another one.
+
+        :param int wanted: Odoo's quantity now.
+        """
+        return (
+            bool(self.confirmed_at)
+            and self.wanted_quantity == wanted
+            and self.confirmed_quantity + self.pending_quantity != wanted
+        )
+
     @api.model
     def _note(self, backend, answers):
         """Store what Shopify confirmed; the same few statements for one level and for many.
@@ -212,6 +239,7 @@ class IntegrationShopifyLevel(models.Model):
             vals = {
                 "item": answer["item"],
                 "confirmed_quantity": answer["quantity"],
+                "committed_quantity": answer["committed"],
                 "confirmed_at": now,
                 "wanted_quantity": answer["wanted"],
                 "pending_quantity": answer["pending"],

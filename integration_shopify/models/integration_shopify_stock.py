@@ -292,10 +292,7 @@ class IntegrationShopifyStock(models.AbstractModel):
         left = moves.filtered(lambda move: move._shopify_has_left(shelves))
         own = moves.filtered(lambda move: move.product_id == product)
         if moves and not own:
-            # a kit: its components are reserved, or not, together
-            if source == "on_hand" and left != moves:
-                return 0.0
-            return max(0.0, line.product_uom_qty - line.qty_delivered)
+            return self._taken_kits(line, moves, left, source)
         if source == "forecast":
             left = own
         reserved = own - left if source == "free" else own.browse()
@@ -305,6 +302,30 @@ class IntegrationShopifyStock(models.AbstractModel):
             )
             for move in reserved
         )
+
+    @api.model
+    def _taken_kits(self, line, moves, left, source):
+        """Return the kits of a line, not delivered yet, that Odoo's quantity leaves out.
+
+        A kit is only taken when all its parts are.
+
+        :param moves: open moves of the parts to the buyer.
+        :param left: those of them whose goods are off the shelf.
+        :param source: what the quantity is made of, a key of :data:`SOURCES`.
+        """
+        units = line.product_uom_id._compute_quantity(
+            max(0.0, line.product_uom_qty - line.qty_delivered),
+            line.product_id.uom_id,
+            rounding_method="HALF-UP",
+        )
+        if source == "forecast":
+            return units
+        shares = [
+            min(1.0, move.quantity / move.product_uom_qty) if source == "free" else 0.0
+            for move in moves - left
+            if move.product_uom_qty
+        ]
+        return units * min(shares, default=1.0)
 
     @api.model
     def _open_lines(self, backend, products):
@@ -449,6 +470,8 @@ class IntegrationShopifyStock(models.AbstractModel):
                 level = row and stock.Level("", location, row[0], row[1], row[2])
                 present = level.available if level and level.active else 0
                 noted = known.get((item.record.id, location))
+                if noted and noted._is_left(wanted):
+                    continue
                 gone = noted._still_gone() if noted else 0
                 goal = stock.target(backend.shopify_stock_policy, wanted, level, missing, gone)
                 if goal != present:
@@ -545,7 +568,13 @@ class Sending:
         rows = []
         for location, wanted in item.values["levels"].items():
             known = self.known[item.record.id, location]
+            if known._is_left(wanted):
+                continue
             if known.confirmed_quantity == wanted:
+                if known.wanted_quantity != wanted:
+                    # Odoo's number has changed, which ends that another one is left to Shopify
+                    level = stock.Level("", location, wanted, known.committed_quantity)
+                    self._note(item, location, level, wanted, wanted)
                 continue
             former, stamp = known.confirmed_quantity, f"r{known.revision}"
             rows.append(stock.Row(item, item.external_id, location, wanted, former, stamp))
@@ -602,8 +631,9 @@ class Sending:
     def _gone(self, items, found):
         """Return ``{(product id, location): (units, until when)}`` to be held back.
 
-        These are units that no open order has, and no order that came since: they were sold and
-        handed over at a till, say, and Odoo has yet to hear of it.
+        These are units that no order has that came since what Shopify has was noted, neither an
+        open one there nor one that is in Odoo: they were sold and handed over at a till, say, and
+        Odoo has yet to hear of it.
         """
         now, gone, since = fields.Datetime.now(), {}, {}
         for item in items:
@@ -612,7 +642,7 @@ class Sending:
                 level, noted = shop.levels.get(location), self._noted(item, location)
                 if not noted or not level:
                     continue
-                fresh = stock.vanished(wanted, noted["quantity"], level)
+                fresh = stock.vanished(wanted, noted["quantity"], level, noted["committed"])
                 if units := fresh + noted["gone"]:
                     until = now + LOOK_AGAIN if fresh else noted["gone_until"]
                     gone[item.record.id, location] = units, until
@@ -636,6 +666,7 @@ class Sending:
             return None
         return {
             "quantity": known.confirmed_quantity,
+            "committed": known.committed_quantity,
             "gone": known._still_gone(),
             "gone_until": known.gone_until,
             "at": known.confirmed_at,
@@ -648,27 +679,31 @@ class Sending:
             known = self.known.get((item.record.id, location))
             noted = self._noted(item, location)
             confirmed = noted["quantity"] if noted else None
+            is_left = bool(known) and known._is_left(wanted)
             if level is None:
                 if wanted:
-                    rows.append(stock.Row(item, item.external_id, location, wanted, None, "new"))
+                    none = stock.Level("", location, 0)
+                    rows.append(
+                        stock.Row(item, item.external_id, location, wanted, None, "new", level=none)
+                    )
                 else:
                     self._note(item, location, level, wanted, 0)
                 continue
             policy = self.backend.shopify_stock_policy
             gone, until = gone_by.get((item.record.id, location), (0, False))
             goal = stock.target(policy, wanted, level, missing, gone)
-            is_odd = self._is_odd(confirmed, level, goal)
+            is_odd = not is_left and self._is_odd(confirmed, level, goal)
             decision = known.decision if known else False
             if decision and known.decision_in_conflict and not is_odd:
                 decision = False
-            if decision == "shopify":
+            if decision == "shopify" or (is_left and not decision):
                 self._note(item, location, level, wanted, level.available)
                 continue
             if decision:
                 policy, goal = stock.ODOO, wanted
             if policy == stock.ODOO:
                 gone, until = 0, False
-            if policy == stock.ASK and not item.forced and is_odd:
+            if policy == stock.ASK and is_odd:
                 conflicts.append((location, confirmed, level, wanted))
                 continue
             if conflicts:
@@ -833,8 +868,15 @@ class Sending:
 
     def _sent(self, row):
         item = row.owner
+        if row.level:
+            committed = row.level.committed
+        else:
+            # no order came since it was read, as its number was still the same: there can only
+            # be fewer open by now
+            committed = self.known[item.record.id, row.location].committed_quantity
         item.payload[row.location] = {
             "quantity": row.quantity,
+            "committed": committed,
             "wanted": item.values["levels"][row.location],
             "pending": row.pending,
             "gone": row.gone,
@@ -850,6 +892,7 @@ class Sending:
         """Note a level that needs no call."""
         item.payload[location] = {
             "quantity": quantity,
+            "committed": level.committed if level else 0,
             "wanted": wanted,
             "pending": max(0, held),
             "gone": gone,

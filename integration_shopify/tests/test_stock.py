@@ -650,6 +650,45 @@ class TestStockRace(StockCase):
         self.assertEqual(self.shop.available(self.item), 4)
         self.assertEqual(self.level().pending_quantity, 5)
 
+    def test_units_that_vanish_beside_older_open_orders(self):
+        self.put(8)
+        self.push()
+        self.import_one(self.order_of(3))
+        self.push()
+        level = self.level()
+        self.assertEqual((level.confirmed_quantity, level.committed_quantity), (10, 3))
+        self.hand_over(2)
+        self.put(5)
+        self.push()
+        # 18 on hand, 3 of them reserved, 2 handed over
+        self.assertEqual(self.shop.available(self.item), 13)
+        level = self.level()
+        self.assertEqual((level.gone_quantity, level.committed_quantity), (2, 3))
+        self.wait()
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 15)
+        # what is sent without being read says nothing of the orders
+        self.put(1)
+        with self.counted(inventory_set=1):
+            self.push()
+        self.assertEqual(self.level().committed_quantity, 3)
+        self.hand_over(2)
+        self.put(1)
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 15)
+
+    def test_open_orders_of_a_location_that_is_stocked_no_more(self):
+        self.shop.sell(self.item, units=2)
+        self.put(1)
+        self.push()
+        self.assertEqual(self.level().committed_quantity, 2)
+        del self.shop.levels[self.item, BERLIN]
+        self.shop.stock(self.item, PARIS)
+        self.put(1)
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 7)
+        self.assertEqual(self.level().committed_quantity, 0)
+
     def test_odoo_is_right(self):
         self.backend.shopify_stock_policy = "odoo"
         self.shop.stock(self.item, available=40)
@@ -731,6 +770,115 @@ class TestStockRace(StockCase):
         message = self.push()[-1].message
         self.assertIn("Berlin: Odoo has 6", message)
         self.assertIn("Paris: Odoo has 1", message)
+
+    def test_only_a_decision_ends_a_conflict(self):
+        """A retry decides nothing, nor does the repair of a comparison."""
+        self.backend.shopify_stock_policy = "ask"
+        self.shop.stock(self.item, available=40)
+        self.put(1)
+        operation = self.push()[-1]
+        message = operation.message
+        with self.enter_registry_test_mode():
+            operation.action_retry()
+        self.env.invalidate_all()
+        self.assertEqual((operation.state, operation.message), ("dead", message))
+        self.env["integration.sync.log"]._append_records(
+            self.out, self.product, "reconcile", force=True
+        )
+        operation = self.push()[-1]
+        self.assertEqual((operation.state, operation.message), ("dead", message))
+        self.assertEqual(self.shop.available(self.item), 40)
+
+    def test_a_decision_about_one_level_is_none_about_another(self):
+        shelf = self.env["stock.warehouse"].create({"name": "Paris", "code": "PAR"}).lot_stock_id
+        self.map_location(PARIS, shelf)
+        self.push()
+        self.backend.shopify_stock_policy = "ask"
+        for place in (BERLIN, PARIS):
+            self.shop.stock(self.item, place, available=40)
+        self.put(1)
+        self.push()
+        self.level().action_odoo_is_right()
+        operation = self.push()[-1]
+        self.assertEqual(operation.state, "dead")
+        self.assertIn("Paris", operation.message)
+        self.assertNotIn("Berlin", operation.message)
+        self.assertEqual(self.shop.available(self.item, PARIS), 40)
+        self.level(PARIS).action_shopify_is_right()
+        self.assertEqual(self.push()[-1].state, "done")
+        self.assertEqual(self.shop.available(self.item), 6)
+        self.assertEqual(self.shop.available(self.item, PARIS), 40)
+
+    def test_what_is_left_to_shopify_stays_until_odoo_changes_there(self):
+        shelf = self.env["stock.warehouse"].create({"name": "Paris", "code": "PAR"}).lot_stock_id
+        self.map_location(PARIS, shelf)
+        self.put(10, place=shelf)
+        self.push()
+        self.shop.stock(self.item, available=40)
+        self.level().action_shopify_is_right()
+        self.push()
+        self.put(-1, place=shelf)
+        with self.counted(inventory_set=1):
+            self.push()
+        self.assertEqual(self.shop.available(self.item, PARIS), 9)
+        self.assertEqual(self.shop.available(self.item), 40)
+        self.assertIn("left as it is", self.level().explanation)
+        # read again, as another level of the product was sold from, or by force
+        self.shop.stock(self.item, available=38)
+        self.shop.sell(self.item, PARIS)
+        self.put(1, place=shelf)
+        with self.counted(inventory_set=2, inventory_levels=1):
+            self.push()
+        self.shop.stock(self.item, available=37)
+        self.env["integration.sync.log"]._append_records(
+            self.out, self.product, "reconcile", force=True
+        )
+        self.push()
+        level = self.level()
+        self.assertEqual(self.shop.available(self.item), 37)
+        self.assertEqual((level.confirmed_quantity, level.wanted_quantity), (37, 5))
+        self.put(1)
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 6)
+        self.assertNotIn("left as it is", self.level().explanation)
+
+    def test_what_is_left_to_shopify_can_be_decided_anew(self):
+        self.shop.stock(self.item, available=40)
+        self.level().action_shopify_is_right()
+        self.push()
+        self.level().action_odoo_is_right()
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 5)
+
+    def test_what_was_left_to_shopify_until_odoo_had_the_same(self):
+        self.shop.stock(self.item, available=40)
+        self.level().action_shopify_is_right()
+        self.push()
+        self.put(35)
+        with self.counted():
+            self.push()
+        self.put(-35)
+        self.push()
+        self.assertEqual(self.shop.available(self.item), 5)
+
+    def test_what_is_left_to_shopify_is_no_part_of_another_conflict(self):
+        shelf = self.env["stock.warehouse"].create({"name": "Paris", "code": "PAR"}).lot_stock_id
+        self.map_location(PARIS, shelf)
+        self.push()
+        self.backend.shopify_stock_policy = "ask"
+        self.shop.stock(self.item, available=40)
+        self.level().action_shopify_is_right()
+        self.push()
+        for place in (BERLIN, PARIS):
+            self.shop.stock(self.item, place, available=30)
+        self.put(1, place=shelf)
+        operation = self.push()[-1]
+        self.assertEqual(operation.state, "dead")
+        self.assertNotIn("Berlin", operation.message)
+        with self.enter_registry_test_mode():
+            operation.action_shopify_odoo_is_right()
+        self.assertEqual(self.shop.available(self.item, PARIS), 1)
+        self.assertEqual(self.shop.available(self.item), 30)
 
     def test_button_of_the_level(self):
         self.shop.stock(self.item, available=40)
@@ -838,6 +986,84 @@ class TestStockSteps(StockCase):
 
 
 @tagged("post_install", "-at_install")
+class TestStockKits(StockCase):
+    """The order is delivered as other products, the parts of a kit."""
+
+    def setUp(self):
+        super().setUp()
+        self.parts = [self._product("BOX"), self._product("LID")]
+
+    def sell_kits(self, units=2):
+        """Import an order of kits; returns its line and its moves: one box and two lids for each.
+
+        Odoo's manufacturing, which is not there, makes moves like these.
+        """
+        order_line = self.import_one(self.order_of(units)).order_line
+        picking = order_line.order_id.picking_ids
+        whole = picking.move_ids
+        for product, needed in zip(self.parts, (units, 2 * units), strict=True):
+            whole.copy(
+                {
+                    "product_id": product.id,
+                    "product_uom_qty": needed,
+                    "picking_id": picking.id,
+                    "sale_line_id": order_line.id,
+                }
+            )
+        whole._action_cancel()
+        whole.unlink()
+        picking.action_confirm()
+        picking.action_assign()
+        return order_line, picking.move_ids
+
+    def check_taken(self, order_line, **expected):
+        """Check what Odoo's quantity leaves out, by the source of the quantity."""
+        resource = self.out._resource()
+        found = {}
+        for source in expected:
+            self.backend.shopify_stock_source = source
+            found[source] = resource._taken(self.backend, order_line, (self.place.parent_path,))
+        self.assertEqual(found, expected)
+
+    def test_kits_whose_parts_nobody_has_reserved(self):
+        order_line, _moves = self.sell_kits()
+        self.check_taken(order_line, free=0, forecast=2, on_hand=0)
+
+    def test_kits_are_taken_as_far_as_all_their_parts_are_reserved(self):
+        self.put(2, product=self.parts[0])
+        self.put(2, product=self.parts[1])
+        order_line, moves = self.sell_kits()
+        self.check_taken(order_line, free=1, forecast=2, on_hand=0)
+        self.put(2, product=self.parts[1])
+        moves._action_assign()
+        self.check_taken(order_line, free=2, forecast=2, on_hand=0)
+
+    def test_kits_that_were_picked_are_off_the_shelf(self):
+        self.warehouse.delivery_steps = "pick_ship"
+        for product in self.parts:
+            self.put(4, product=product)
+        order_line, moves = self.sell_kits()
+        self.check_taken(order_line, free=2, forecast=2, on_hand=0)
+        for move in moves:
+            move.write({"quantity": move.product_uom_qty, "picked": True})
+        moves.picking_id._action_done()
+        self.check_taken(order_line, free=2, forecast=2, on_hand=2)
+
+    def test_kits_sold_by_the_dozen_are_counted_in_their_own_unit(self):
+        for product in self.parts:
+            self.put(4, product=product)
+        order_line, _moves = self.sell_kits()
+        # as an order that was imported with another unit of measure
+        self.env.flush_all()
+        self.env.cr.execute(
+            "UPDATE sale_order_line SET product_uom_id = %s WHERE id = %s",
+            [self.env.ref("uom.product_uom_dozen").id, order_line.id],
+        )
+        self.env.invalidate_all()
+        self.check_taken(order_line, free=24, forecast=24)
+
+
+@tagged("post_install", "-at_install")
 class TestStockBatches(StockCase):
     def many(self, count):
         products = self.env["product.product"]
@@ -941,6 +1167,16 @@ class TestStockProof(StockCase):
         self.put(5)
         self.push()
         self.shop.sell(self.item)
+        self.assertFalse(self.compare().discrepancy_ids)
+
+    def test_what_is_left_to_shopify_is_no_difference(self):
+        self.put(5)
+        self.push()
+        self.shop.stock(self.item, available=40)
+        self.level().action_shopify_is_right()
+        self.push()
+        self.assertFalse(self.compare().discrepancy_ids)
+        self.shop.stock(self.item, available=38)
         self.assertFalse(self.compare().discrepancy_ids)
 
     def test_an_item_that_is_gone_is_listed(self):

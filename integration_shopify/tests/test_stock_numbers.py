@@ -62,6 +62,14 @@ class TestStockNumbers(BaseCase):
         self.assertEqual(stock.vanished(9, 5, level(4, 1)), 0)
         self.assertEqual(stock.vanished(9, None, level(4)), 0)
 
+    def test_orders_that_were_open_before_explain_nothing(self):
+        self.assertEqual(stock.vanished(15, 10, level(8, 3), 3), 2)
+        self.assertEqual(stock.vanished(15, 10, level(8, 3)), 0)
+        # one more came since, or some were shipped
+        self.assertEqual(stock.vanished(15, 10, level(8, 4), 3), 1)
+        self.assertEqual(stock.vanished(15, 10, level(8, 1), 3), 2)
+        self.assertEqual(stock.vanished(15, 10, level(8, -1)), 2)
+
     def test_what_orders_explain(self):
         self.assertTrue(stock.is_explained(5, level(4, 1)))
         self.assertFalse(stock.is_explained(5, level(6)))
