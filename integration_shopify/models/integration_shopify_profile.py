@@ -48,6 +48,20 @@ class IntegrationShopifyProfile(models.Model):
     sms_level = fields.Char(string="SMS Opt-in", help="How the consent was given.")
     sms_since = fields.Datetime(string="SMS Since", help="When the customer decided so.")
     roles = fields.Char(help="Of a company's contact: what he may do in the shop, and where.")
+    given_pricelist_id = fields.Many2one(
+        "product.pricelist",
+        string="Price List Given",
+        readonly=True,
+        help="Of a company: what the catalog of its locations has set in Odoo. It is taken back "
+        "when no location has a catalog any more; a price list chosen in Odoo stays.",
+    )
+    given_payment_term_id = fields.Many2one(
+        "account.payment.term",
+        string="Payment Term Given",
+        readonly=True,
+        help="Of a company: what the terms of its locations have set in Odoo. It is taken back "
+        "when no location has terms any more; a payment term chosen in Odoo stays.",
+    )
 
     _partner_unique = models.Constraint(
         "UNIQUE(backend_id, partner_id)", "This contact has a profile of the shop already."
@@ -191,6 +205,23 @@ class IntegrationShopifyProfile(models.Model):
             )
             if (known - lost) | tags != known:
                 item.record.category_id = (known - lost) | tags
+
+    @api.model
+    def _note_given(self, backend, given, known):
+        """Remember what a shop has set on companies, so that no other choice is taken back.
+
+        :param dict given: ``{company: values}``; a value that is False is forgotten.
+        :param dict known: ``{company: profile}``, those there are.
+        """
+        new = self.env["res.partner"].union(
+            *(row for row, values in given.items() if row not in known and any(values.values()))
+        )
+        profiles = {**known, **self._ensure(backend, new)} if new else known
+        for partner, values in given.items():
+            profile = profiles.get(partner, self)
+            changed = {name: value for name, value in values.items() if profile[name].id != value}
+            if changed:
+                profile.write(changed)
 
     # === OUT OF ODOO === #
 
