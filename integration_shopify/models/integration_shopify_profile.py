@@ -129,6 +129,8 @@ class IntegrationShopifyProfile(models.Model):
     def _hand_on_consent(self, way, before):
         """Add to the history of consent, and set the contact's where Shopify owns it.
 
+        An objection counts whoever owns it, unless what Odoo has is newer.
+
         :param str way: ``email`` or ``sms``.
         :param before: what the shop has :meth:`_said` until now.
         """
@@ -142,10 +144,12 @@ class IntegrationShopifyProfile(models.Model):
             since=self[f"{way}_since"],
             backend=self.backend_id,
         )
-        if self.backend_id._shopify_customer_owner("consent") != "shopify":
-            return
         partner, (decision, since) = self.partner_id, self._said(way)
         known = partner[f"{name}_at"]
+        if self.backend_id._shopify_customer_owner("consent") != "shopify" and (
+            decision != "unsubscribed" or (known and (not since or since <= known))
+        ):
+            return
         # of several shops the newest decision counts
         if known and since and since < known:
             return

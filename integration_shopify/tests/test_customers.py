@@ -614,6 +614,54 @@ class TestCustomersOut(CustomerCase):
         self.assertEqual(self.only()["defaultEmailAddress"]["marketingState"], "UNSUBSCRIBED")
         self.assertEqual(partner.shopify_consent_ids.mapped("origin"), ["odoo", "odoo"])
 
+    def objecting(self, since):
+        """Return a contact who consented in January, and his customer, who objects later."""
+        self.backend.shopify_customer_master = "odoo"
+        partner = self.contact()
+        partner.with_context(shopify_consent_noted=True).write(
+            {
+                "shopify_email_consent": "subscribed",
+                "shopify_email_consent_at": "2026-01-10 10:00:00",
+            }
+        )
+        self.sent()
+        made = self.only()
+        self.assertEqual(made["defaultEmailAddress"]["marketingState"], "SUBSCRIBED")
+        told = {"marketingState": "UNSUBSCRIBED", "marketingUpdatedAt": since}
+        email = {**made["defaultEmailAddress"], **told}
+        return partner, self.changed(made, defaultEmailAddress=email)
+
+    def test_objection_in_the_shop_survives_changes_in_odoo(self):
+        partner, record = self.objecting("2026-03-10T10:00:00Z")
+        self.shop.put(record)
+        partner.phone = "+4930123"
+        self.sent()
+        made = self.only()
+        self.assertEqual(made["defaultPhoneNumber"]["phoneNumber"], "+4930123")
+        self.assertEqual(made["defaultEmailAddress"]["marketingState"], "UNSUBSCRIBED")
+
+    def test_objection_in_the_shop_counts_in_odoo(self):
+        partner, record = self.objecting("2026-03-10T10:00:00Z")
+        self.one(record)
+        self.assertEqual(partner.shopify_email_consent, "unsubscribed")
+        self.assertEqual(f"{partner.shopify_email_consent_at:%Y-%m-%d}", "2026-03-10")
+        self.assertEqual(
+            [(row.origin, row.state) for row in partner.shopify_consent_ids],
+            [("shopify", "UNSUBSCRIBED")],
+        )
+        # who consents again in Odoo is told to the shop
+        partner.shopify_email_consent = "subscribed"
+        self.sent()
+        self.assertEqual(self.only()["defaultEmailAddress"]["marketingState"], "SUBSCRIBED")
+
+    def test_older_objection_in_the_shop_leaves_what_odoo_owns(self):
+        partner, record = self.objecting("2025-03-10T10:00:00Z")
+        self.one(record)
+        self.assertEqual(partner.shopify_email_consent, "subscribed")
+        email = {**record["defaultEmailAddress"], "marketingUpdatedAt": None}
+        self.one(self.changed(record, defaultEmailAddress=email))
+        self.assertEqual(partner.shopify_email_consent, "subscribed")
+
     def test_consent_to_text_messages_is_sent(self):
         self.backend.shopify_customer_master = "odoo"
         partner = self.contact(phone="+49301234")
