@@ -513,9 +513,10 @@ class IntegrationShopifyCustomer(models.AbstractModel):
     def _set_position(self, backend, item):
         """Set the fiscal position of an exempt customer; take one of ours away from any other."""
         position = item.values["position"]
-        if position is None:
-            return
         partner = item.record.with_company(backend.company_id)
+        # a contact of a company has the position of the company
+        if position is None or partner.commercial_partner_id != partner:
+            return
         known = partner.property_account_position_id
         if position:
             if position != known:

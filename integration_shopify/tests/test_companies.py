@@ -256,6 +256,16 @@ class TestCompanies(CustomerCase):
         late = self.one(customer(6, email="b@example.com", companyContactProfiles=[profile]))
         self.assertEqual((late.parent_id, late.function), (partner, "Chief"))
 
+    def test_contact_keeps_the_exemption_of_his_company(self):
+        _days, position, _prices = self.map_terms()
+        record = customer(5)
+        person = self.one(record)
+        self.one(company(1, self.trading(), contacts=[(5, None)]))
+        self.assertEqual(person.property_account_position_id, position)
+        self.one(self.changed(record, firstName="Anne"))
+        self.assertEqual(person.name, "Anne Muster")
+        self.assertEqual(person.property_account_position_id, position)
+
     def test_contact_of_all_companies_is_not_put_below_one_of_ours(self):
         """Whoever reads the contact reads the company above it, for its invoice address."""
         shared = self.env["res.partner"].create({"name": "Anna", "email": "anna@example.com"})
