@@ -6,7 +6,8 @@ from typing import Any
 
 from .address import normal
 from .catalogue import same_text
-from .contract_customer import Customer, CustomerAddress
+from .contract import read_utc
+from .contract_customer import Customer, CustomerAddress, Reachable
 
 #: Namespace and key of the metafield by which a customer made by Odoo is found again.
 REFERENCE = {"namespace": "$app", "key": "odoo_contact", "type": "single_line_text_field"}
@@ -207,7 +208,7 @@ def plan(
             "email": (data.email, data.email_address or result.update.get("email")),
             "sms": (data.sms, data.phone or result.update.get("phone")),
         }[code]
-        if place and (known is None or known.marketingState != consent["marketingState"]):
+        if place and _replaces(consent, known):
             result.consent[code] = consent
     if "tags" in values:
         have = {tag.casefold() for tag in data.tags}
@@ -219,6 +220,19 @@ def plan(
     if "addresses" in values and "addressesV2" not in data.withheld:
         _plan_addresses(result, values["addresses"], data, set(own_addresses))
     return result
+
+
+def _replaces(consent: dict[str, Any], known: Reachable | None) -> bool:
+    """Return whether a consent in Odoo replaces what the shop knows: the newer decision counts."""
+    if known is None or known.marketingState not in DECISIONS:
+        return True
+    if known.marketingState == consent["marketingState"]:
+        return False
+    since = consent["consentUpdatedAt"]
+    if since and known.marketingUpdatedAt:
+        return read_utc(since) >= known.marketingUpdatedAt
+    # an objection outlives a consent that nobody can date
+    return bool(since) or known.marketingState != "UNSUBSCRIBED"
 
 
 def _names(values: dict[str, Any], known: dict[str, Any]) -> dict[str, str]:

@@ -41,7 +41,8 @@ class IntegrationBackend(models.Model):
         default="shopify",
         required=True,
         help="Who decides whether customers get marketing e-mails. Odoo: choose it only if you ask "
-        "your customers in Odoo; what is set on contacts is then sent to the shop.",
+        "your customers in Odoo; what is set on contacts is then sent to the shop. Whoever objects "
+        "in the shop later does not get them all the same.",
     )
     shopify_customer_tax_owner = fields.Selection(
         OWNERS,

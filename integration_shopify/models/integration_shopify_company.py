@@ -20,6 +20,12 @@ from .integration_shopify_contact import COMPANY, CUSTOMER, Party
 COMPANY_LOCATION = "company_location"
 COMPANIES_PER_CALL = 5
 CHANGES_PER_PAGE = 250
+#: Fields of a company that may be chosen in Odoo too, and where its profile remembers what Shopify
+#: has set them to.
+GIVEN = {
+    "specific_property_product_pricelist": "given_pricelist_id",
+    "property_payment_term_id": "given_payment_term_id",
+}
 FIRST = {"locations": 10, "contacts": 10, "catalogs": 5, "roles": 5}
 PAGES = (
     pages.Connection(
@@ -318,8 +324,14 @@ class IntegrationShopifyCompany(models.AbstractModel):
         for item, partner in zip(new, created, strict=True):
             item.record = partner
         made = {item.operation_id for item in new}
+        Profile = self.env["integration.shopify.profile"]
+        companies = self.env["res.partner"].union(*(item.record for item in items))
+        profiles = Profile._of(backend, companies).grouped("partner_id")
+        given = {}
         for item in items:
-            self._update(backend, item, item.operation_id in made)
+            profile = profiles.get(item.record, Profile)
+            given[item.record] = self._update(backend, item, item.operation_id in made, profile)
+        Profile._note_given(backend, given, profiles)
         self._follow_locations(backend, items)
         self._follow_contacts(backend, items)
 
@@ -347,32 +359,33 @@ class IntegrationShopifyCompany(models.AbstractModel):
         return address.as_address() if address else None
 
     @api.model
-    def _update(self, backend, item, is_new):
+    def _update(self, backend, item, is_new, profile):
         """Write what Shopify says of the company as a whole, as far as its locations agree.
 
         What belongs to Odoo is written for a new company only: fiscal position and tax number
         with the tax exemption, price list and payment term, which have no owner of their own,
         where all of a customer belongs to Odoo.
+
+        :param profile: of the company in this shop, maybe empty.
+        :returns: what the profile has to remember from now on, by :data:`GIVEN`; False: nothing.
         """
-        data, values = item.data, dict(item.values["mapped"])
+        data, values, given = item.data, dict(item.values["mapped"]), {}
         partner = item.record.with_company(backend.company_id)
         if backend._shopify_customer_owner("identity") == "shopify" and data.name:
             values["name"] = data.name
         with_terms = is_new or backend.shopify_customer_master != "odoo"
         with_taxes = is_new or backend._shopify_customer_owner("tax") == "shopify"
-        for field, wanted, kind, mapped, read, ended in (
+        for field, wanted, mapped, read, ended in (
             (
                 "specific_property_product_pricelist",
                 with_terms,
-                "catalog",
                 item.values["lists"],
                 self._catalogs,
-                not any(map(self._catalogs, data.locations)),
+                data.locations and not any(map(self._catalogs, data.locations)),
             ),
             (
                 "property_account_position_id",
                 with_taxes,
-                "tax_exemption",
                 item.values["positions"],
                 self._exemptions,
                 # a company that pays taxes somewhere is not, or no longer, exempt as a whole
@@ -381,10 +394,9 @@ class IntegrationShopifyCompany(models.AbstractModel):
             (
                 "property_payment_term_id",
                 with_terms,
-                "payment_term",
                 item.values["terms"],
                 self._terms,
-                not any(map(self._terms, data.locations)),
+                data.locations and not any(map(self._terms, data.locations)),
             ),
         ):
             if not wanted:
@@ -395,6 +407,9 @@ class IntegrationShopifyCompany(models.AbstractModel):
             }
             if len(found) == 1 and len(ids := found.pop()) == 1:
                 values[field] = ids[0]
+                # what is there already was chosen in Odoo, or is remembered
+                if field in GIVEN and partner[field].id != ids[0]:
+                    given[GIVEN[field]] = ids[0]
             elif len(found) > 1:
                 item.notes.append(
                     self.env._(
@@ -404,8 +419,14 @@ class IntegrationShopifyCompany(models.AbstractModel):
                         field=partner._fields[field]._description_string(self.env),
                     )
                 )
-            if ended and partner[field] in self._meant(backend, kind):
-                values[field] = False
+            if not ended:
+                continue
+            if partner[field]:
+                ours = profile[GIVEN[field]] if field in GIVEN else self._meant(backend)
+                if partner[field] in ours:
+                    values[field] = False
+            if field in GIVEN:
+                given[GIVEN[field]] = False
         places = data.locations if with_taxes else ()
         numbers = {row.taxSettings.taxRegistrationId.strip() for row in places} - {""}
         if len(numbers) == 1:
@@ -433,12 +454,12 @@ class IntegrationShopifyCompany(models.AbstractModel):
         }
         if changed:
             partner.write(changed)
+        return given
 
     @api.model
-    def _meant(self, backend, kind):
-        """Return the records that values of a kind are mapped to; others were chosen in Odoo."""
-        found = self.env["integration.mapping"]._values(backend, kind)
-        return set(found.values())
+    def _meant(self, backend):
+        """Return the fiscal positions that mean an exemption; others were chosen in Odoo."""
+        return self.env["integration.shopify.customer"]._exempt_positions(backend)
 
     # === LOCATIONS === #
 

@@ -513,9 +513,10 @@ class IntegrationShopifyCustomer(models.AbstractModel):
     def _set_position(self, backend, item):
         """Set the fiscal position of an exempt customer; take one of ours away from any other."""
         position = item.values["position"]
-        if position is None:
-            return
         partner = item.record.with_company(backend.company_id)
+        # a contact of a company has the position of the company
+        if position is None or partner.commercial_partner_id != partner:
+            return
         known = partner.property_account_position_id
         if position:
             if position != known:
@@ -670,9 +671,7 @@ class IntegrationShopifyCustomer(models.AbstractModel):
             if reason:
                 item.skip(reason)
         alive = [item for item in items if item.alive]
-        owned = {
-            part for part in customers.PARTS if backend._shopify_customer_owner(part) == "odoo"
-        }
+        owned = self._owned(backend)
         codes = self._exemption_codes(backend)
         partners = [item.record for item in alive]
         fields_of = self.env["integration.field.mapping"]._shopify_metafields(
@@ -686,11 +685,15 @@ class IntegrationShopifyCustomer(models.AbstractModel):
                 item.values["metafields"] = metafields
 
     @api.model
+    def _owned(self, backend):
+        """Return the parts of the customers a shop has that belong to Odoo."""
+        return {part for part in customers.PARTS if backend._shopify_customer_owner(part) == "odoo"}
+
+    @api.model
     def _sends_changes(self, backend):
         """Return whether anything of the customers a shop has belongs to Odoo."""
-        return any(
-            backend._shopify_customer_owner(part) == "odoo" for part in customers.PARTS
-        ) or bool(self.env["integration.field.mapping"]._shopify_sent_rows(backend, CUSTOMER))
+        sent_rows = self.env["integration.field.mapping"]._shopify_sent_rows(backend, CUSTOMER)
+        return bool(self._owned(backend) or sent_rows)
 
     @api.model
     def _not_for_shopify(self, backend, item, sends_changes):
@@ -872,7 +875,10 @@ class IntegrationShopifyCustomer(models.AbstractModel):
 
     @api.model
     def _take_over(self, backend, client, item, error):
-        """Return the customer that stands in the way of a new one, if it is the same person."""
+        """Return the customer that stands in the way of a new one, if it is the same person.
+
+        What Shopify owns of such a customer leaves the item's values.
+        """
         values = item.values.get("customer") or {}
         found = None
         for name, key in (("email", "emailAddress"), ("phone", "phoneNumber")):
@@ -895,6 +901,13 @@ class IntegrationShopifyCustomer(models.AbstractModel):
             item.notes.append(
                 self.env._("Linked to the customer %s with the same e-mail address.", candidate)
             )
+            # all of them were gathered for a new customer, which this one is not
+            metafields = item.values.get("metafields")
+            item.values = self._export_values(
+                backend, item.record, self._owned(backend), self._exemption_codes(backend)
+            )
+            if metafields:
+                item.values["metafields"] = metafields
             return found["id"]
         item.fail(
             AmbiguousMatchError(

@@ -48,6 +48,20 @@ class IntegrationShopifyProfile(models.Model):
     sms_level = fields.Char(string="SMS Opt-in", help="How the consent was given.")
     sms_since = fields.Datetime(string="SMS Since", help="When the customer decided so.")
     roles = fields.Char(help="Of a company's contact: what he may do in the shop, and where.")
+    given_pricelist_id = fields.Many2one(
+        "product.pricelist",
+        string="Price List Given",
+        readonly=True,
+        help="Of a company: what the catalog of its locations has set in Odoo. It is taken back "
+        "when no location has a catalog any more; a price list chosen in Odoo stays.",
+    )
+    given_payment_term_id = fields.Many2one(
+        "account.payment.term",
+        string="Payment Term Given",
+        readonly=True,
+        help="Of a company: what the terms of its locations have set in Odoo. It is taken back "
+        "when no location has terms any more; a payment term chosen in Odoo stays.",
+    )
 
     _partner_unique = models.Constraint(
         "UNIQUE(backend_id, partner_id)", "This contact has a profile of the shop already."
@@ -115,6 +129,8 @@ class IntegrationShopifyProfile(models.Model):
     def _hand_on_consent(self, way, before):
         """Add to the history of consent, and set the contact's where Shopify owns it.
 
+        An objection counts whoever owns it, unless what Odoo has is newer.
+
         :param str way: ``email`` or ``sms``.
         :param before: what the shop has :meth:`_said` until now.
         """
@@ -128,10 +144,12 @@ class IntegrationShopifyProfile(models.Model):
             since=self[f"{way}_since"],
             backend=self.backend_id,
         )
-        if self.backend_id._shopify_customer_owner("consent") != "shopify":
-            return
         partner, (decision, since) = self.partner_id, self._said(way)
         known = partner[f"{name}_at"]
+        if self.backend_id._shopify_customer_owner("consent") != "shopify" and (
+            decision != "unsubscribed" or (known and (not since or since <= known))
+        ):
+            return
         # of several shops the newest decision counts
         if known and since and since < known:
             return
@@ -191,6 +209,23 @@ class IntegrationShopifyProfile(models.Model):
             )
             if (known - lost) | tags != known:
                 item.record.category_id = (known - lost) | tags
+
+    @api.model
+    def _note_given(self, backend, given, known):
+        """Remember what a shop has set on companies, so that no other choice is taken back.
+
+        :param dict given: ``{company: values}``; a value that is False is forgotten.
+        :param dict known: ``{company: profile}``, those there are.
+        """
+        new = self.env["res.partner"].union(
+            *(row for row, values in given.items() if row not in known and any(values.values()))
+        )
+        profiles = {**known, **self._ensure(backend, new)} if new else known
+        for partner, values in given.items():
+            profile = profiles.get(partner, self)
+            changed = {name: value for name, value in values.items() if profile[name].id != value}
+            if changed:
+                profile.write(changed)
 
     # === OUT OF ODOO === #
 

@@ -143,6 +143,46 @@ class TestCompanies(CustomerCase):
         self.assertEqual(partner.name, "Acme AG")
         self.assertEqual(partner.specific_property_product_pricelist, own)
 
+    def test_price_list_and_terms_chosen_in_odoo_stay(self):
+        """What was mapped for orders may be chosen in Odoo too, for a company without terms."""
+        days, position, prices = self.map_terms()
+        record = company(1, location(1))
+        partner = self.one(record)
+        partner.property_payment_term_id = days
+        partner.specific_property_product_pricelist = prices
+        chosen = (days, position.browse(), prices)
+        record = self.changed(record, name="Acme AG")
+        self.one(record)
+        self.assertEqual((partner.name, *self.terms_of(partner)), ("Acme AG", *chosen))
+        self.assertFalse(partner.shopify_profile_ids)
+        # Shopify says the same for a while: it was chosen in Odoo all the same
+        record = self.changed(record, locations=connection(self.trading(exempt=False)))
+        self.one(record)
+        record = self.changed(record, locations=connection(location(1)))
+        self.one(record)
+        self.assertEqual(self.terms_of(partner), chosen)
+
+    def test_price_list_and_terms_that_ended_are_forgotten(self):
+        days, position, prices = self.map_terms()
+        record = company(1, self.trading(exempt=False))
+        partner = self.one(record)
+        chosen = (days, position.browse(), prices)
+        profile = partner.shopify_profile_ids
+        given = (profile.given_payment_term_id, profile.given_pricelist_id)
+        self.assertEqual(given, (days, prices))
+        # a company whose locations are all gone says nothing
+        record = self.changed(record, locations=connection())
+        self.one(record)
+        self.assertEqual(self.terms_of(partner), chosen)
+        record = self.changed(record, locations=connection(location(1)))
+        self.one(record)
+        self.assertFalse(partner.property_payment_term_id)
+        self.assertFalse(profile.given_payment_term_id or profile.given_pricelist_id)
+        partner.property_payment_term_id = days
+        partner.specific_property_product_pricelist = prices
+        self.one(self.changed(record, name="Acme AG"))
+        self.assertEqual((partner.name, *self.terms_of(partner)), ("Acme AG", *chosen))
+
     def test_addresses_that_belong_to_odoo_are_only_added(self):
         self.backend.shopify_customer_master = "both"
         self.backend.shopify_customer_addresses_owner = "odoo"
@@ -215,6 +255,16 @@ class TestCompanies(CustomerCase):
         }
         late = self.one(customer(6, email="b@example.com", companyContactProfiles=[profile]))
         self.assertEqual((late.parent_id, late.function), (partner, "Chief"))
+
+    def test_contact_keeps_the_exemption_of_his_company(self):
+        _days, position, _prices = self.map_terms()
+        record = customer(5)
+        person = self.one(record)
+        self.one(company(1, self.trading(), contacts=[(5, None)]))
+        self.assertEqual(person.property_account_position_id, position)
+        self.one(self.changed(record, firstName="Anne"))
+        self.assertEqual(person.name, "Anne Muster")
+        self.assertEqual(person.property_account_position_id, position)
 
     def test_contact_of_all_companies_is_not_put_below_one_of_ours(self):
         """Whoever reads the contact reads the company above it, for its invoice address."""

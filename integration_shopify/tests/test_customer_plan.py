@@ -127,6 +127,26 @@ class TestPlan(BaseCase):
         data = customer(defaultPhoneNumber={**phone, "marketingState": "SUBSCRIBED"})
         self.assertFalse(customers.plan(sms, data))
 
+    def test_newer_decision_of_the_shop_stays(self):
+        january, march = "2026-01-10T10:00:00Z", "2026-03-10T10:00:00Z"
+        for state, since, known, known_since, is_sent in (
+            ("SUBSCRIBED", january, "UNSUBSCRIBED", march, False),
+            ("SUBSCRIBED", march, "UNSUBSCRIBED", january, True),
+            ("SUBSCRIBED", march, "UNSUBSCRIBED", march, True),
+            ("SUBSCRIBED", march, "UNSUBSCRIBED", None, True),
+            ("SUBSCRIBED", january, "NOT_SUBSCRIBED", march, True),
+            ("SUBSCRIBED", None, "UNSUBSCRIBED", january, False),
+            ("SUBSCRIBED", None, "UNSUBSCRIBED", None, False),
+            ("UNSUBSCRIBED", january, "SUBSCRIBED", march, False),
+            ("UNSUBSCRIBED", None, "SUBSCRIBED", march, True),
+        ):
+            with self.subTest(state=state, since=since, known=known, known_since=known_since):
+                told = {"marketingState": known, "marketingUpdatedAt": known_since}
+                data = customer(defaultEmailAddress={"emailAddress": "anna@example.com", **told})
+                consent = {"marketingState": state, "consentUpdatedAt": since}
+                todo = customers.plan({"consent": {"email": consent}}, data)
+                self.assertEqual(todo.consent, {"email": consent} if is_sent else {})
+
     def test_second_address_becomes_the_usual_one(self):
         data = customer(address(1), address(2, "Weg 2"), default=1)
         todo = customers.plan({"addresses": [wanted("Weg 2"), wanted()]}, data)

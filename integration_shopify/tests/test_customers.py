@@ -474,11 +474,66 @@ class TestCustomersOut(CustomerCase):
         self.assertEqual(self.link(partner).external_id, self.only()["id"])
 
     def test_email_taken_by_the_same_person(self):
-        self.shop.put(customer(7, email="otto@example.com"))
+        record = customer(7, email="otto@example.com")
+        self.shop.put(copy.deepcopy(record))
         partner = self.contact()
         self.sent()
         self.assertEqual(self.link(partner).external_id, gid(7))
+        self.assertEqual(self.only(), record)
+
+    def test_email_taken_and_odoo_owns(self):
+        self.backend.shopify_customer_master = "odoo"
+        self.shop.put(customer(7, email="otto@example.com"))
+        self.contact()
+        self.sent()
         self.assertEqual(self.only()["firstName"], "Otto")
+
+    def taken(self):
+        """Return a contact who differs in all from a customer with his e-mail address."""
+        position = self.env["account.fiscal.position"].create({"name": "Exempt"})
+        self.env["integration.mapping"].create(
+            {
+                "backend_id": self.backend.id,
+                "kind": "tax_exemption",
+                "external_value": "TAX_EXEMPT",
+                "resource_ref": f"account.fiscal.position,{position.id}",
+            }
+        )
+        taken = {"email": "otto@example.com", "consent": "UNSUBSCRIBED", "taxExempt": True}
+        self.shop.put(customer(7, place(1), tags=["loyal"], **taken))
+        vip = self.env["res.partner.category"].create({"name": "VIP"})
+        return self.contact(
+            phone="+4930123",
+            category_id=[Command.set(vip.ids)],
+            shopify_email_consent="subscribed",
+        )
+
+    def test_email_taken_leaves_what_shopify_owns(self):
+        partner = self.taken()
+        self.metafield("ref")
+        partner.ref = "north"
+        record = copy.deepcopy(self.only())
+        self.sent()
+        made = self.only()
+        self.assertEqual([row["value"] for row in made["metafields"]["nodes"]], ["north"])
+        changed = {name for name, value in made.items() if value != record.get(name)}
+        self.assertEqual(changed, {"metafields", "updatedAt"})
+
+    def test_email_taken_field_by_field(self):
+        self.backend.write(
+            {"shopify_customer_master": "both", "shopify_customer_identity_owner": "odoo"}
+        )
+        partner = self.taken()
+        self.sent()
+        made = self.only()
+        self.assertEqual((made["firstName"], made["tags"]), ("Otto", ["loyal"]))
+        self.assertEqual(made["defaultPhoneNumber"]["phoneNumber"], "+4930123")
+        self.assertEqual(made["defaultEmailAddress"]["marketingState"], "UNSUBSCRIBED")
+        self.assertTrue(made["taxExempt"])
+        self.assertEqual(len(made["addressesV2"]["nodes"]), 1)
+        partner.name = "Otto Anders"
+        self.sent()
+        self.assertEqual(made["lastName"], "Anders")
 
     def test_email_taken_by_somebody_else(self):
         other = self.one(customer(7, email="otto@example.com"))
@@ -613,6 +668,54 @@ class TestCustomersOut(CustomerCase):
         self.sent()
         self.assertEqual(self.only()["defaultEmailAddress"]["marketingState"], "UNSUBSCRIBED")
         self.assertEqual(partner.shopify_consent_ids.mapped("origin"), ["odoo", "odoo"])
+
+    def objecting(self, since):
+        """Return a contact who consented in January, and his customer, who objects later."""
+        self.backend.shopify_customer_master = "odoo"
+        partner = self.contact()
+        partner.with_context(shopify_consent_noted=True).write(
+            {
+                "shopify_email_consent": "subscribed",
+                "shopify_email_consent_at": "2026-01-10 10:00:00",
+            }
+        )
+        self.sent()
+        made = self.only()
+        self.assertEqual(made["defaultEmailAddress"]["marketingState"], "SUBSCRIBED")
+        told = {"marketingState": "UNSUBSCRIBED", "marketingUpdatedAt": since}
+        email = {**made["defaultEmailAddress"], **told}
+        return partner, self.changed(made, defaultEmailAddress=email)
+
+    def test_objection_in_the_shop_survives_changes_in_odoo(self):
+        partner, record = self.objecting("2026-03-10T10:00:00Z")
+        self.shop.put(record)
+        partner.phone = "+4930123"
+        self.sent()
+        made = self.only()
+        self.assertEqual(made["defaultPhoneNumber"]["phoneNumber"], "+4930123")
+        self.assertEqual(made["defaultEmailAddress"]["marketingState"], "UNSUBSCRIBED")
+
+    def test_objection_in_the_shop_counts_in_odoo(self):
+        partner, record = self.objecting("2026-03-10T10:00:00Z")
+        self.one(record)
+        self.assertEqual(partner.shopify_email_consent, "unsubscribed")
+        self.assertEqual(f"{partner.shopify_email_consent_at:%Y-%m-%d}", "2026-03-10")
+        self.assertEqual(
+            [(row.origin, row.state) for row in partner.shopify_consent_ids],
+            [("shopify", "UNSUBSCRIBED")],
+        )
+        # who consents again in Odoo is told to the shop
+        partner.shopify_email_consent = "subscribed"
+        self.sent()
+        self.assertEqual(self.only()["defaultEmailAddress"]["marketingState"], "SUBSCRIBED")
+
+    def test_older_objection_in_the_shop_leaves_what_odoo_owns(self):
+        partner, record = self.objecting("2025-03-10T10:00:00Z")
+        self.one(record)
+        self.assertEqual(partner.shopify_email_consent, "subscribed")
+        email = {**record["defaultEmailAddress"], "marketingUpdatedAt": None}
+        self.one(self.changed(record, defaultEmailAddress=email))
+        self.assertEqual(partner.shopify_email_consent, "subscribed")
 
     def test_consent_to_text_messages_is_sent(self):
         self.backend.shopify_customer_master = "odoo"
