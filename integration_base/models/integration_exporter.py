@@ -234,7 +234,7 @@ class IntegrationExporter(models.AbstractModel):
     def _echo(self, flow, backend, item, binding, is_new):
         """Return the binding's values that let the import recognise what we wrote ourselves.
 
-        None where the answer may also have what somebody changed there and the import has not seen
+        Empty where the answer may also have what somebody changed there and the import has not seen
         yet: then the import reads it.
         """
         if item.payload is None or flow._resource()._resource_direction != "both":

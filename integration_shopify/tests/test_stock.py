@@ -220,6 +220,13 @@ class StockCase(ShopifyCase):
             }
         )
 
+    def paris(self, mapped=False):
+        """Return the stock of a second warehouse, mapped to the shop's location there or not."""
+        place = self.env["stock.warehouse"].create({"name": "Paris", "code": "PAR"}).lot_stock_id
+        if mapped:
+            self.map_location(PARIS, place)
+        return place
+
     def put(self, quantity, product=None, place=None):
         """Have so many more units in stock."""
         self.env["stock.quant"]._update_available_quantity(
@@ -337,7 +344,7 @@ class TestStockOut(StockCase):
         self.assertIn("20 kept back", self.level().explanation)
 
     def test_several_locations(self):
-        paris = self.env["stock.warehouse"].create({"name": "Paris", "code": "PAR"}).lot_stock_id
+        paris = self.paris()
         self.put(4)
         self.put(6, place=paris)
         self.push()
@@ -371,7 +378,7 @@ class TestStockOut(StockCase):
         self.assertEqual(self.shop.available(self.item), 5)
 
     def test_locations_that_are_closed_in_the_shop(self):
-        shelf = self.env["stock.warehouse"].create({"name": "Paris", "code": "PAR"}).lot_stock_id
+        shelf = self.paris()
         paris = self.map_location(PARIS, shelf)
         self.put(4)
         self.put(6, place=shelf)
@@ -599,7 +606,7 @@ class TestStockRace(StockCase):
             self.env.invalidate_all()
 
     def test_what_was_sent_a_moment_ago_did_not_vanish(self):
-        paris = self.env["stock.warehouse"].create({"name": "Paris", "code": "PAR"}).lot_stock_id
+        paris = self.paris()
         self.put(5, place=paris)
         self.map_location(PARIS, paris)
         self.push()
@@ -729,8 +736,7 @@ class TestStockRace(StockCase):
 
     def check_decision(self, action):
         """Decide on Berlin, where nothing explains Shopify's number; Paris waits to be sent."""
-        shelf = self.env["stock.warehouse"].create({"name": "Paris", "code": "PAR"}).lot_stock_id
-        self.map_location(PARIS, shelf)
+        shelf = self.paris(mapped=True)
         self.put(10, place=shelf)
         self.push()
         self.backend.shopify_stock_policy = "ask"
@@ -759,8 +765,7 @@ class TestStockRace(StockCase):
         self.assertEqual(self.shop.available(self.item), 6)
 
     def test_a_person_is_asked_about_every_location(self):
-        shelf = self.env["stock.warehouse"].create({"name": "Paris", "code": "PAR"}).lot_stock_id
-        self.map_location(PARIS, shelf)
+        shelf = self.paris(mapped=True)
         self.push()
         self.backend.shopify_stock_policy = "ask"
         for place in (BERLIN, PARIS):
@@ -790,8 +795,7 @@ class TestStockRace(StockCase):
         self.assertEqual(self.shop.available(self.item), 40)
 
     def test_a_decision_about_one_level_is_none_about_another(self):
-        shelf = self.env["stock.warehouse"].create({"name": "Paris", "code": "PAR"}).lot_stock_id
-        self.map_location(PARIS, shelf)
+        shelf = self.paris(mapped=True)
         self.push()
         self.backend.shopify_stock_policy = "ask"
         for place in (BERLIN, PARIS):
@@ -810,8 +814,7 @@ class TestStockRace(StockCase):
         self.assertEqual(self.shop.available(self.item, PARIS), 40)
 
     def test_what_is_left_to_shopify_stays_until_odoo_changes_there(self):
-        shelf = self.env["stock.warehouse"].create({"name": "Paris", "code": "PAR"}).lot_stock_id
-        self.map_location(PARIS, shelf)
+        shelf = self.paris(mapped=True)
         self.put(10, place=shelf)
         self.push()
         self.shop.stock(self.item, available=40)
@@ -862,8 +865,7 @@ class TestStockRace(StockCase):
         self.assertEqual(self.shop.available(self.item), 5)
 
     def test_what_is_left_to_shopify_is_no_part_of_another_conflict(self):
-        shelf = self.env["stock.warehouse"].create({"name": "Paris", "code": "PAR"}).lot_stock_id
-        self.map_location(PARIS, shelf)
+        shelf = self.paris(mapped=True)
         self.push()
         self.backend.shopify_stock_policy = "ask"
         self.shop.stock(self.item, available=40)
