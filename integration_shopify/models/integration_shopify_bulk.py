@@ -632,6 +632,7 @@ class IntegrationShopifyBulk(models.Model):
         self.env["integration.shopify.bulk.line"]._store(self, page["number"], rows)
         offset, number = page["offset"] + len(part.body), page["number"] + len(rows)
         if part.last:
+            self.env["integration.shopify.bulk.line"]._count_anew()
             begin = {"bulk": self.id, "step": "join", "number": -1}
             return Page([], {**begin, "total": number, "taken": 0})
         return Page([], {**page, "offset": offset, "number": number})

@@ -795,7 +795,7 @@ class TestStockRace(StockCase):
         self.assertEqual(self.shop.available(self.item), 40)
 
     def test_a_decision_about_one_level_is_none_about_another(self):
-        shelf = self.paris(mapped=True)
+        self.paris(mapped=True)
         self.push()
         self.backend.shopify_stock_policy = "ask"
         for place in (BERLIN, PARIS):

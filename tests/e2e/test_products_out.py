@@ -128,9 +128,11 @@ def assert_whole(selling, name, template):
 
 def hurry(selling):
     """Let what waits for Shopify look again now; the heartbeat has it done within seconds."""
+    # what the engine has locked at this moment it is looking at anyway
     selling.odoo.sql(
         "UPDATE integration_sync_log SET next_attempt_at = now() AT TIME ZONE 'UTC'"
-        " WHERE flow_id = %s AND state = 'pending'",
+        " WHERE id IN (SELECT id FROM integration_sync_log"
+        " WHERE flow_id = %s AND state = 'pending' FOR UPDATE SKIP LOCKED)",
         [selling.flow],
     )
 

@@ -320,6 +320,30 @@ def test_everything_arrives_without_a_fetch(world, small):
     )
 
 
+def test_lines_are_joined_by_a_plan_for_as_many(world):
+    """The table is empty between two loads, and its statistics say so until somebody looks again:
+    the pages of the next load took a minute each."""
+    from odoo.addons.integration_shopify.models import integration_shopify_bulk_line
+
+    size = "SELECT reltuples FROM pg_class WHERE relname = 'integration_shopify_bulk_line'"
+    Line, known = integration_shopify_bulk_line.IntegrationShopifyBulkLine, []
+    original = Line._roots
+
+    def roots(self, operation, after):
+        self.env.cr.execute(size)
+        known.append(int(self.env.cr.fetchone()[0]))
+        return original(self, operation, after)
+
+    world.put(20)
+    world.run("title", until=world.loaded(world.load()))
+    # as autovacuum does by itself
+    world.engine.sql("ANALYZE integration_shopify_bulk_line")
+    assert world.engine.sql(size) == [(0,)]
+    with patch.object(Line, "_roots", roots):
+        world.run("title", until=world.loaded(world.load()))
+    assert known[0] == 20 * 3
+
+
 def test_nothing_in_the_shop(world):
     load = world.load()
     world.run("title", until=world.loaded(load))
