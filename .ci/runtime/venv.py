@@ -116,4 +116,6 @@ def environment(python: Path) -> dict[str, str]:
         "VIRTUAL_ENV": str(python.parent.parent),
         "PATH": f"{python.parent}{os.pathsep}{clean.get('PATH', os.defpath)}",
         "PYTHONUNBUFFERED": "1",
+        # Some machines forbid it, and each start of Odoo then compiles its modules for 15 seconds.
+        "PYTHONDONTWRITEBYTECODE": "",
     }
