@@ -26,6 +26,7 @@ anything else       a bug                                dead letter with traceb
 The text of an error is read by a clerk: say what happened, to which record, and what to do next.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -215,9 +216,17 @@ class InvalidPayloadError(IntegrationError):
 
 
 class AmbiguousMatchError(IntegrationError):
-    """Several Odoo records could be the counterpart; a person has to choose."""
+    """Several Odoo records could be the counterpart; a person has to choose.
+
+    :param candidates: what the message calls the records (texts): failures that differ only in
+        these names are one incident.
+    """
 
     error_class = "ambiguous"
+
+    def __init__(self, message, *, candidates: Iterable[str] = (), detail=None):
+        super().__init__(message, detail=detail)
+        self.candidates = tuple(candidates)
 
 
 class ConflictError(IntegrationError):

@@ -469,7 +469,12 @@ class IntegrationSettlement(models.AbstractModel):
                 fingerprint(
                     kind,
                     message or "",
-                    about=(item and item.label, operation["label"], operation["external_id"]),
+                    about=(
+                        item and item.label,
+                        operation["label"],
+                        operation["external_id"],
+                        *getattr(error, "candidates", ()),
+                    ),
                 ),
                 edited,
                 payload,

@@ -2,7 +2,7 @@ from datetime import timedelta
 
 from odoo.tests import new_test_user, tagged
 
-from ..lib.errors import ConflictError
+from ..lib.errors import AmbiguousMatchError, ConflictError
 from ..models.integration_incident import FLOOD_LIMIT
 from .common import IntegrationCase
 
@@ -49,6 +49,13 @@ class TestIncidents(IntegrationCase):
             if incident[name]:
                 incident[name] -= timedelta(**delta)
         incident.flush_recordset()
+
+    def test_names_of_candidates_make_no_incidents_of_their_own(self):
+        for name, others in (("c1", ["Anna Blue"]), ("c2", ["Bert Green", "Carl, the third"])):
+            text = f"Any of these could be meant: {', '.join(others)}. Choose one."
+            self.failing(name, error=AmbiguousMatchError(text, candidates=others))
+        self.failing("c3", error=AmbiguousMatchError("Something else could be meant."))
+        self.assertEqual(sorted(self.incidents().mapped("count")), [1, 2])
 
     def test_equal_failures_are_one_incident_one_to_do_one_mail(self):
         names = [f"c{number}" for number in range(30)]

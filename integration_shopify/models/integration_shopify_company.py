@@ -312,7 +312,8 @@ class IntegrationShopifyCompany(models.AbstractModel):
                             candidates=", ".join(
                                 f"{row.display_name} (ID {row.id})" for row in candidates
                             ),
-                        )
+                        ),
+                        candidates=candidates.mapped("display_name"),
                     )
                 )
             elif candidates:

@@ -202,7 +202,8 @@ class IntegrationShopifyContact(models.AbstractModel):
                 order=item.label,
                 email=email,
                 candidates=candidates,
-            )
+            ),
+            candidates=partners.mapped("display_name"),
         )
 
     # === WRITING === #

@@ -423,7 +423,8 @@ class IntegrationShopifyCustomer(models.AbstractModel):
                 id=partner.id,
                 email=email,
                 other=link.external_label if link else "",
-            )
+            ),
+            candidates=(partner.display_name, link.external_label if link else ""),
         )
 
     def _apply(self, backend, items):
@@ -925,6 +926,7 @@ class IntegrationShopifyCustomer(models.AbstractModel):
                         else ""
                     ),
                 ),
+                candidates=(candidate, links.external_label or ""),
                 detail=error.message,
             )
         )

@@ -644,7 +644,8 @@ class IntegrationShopifyOrder(models.AbstractModel):
                     candidates=", ".join(
                         f"{product.display_name} (ID {product.id})" for product in candidates
                     ),
-                )
+                ),
+                candidates=candidates.mapped("display_name"),
             )
         without = [line for line, _candidates in failures if not line.sku and not line.barcode]
         if without:
@@ -850,7 +851,8 @@ class IntegrationShopifyOrder(models.AbstractModel):
                             "draft or cancelled ones that are too many, then press Retry.",
                             order=urls[url].label,
                             found=", ".join(found.mapped("name")),
-                        )
+                        ),
+                        candidates=found.mapped("name"),
                     )
                 )
             else:

@@ -508,7 +508,8 @@ class IntegrationShopifyProduct(models.AbstractModel):
                 variant=row.label,
                 code=row.sku or row.barcode,
                 candidates=self._named(candidates),
-            )
+            ),
+            candidates=(row.label, *candidates.mapped("display_name")),
         )
 
     @api.model
@@ -546,7 +547,8 @@ class IntegrationShopifyProduct(models.AbstractModel):
                 template=template.display_name,
                 id=template.id,
                 other=other,
-            )
+            ),
+            candidates=(template.display_name, other),
         )
 
     # === HOOKS - WRITING === #

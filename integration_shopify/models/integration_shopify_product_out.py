@@ -750,7 +750,8 @@ class IntegrationShopifyProduct(models.AbstractModel):
                     candidates=", ".join(
                         f"{title} ({gid.rpartition('/')[2]})" for gid, title in sorted(free.items())
                     ),
-                )
+                ),
+                candidates=free.values(),
             )
         raise AmbiguousMatchError(
             self.env._(
@@ -759,7 +760,8 @@ class IntegrationShopifyProduct(models.AbstractModel):
                 product=item.label,
                 shop=backend.display_name,
                 other=", ".join(sorted(record.display_name for record in others.values())),
-            )
+            ),
+            candidates=[record.display_name for record in others.values()],
         )
 
     def _recover(self, backend, items):
@@ -1154,7 +1156,8 @@ class IntegrationShopifyProduct(models.AbstractModel):
                     shop=backend.display_name,
                     product=item.label,
                     others=", ".join(sorted(others.mapped("display_name"))),
-                )
+                ),
+                candidates=(state["title"], *others.mapped("display_name")),
             )
 
     @api.model
