@@ -124,9 +124,11 @@ class ShopCase(Case):
         with stack.environment() as env:
             env["integration.flow"].browse(self.flow).enabled = False
         calls = stack.server.sql(
+            # those of other flows, such as the settings of the shop, are not for these orders
             "SELECT count(*) FROM integration_exchange WHERE backend_id = %s"
-            " AND at >= to_timestamp(%s) AT TIME ZONE 'UTC'",
-            [self.backend, released],
+            " AND at >= to_timestamp(%s) AT TIME ZONE 'UTC' AND batch_ref IN"
+            " (SELECT batch_ref FROM integration_sync_log WHERE id = ANY(%s))",
+            [self.backend, released, ids],
         )[0][0]
         return Sample(
             count,

@@ -18,9 +18,10 @@ pytestmark = pytest.mark.long
 #: What the service allows: calls a second, and the largest burst.
 RATE, BURST = 50, 100
 #: Seconds of the measurement, and the share of the allowed calls that has to be used in them: a
-#: shorter one depends more on what else the machine does.
+#: shorter one depends more on what else the machine does: 0.79 were measured while a quarter of it
+#: was taken away.
 SECONDS = int(os.environ.get("INTEGRATION_RATE_SECONDS", "20"))
-SHARE = 0.95 if SECONDS >= 60 else 0.9
+SHARE = 0.95 if SECONDS >= 60 else 0.7
 WORKERS = 4
 
 
