@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 from . import core_tests, server, testbed
@@ -18,6 +19,22 @@ SERVER_TESTS = {
     "stories": ("tests/e2e/",),
     "harness": ("tests/bench/", "tests/chaos/test_orders.py", "tests/chaos/test_operations.py"),
 }
+
+# Tests that judge seconds, of this project's own or of a browser: a machine that stands still for a
+# while lets them fail. They are tried again, and the summary says so.
+CLOCK_TESTS = (
+    "integration_base/tests/lib/test_lib_http.py",
+    "integration_base/tests/test_rate_bucket.py",
+    "integration_base/tests/test_tours.py",
+    "integration_shopify/tests/test_tours.py",
+    "tests/bench/",
+    "tests/e2e/test_limits.py",
+    "tests/e2e/test_resilience.py",
+    "tests/e2e/test_stock.py",
+    "tests/runtime/test_server.py",
+    "tests/simulators/",
+)
+TRIES = 3
 
 
 class Scheduling(LoadScopeScheduling):
@@ -35,15 +52,30 @@ def _server_group(nodeid: str) -> str | None:
     return next(groups, None)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let slow examples be no failure, and a red run of the build server be red again."""
+    settings.register_profile(
+        "project",
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+        derandomize="CI" in os.environ,
+    )
+    settings.load_profile("project")
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling | None:
     """Use our distribution unless the person chose one."""
     return Scheduling(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put server tests first: they take longest, and the other workers go on meanwhile."""
+    """Mark tests that judge seconds; server tests come first: they take longest, and the other
+    workers go on meanwhile."""
     if core_tests.VARIABLE in os.environ:
         _select_core_tests(config, items)
+    for item in items:
+        if item.nodeid.startswith(CLOCK_TESTS):
+            item.add_marker(pytest.mark.flaky(reruns=TRIES - 1, reruns_delay=5))
     items.sort(key=lambda item: not _server_group(item.nodeid))
 
 

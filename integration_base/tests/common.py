@@ -9,7 +9,7 @@ from cryptography.fernet import Fernet
 
 from odoo import models
 from odoo.orm.model_classes import add_to_registry
-from odoo.tests import TransactionCase
+from odoo.tests import HttpCase, TransactionCase
 
 from ..lib.auth import CredentialSpec
 from ..lib.contract import Payload
@@ -250,3 +250,13 @@ class IntegrationCase(FakeConnectorMixin, TransactionCase):
         """Return the partners the fake service's records became, by external id."""
         bindings = self.env["integration.binding"].search([("backend_id", "=", self.backend.id)])
         return {b.external_id: self.env[b.res_model].browse(b.res_id) for b in bindings}
+
+
+class TourCase(HttpCase):
+    """Tours that also end well on a machine that is busy with something else."""
+
+    #: Seconds a request may wait for the one before: the first page of all makes the bundles.
+    test_cursor_lock_timeout = 120
+
+    def start_tour(self, url_path, tour_name, **options):
+        return super().start_tour(url_path, tour_name, **{"timeout": 300, **options})

@@ -19,6 +19,8 @@ from ..lib.errors import InvalidPayloadError, NotReadyError, RequestRefused, Ret
 from ..lib.http import HttpClient
 from ..models.integration_intent import LOCK_INTENT
 
+#: Seconds that nothing takes, however busy the machine is.
+PATIENCE = 120
 ANSWER = b"HTTP/1.1 %d Status\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
 
 
@@ -76,7 +78,7 @@ class RefundService:
         fault = self.faults.pop(0) if self.faults else None
         self.arrived.set()
         if fault == "stuck":
-            self.released.wait(60)
+            self.released.wait(PATIENCE)
         if fault in ("drop", "stuck"):  # before the effect
             return
         if self.honours_keys and key in self.saved:
@@ -94,7 +96,7 @@ class RefundService:
             linger = struct.pack("ii", 1, 0)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         elif fault in ("hang", "wait"):
-            self.released.wait(20)
+            self.released.wait(PATIENCE)
         if fault == "truncate":
             body = json.dumps(self.saved[key][1]).encode()[:-3]
             connection.sendall(ANSWER % (200, len(body), body))
@@ -116,11 +118,11 @@ config.parse_config(["-c", sys.argv[1], "-d", sys.argv[2], "--log-level=critical
 from odoo.addons.integration_base.tests.test_intent_faults import refund
 with Registry(sys.argv[2]).cursor() as cr:
     env = api.Environment(cr, SUPERUSER_ID, {})
-    print(refund(env, int(sys.argv[3]), int(sys.argv[4]), sys.argv[5], timeout=60))
+    print(refund(env, int(sys.argv[3]), int(sys.argv[4]), sys.argv[5]))
 """
 
 
-def refund(env, backend_id, partner_id, url, request=None, timeout=10, **options):
+def refund(env, backend_id, partner_id, url, request=None, timeout=PATIENCE, **options):
     """Refund as a connector does it."""
     client = HttpClient(url, allow_insecure=True, timeout=(timeout,) * 3)
     backend = env["integration.backend"].browse(backend_id)
@@ -216,7 +218,7 @@ class TestIntentFaults(BaseCase):
                 service = self.service()
                 service.faults = [fault]
                 with self.assertRaises((RetryableError, InvalidPayloadError)):
-                    self.refund(service, timeout=1 if fault == "hang" else 10)
+                    self.refund(service, timeout=1 if fault == "hang" else PATIENCE)
                 self.assertEqual(self.outcome(), ["unknown"])
                 self.assertEqual(self.refund(service), "re_1")
                 self.assertEqual(self.refund(service), "re_1")
@@ -279,11 +281,11 @@ class TestIntentFaults(BaseCase):
             target=lambda: results.append(self.refund(service)), name="first refund"
         )
         first.start()
-        self.assertTrue(service.arrived.wait(10))
+        self.assertTrue(service.arrived.wait(PATIENCE))
         with self.assertRaisesRegex(NotReadyError, "at this moment"):
             self.refund(service)
         service.released.set()
-        first.join(10)
+        first.join(PATIENCE)
         self.assertEqual(results, ["re_1"])
         self.assertEqual(self.refund(service), "re_1")
         self.assertEqual((len(service.refunds), service.posts), (1, 1))
@@ -302,7 +304,7 @@ class TestIntentFaults(BaseCase):
         for worker in workers:
             worker.start()
         for worker in workers:
-            worker.join(20)
+            worker.join(PATIENCE)
         self.assertEqual(len(outcomes), 6)
         self.assertIn("re_1", outcomes)
         self.assertLessEqual(set(outcomes), {"re_1", "waits"})
@@ -325,7 +327,7 @@ class TestIntentFaults(BaseCase):
         results = []
         worker = threading.Thread(target=lambda: results.append(self.refund(service)))
         worker.start()
-        self.assertTrue(service.arrived.wait(10))
+        self.assertTrue(service.arrived.wait(PATIENCE))
         killed = self.execute(
             "SELECT pg_terminate_backend(l.pid) FROM pg_locks l"
             "  JOIN pg_database d ON d.oid = l.database"
@@ -335,7 +337,7 @@ class TestIntentFaults(BaseCase):
         )
         self.assertEqual(killed, [(True,)])
         service.released.set()
-        worker.join(10)
+        worker.join(PATIENCE)
         self.assertEqual(results, ["re_1"])
         self.assertEqual(self.outcome(), ["sent"])
         self.assertEqual(self.refund(service), "re_1")
@@ -377,7 +379,7 @@ class TestIntentFaults(BaseCase):
             stderr=subprocess.STDOUT,
         )
         self.addCleanup(process.stdout.close)
-        arrived = service.arrived.wait(60)
+        arrived = service.arrived.wait(PATIENCE)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         self.assertTrue(arrived, process.stdout.read().decode(errors="replace"))

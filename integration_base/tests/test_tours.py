@@ -1,12 +1,12 @@
-from odoo.tests import HttpCase, new_test_user, tagged
+from odoo.tests import new_test_user, tagged
 
 from ..lib.errors import ConfigurationError
 from ..lib.records import Change
-from .common import FakeConnectorMixin
+from .common import FakeConnectorMixin, TourCase
 
 
 @tagged("post_install", "-at_install")
-class TestTours(FakeConnectorMixin, HttpCase):
+class TestTours(FakeConnectorMixin, TourCase):
     """What people do most, done in a browser by a user with just the role for it."""
 
     @classmethod

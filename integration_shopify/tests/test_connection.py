@@ -243,7 +243,7 @@ class TestConnection(ConnectionMixin, ShopifyCase):
         for worker in workers:
             worker.start()
         for worker in workers:
-            worker.join(30)
+            worker.join(300)
         self.assertEqual(answers, [{"X-Shopify-Access-Token": "token-1"}] * 3)
         self.assertEqual(len(self.http.forms()), 1)
 

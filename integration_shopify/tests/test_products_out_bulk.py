@@ -54,7 +54,7 @@ class TestProductsOutBulk(ProductsOutCase):
     def settle(self):
         for _round in range(8):
             self.run_flow(self.out)
-            end = time.monotonic() + 10
+            end = time.monotonic() + 120
             while any(op.status in ("CREATED", "RUNNING") for op in self.bulks()):
                 self.assertLess(time.monotonic(), end, "the bulk operation does not end")
                 time.sleep(0.01)

@@ -1,9 +1,10 @@
 import base64
 
 from odoo.fields import Command
-from odoo.tests import HttpCase, new_test_user, tagged
+from odoo.tests import new_test_user, tagged
 
 from odoo.addons.integration_base.lib.records import Change
+from odoo.addons.integration_base.tests.common import TourCase
 
 from .common import (
     ShopifyCase,
@@ -21,8 +22,6 @@ from .test_refunds import RefundingShop
 from .test_shipments import BERLIN, ShippingShop
 
 BACK = "2026-11-21T10:00:00Z"
-#: Seconds a request may wait for the one before: the first page of all makes the bundles.
-PATIENCE = 120
 
 
 class Shop(RefundingShop, ShippingShop):
@@ -65,10 +64,8 @@ class Shop(RefundingShop, ShippingShop):
 
 
 @tagged("post_install", "-at_install")
-class TestTours(ShopifyCase, HttpCase):
+class TestTours(ShopifyCase, TourCase):
     """The life of an order, in a browser, by people with just the roles for it."""
-
-    test_cursor_lock_timeout = PATIENCE
 
     def rule(self, **vals):
         return self.env["integration.shopify.rule"].create({"backend_id": self.backend.id, **vals})
@@ -153,10 +150,9 @@ class TestTours(ShopifyCase, HttpCase):
 
 
 @tagged("post_install", "-at_install")
-class TestCatalogueTours(ProductsOutCase, HttpCase):
+class TestCatalogueTours(ProductsOutCase, TourCase):
     """The life of a product in a simulated shop, by people with just the roles for it."""
 
-    test_cursor_lock_timeout = PATIENCE
     # a page that scrolls closes lists of choices, a narrow one hides smart buttons
     browser_size = "1920x1800"
 

@@ -132,7 +132,7 @@ class Engine:
 
         def run(position, work):
             try:
-                barrier.wait(10)
+                barrier.wait(120)
                 results[position] = work()
             except Exception as error:
                 errors.append(error)
@@ -141,7 +141,7 @@ class Engine:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(60)
+            thread.join(300)
             assert not thread.is_alive(), "a thread hangs"
         if errors:
             raise errors[0]

@@ -110,11 +110,11 @@ def test_same_record_exported_by_two_at_once_is_created_once(engine, drain):
         if not engine.shelf.calls:
             engine.shelf.calls.append("slow")
             sending.set()
-            assert go_on.wait(30)
+            assert go_on.wait(300)
         return push(resource, backend, items)
 
     def second():
-        assert sending.wait(30)
+        assert sending.wait(300)
         engine.sql("UPDATE integration_flow SET slots = 2")
         engine.sql("UPDATE integration_sync_log SET claimed_until = now() - interval '1 hour'")
         engine.sweep()

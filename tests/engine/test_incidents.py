@@ -82,7 +82,7 @@ def test_older_figure_is_not_written_over_a_newer_one(engine):
         return rows
 
     def newer():
-        assert counted.wait(30)
+        assert counted.wait(300)
         fail(engine, ["c3"])
         refresh(engine)
         newer_is_written.set()

@@ -73,10 +73,10 @@ def test_two_users_changing_one_thing_do_not_wait_for_each_other(engine):
         with engine.env() as env:
             note(env)
             noted.set()
-            assert done.wait(30), "the second one waits for the first"
+            assert done.wait(300), "the second one waits for the first"
 
     def second():
-        assert noted.wait(30)
+        assert noted.wait(300)
         with engine.env() as env:
             note(env)
         done.set()

@@ -94,11 +94,11 @@ def test_same_record_created_by_two_at_once_exists_once(engine):
         if not slow:
             slow.append(1)
             applying.set()
-            assert go_on.wait(30)
+            assert go_on.wait(300)
         return apply(resource, backend, items)
 
     def second():
-        assert applying.wait(30)
+        assert applying.wait(300)
         engine.sql("UPDATE integration_flow SET slots = 2")
         engine.sql("UPDATE integration_sync_log SET claimed_until = now() - interval '1 hour'")
         engine.sweep()

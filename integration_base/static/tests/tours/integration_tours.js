@@ -2,8 +2,11 @@ import { registry } from "@web/core/registry";
 import { stepUtils } from "@web_tour/tour_utils";
 
 const tours = registry.category("web_tour.tours");
+// Milliseconds a step may take on a machine that has other work.
+const PATIENCE = 60000;
 
 tours.add("integration_connect_from_here", {
+    timeout: PATIENCE,
     steps: () => [
         {
             content: "The form says that nothing is called from this copy",
@@ -27,6 +30,7 @@ tours.add("integration_connect_from_here", {
 });
 
 tours.add("integration_connect_backend", {
+    timeout: PATIENCE,
     url: "/odoo/integrations",
     steps: () => [
         {
@@ -107,6 +111,7 @@ tours.add("integration_connect_backend", {
 });
 
 tours.add("integration_set_aside", {
+    timeout: PATIENCE,
     url: "/odoo/failed-operations",
     steps: () => [
         {
@@ -150,6 +155,7 @@ tours.add("integration_set_aside", {
 });
 
 tours.add("integration_map_value", {
+    timeout: PATIENCE,
     url: "/odoo/failed-operations",
     steps: () => [
         {
@@ -185,6 +191,7 @@ tours.add("integration_map_value", {
 });
 
 tours.add("integration_review_incident", {
+    timeout: PATIENCE,
     url: "/odoo/integration-incidents",
     steps: () => [
         {
@@ -237,6 +244,7 @@ tours.add("integration_review_incident", {
 });
 
 tours.add("integration_edit_payload", {
+    timeout: PATIENCE,
     url: "/odoo/failed-operations",
     steps: () => [
         {
@@ -280,6 +288,7 @@ tours.add("integration_edit_payload", {
 });
 
 tours.add("integration_forget_a_person", {
+    timeout: PATIENCE,
     url: "/odoo/privacy-requests",
     steps: () => [
         {

@@ -1,6 +1,8 @@
 import { registry } from "@web/core/registry";
 
 const tours = registry.category("web_tour.tours");
+// Milliseconds a step may take on a machine that has other work.
+const PATIENCE = 60000;
 
 const SHOPIFY_PAGE = {
     content: "Open what Shopify says of the order",
@@ -9,6 +11,7 @@ const SHOPIFY_PAGE = {
 };
 
 tours.add("integration_shopify_ship", {
+    timeout: PATIENCE,
     steps: () => [
         SHOPIFY_PAGE,
         {
@@ -55,6 +58,7 @@ tours.add("integration_shopify_ship", {
 });
 
 tours.add("integration_shopify_refund", {
+    timeout: PATIENCE,
     steps: () => [
         SHOPIFY_PAGE,
         {
@@ -126,6 +130,7 @@ tours.add("integration_shopify_refund", {
 });
 
 tours.add("integration_shopify_automation", {
+    timeout: PATIENCE,
     steps: () => [
         {
             content: "Open the automation of the backend",
@@ -169,6 +174,7 @@ tours.add("integration_shopify_automation", {
 });
 
 tours.add("integration_shopify_release_hold", {
+    timeout: PATIENCE,
     steps: () => [
         {
             content: "The order says that its deliveries wait, and why",
@@ -219,6 +225,7 @@ const switchOn = (flow) => ({
 });
 
 tours.add("integration_shopify_catalogue_on", {
+    timeout: PATIENCE,
     steps: () => [
         {
             content: "Say where the stock of the shop is",
@@ -263,6 +270,7 @@ tours.add("integration_shopify_catalogue_on", {
 });
 
 tours.add("integration_shopify_publish", {
+    timeout: PATIENCE,
     steps: () => [
         SHOPIFY_PAGE,
         {
@@ -293,6 +301,7 @@ tours.add("integration_shopify_publish", {
 });
 
 tours.add("integration_shopify_reprice", {
+    timeout: PATIENCE,
     steps: () => [
         {
             content: "What is offered in the shop",
@@ -312,6 +321,7 @@ tours.add("integration_shopify_reprice", {
 });
 
 tours.add("integration_shopify_sell_last", {
+    timeout: PATIENCE,
     steps: () => [
         {
             content: "Sell the last piece",
@@ -336,6 +346,7 @@ tours.add("integration_shopify_sell_last", {
 });
 
 tours.add("integration_shopify_sold_out", {
+    timeout: PATIENCE,
     steps: () => [
         {
             content: "Price and stock have got to the shop",
