@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 from . import core_tests, server, testbed
@@ -50,17 +49,6 @@ class Scheduling(LoadScopeScheduling):
 def _server_group(nodeid: str) -> str | None:
     groups = (group for group, folders in SERVER_TESTS.items() if nodeid.startswith(folders))
     return next(groups, None)
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Let slow examples be no failure, and a red run of the build server be red again."""
-    settings.register_profile(
-        "project",
-        deadline=None,
-        suppress_health_check=[HealthCheck.too_slow],
-        derandomize="CI" in os.environ,
-    )
-    settings.load_profile("project")
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling | None:
